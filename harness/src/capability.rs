@@ -1,0 +1,90 @@
+//! Capabilities: what a subject declares before anything runs. (core)
+//!
+//! Only a capability that is not declared can make a case not applicable; nothing that was
+//! observed can.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Something that not every subject can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// The driver copies the task's output itself, instead of handing the FIFO to the task.
+    Forwards,
+    /// Both streams go into stdout's FIFO, on purpose.
+    Merged,
+    /// SIGTERM sent to the driver stops the task.
+    Signals,
+    /// Several processes of a task may write at a time.
+    MultiWriter,
+    /// Log collection can be turned off by giving `/dev/null` for both FIFOs.
+    NoLogCollection,
+    /// A restarted driver takes its tasks over.
+    Recover,
+    /// The task can run as another user.
+    UserChange,
+    /// The payload is run by its path on this host.
+    PayloadExec,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Forwards,
+        Self::Merged,
+        Self::Signals,
+        Self::MultiWriter,
+        Self::NoLogCollection,
+        Self::Recover,
+        Self::UserChange,
+        Self::PayloadExec,
+    ];
+
+    /// The name used in command lines, scenarios and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forwards => "forwards",
+            Self::Merged => "merged",
+            Self::Signals => "signals",
+            Self::MultiWriter => "multi-writer",
+            Self::NoLogCollection => "no-log-collection",
+            Self::Recover => "recover",
+            Self::UserChange => "user-change",
+            Self::PayloadExec => "payload.exec",
+        }
+    }
+
+    /// What a command template can do with nothing declared.
+    #[must_use]
+    pub fn of_any_command() -> BTreeSet<Self> {
+        BTreeSet::from([Self::Signals, Self::MultiWriter, Self::PayloadExec])
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A name that is no capability.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change and payload.exec")]
+pub struct UnknownCapability(pub String);
+
+impl FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCapability> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|capability| capability.as_str() == name)
+            .ok_or_else(|| UnknownCapability(name.to_owned()))
+    }
+}

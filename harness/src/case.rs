@@ -1,0 +1,136 @@
+//! One case as it is about to be played: a scenario's variant with every choice made. (core)
+//!
+//! Written as `case.json` into the case's folder, so that a case can be played and judged again
+//! from the folder alone.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use mock_driver::stream::Stream;
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::scenario::Scenario;
+
+/// Everything that the case process needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Case {
+    /// The scenario, its matrix already expanded to one variant.
+    pub scenario: Scenario,
+    /// The run id that every record carries, 8 hex digits, another one for every attempt.
+    pub run: String,
+    /// Seed of every script that has none of its own.
+    pub seed: u64,
+    /// The driver's command template, as words.
+    pub driver: Vec<String>,
+    /// logmon's command template, as words.
+    pub logmon: Vec<String>,
+    /// How to start this program again (`harness` and what goes before a subcommand).
+    pub reexec: Vec<String>,
+    /// What the driver declares.
+    pub driver_capabilities: BTreeSet<Capability>,
+    /// The records left out by the payload, for the canary: (stream, sequence number).
+    pub leave_out: Option<(Stream, u64)>,
+}
+
+/// Where things are in a case's folder.
+#[derive(Clone, Debug)]
+pub struct CaseDir(PathBuf);
+
+impl CaseDir {
+    /// The folder of one attempt at one case.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `case.json`.
+    #[must_use]
+    pub fn case(&self) -> PathBuf {
+        self.0.join("case.json")
+    }
+
+    /// `trace.jsonl`.
+    #[must_use]
+    pub fn trace(&self) -> PathBuf {
+        self.0.join("trace.jsonl")
+    }
+
+    /// `verdict.json`.
+    #[must_use]
+    pub fn verdict(&self) -> PathBuf {
+        self.0.join("verdict.json")
+    }
+
+    /// The folder that logmon writes to.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The folder of the FIFOs.
+    #[must_use]
+    pub fn fifos(&self) -> PathBuf {
+        self.0.join("fifo")
+    }
+
+    /// A stream's FIFO.
+    #[must_use]
+    pub fn fifo(&self, stream: Stream) -> PathBuf {
+        self.fifos().join(format!("{}.fifo", stream.as_str()))
+    }
+
+    /// The task's folder, given to the driver.
+    #[must_use]
+    pub fn task(&self) -> PathBuf {
+        self.0.join("task")
+    }
+
+    /// The folder in which a file opens a gate.
+    #[must_use]
+    pub fn gates(&self) -> PathBuf {
+        self.task().join("gates")
+    }
+
+    /// The journal of the payload in one generation.
+    #[must_use]
+    pub fn task_journal(&self, generation: u32) -> PathBuf {
+        self.task().join(format!("task.{generation}.jsonl"))
+    }
+
+    /// The journal that a driver may write in one generation (`HARNESS_DRIVER_JOURNAL`).
+    #[must_use]
+    pub fn driver_journal(&self, generation: u32) -> PathBuf {
+        self.task().join(format!("driver.{generation}.jsonl"))
+    }
+
+    /// A script, as the payload reads it.
+    #[must_use]
+    pub fn script(&self, name: &str) -> PathBuf {
+        self.task().join(format!("{name}.script.json"))
+    }
+
+    /// A file outside everything that a subject may touch; links planted by the host lead to it.
+    #[must_use]
+    pub fn canary(&self) -> PathBuf {
+        self.0.join("canary")
+    }
+
+    /// What a program printed: `driver.0.stderr`, `logmon.1.stdout`, …
+    #[must_use]
+    pub fn output(&self, program: &str, number: u32, stream: Stream) -> PathBuf {
+        self.0.join(format!("{program}.{number}.{}", stream.as_str()))
+    }
+}
+
+/// The name of a stream's files: `demo.stdout` for `demo.stdout.0`.
+#[must_use]
+pub fn log_name(stream: Stream) -> String {
+    format!("demo.{}", stream.as_str())
+}

@@ -1,0 +1,43 @@
+//! The history of a played case: all that the judge and the reports see. (core)
+
+use std::collections::BTreeMap;
+
+use mock_driver::journal;
+use mock_driver::stream::Stream;
+
+use crate::case::Case;
+use crate::trace::Entry;
+
+/// A case, its trace, its journals and its files.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// What was to be played.
+    pub case: Case,
+    /// What happened, in order of time.
+    pub entries: Vec<Entry>,
+    /// The payload's journal per generation.
+    pub task: BTreeMap<u32, Vec<journal::Line>>,
+    /// The driver's own journal per generation, where it wrote one.
+    pub driver: BTreeMap<u32, Vec<journal::Line>>,
+    /// The retained files of stdout and stderr.
+    pub files: BTreeMap<Stream, Vec<LogFile>>,
+}
+
+/// One retained file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// Its index; files stand in the order of their indices.
+    pub index: u64,
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl History {
+    /// A stream's retained files, joined in the order of their indices.
+    #[must_use]
+    pub fn joined(&self, stream: Stream) -> Vec<u8> {
+        self.files.get(&stream).into_iter().flatten().flat_map(|file| file.bytes.iter().copied()).collect()
+    }
+}

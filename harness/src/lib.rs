@@ -1,0 +1,26 @@
+//! A conformance suite for the contract between task drivers and logmon.
+//!
+//! A [`scenario`] is played by the [`runner`], which writes a [`trace`]; the [`judge`] turns trace
+//! and files into a [verdict](outcome::Verdict); a [`report`] shows it. Scenario, trace, judge and
+//! report are data and pure functions; only the runner, [`observe`] and the command line touch
+//! the machine.
+
+pub mod capability;
+pub mod case;
+pub mod cli;
+pub mod diagnosis;
+pub mod finding;
+pub mod history;
+pub mod judge;
+pub mod observe;
+pub mod outcome;
+pub mod report;
+pub mod rule;
+pub mod runner;
+pub mod scenario;
+pub mod self_test;
+pub mod suite;
+pub mod template;
+pub mod trace;
+
+pub use cli::main_impl;

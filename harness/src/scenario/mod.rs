@@ -1,0 +1,10 @@
+//! Scenarios: cases as data. (core)
+
+mod expand;
+mod model;
+
+pub use expand::{ScenarioError, expand};
+pub use model::{
+    Action, Await, Condition, Expect, Exactness, Growth, Host, Limits, LogmonOutcome, Need, Only,
+    Plant, PlantKind, Place, FifoKind, Scenario, SignalName, Size, Step, Who,
+};
