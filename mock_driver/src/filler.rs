@@ -100,14 +100,17 @@ mod tests {
     }
 
     /// Pinned: a change here makes every recorded log unreadable to the judge.
-    const PINNED: &str = "PIN";
+    const PINNED: &str = "B;js8;.4(0EIBc 95`;Sv%#D";
 
     #[test]
     fn two_places_differ_in_their_bytes() {
         let places = [
             place(5),
             place(6),
-            Place { seed: 8, ..place(5) },
+            Place {
+                seed: 8,
+                ..place(5)
+            },
             Place { run: 1, ..place(5) },
             Place {
                 stream: Stream::Stderr,

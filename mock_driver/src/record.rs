@@ -129,8 +129,15 @@ impl Record {
             fill,
             terminated,
         } = *self;
-        assert!((MIN_LEN..=MAX_LEN).contains(&len), "{len} bytes in a record");
-        assert!(id.generation <= MAX_GENERATION, "{} as a generation", id.generation);
+        assert!(
+            (MIN_LEN..=MAX_LEN).contains(&len),
+            "{len} bytes in a record"
+        );
+        assert!(
+            id.generation <= MAX_GENERATION,
+            "{} as a generation",
+            id.generation
+        );
         assert!(id.writer <= MAX_WRITER, "{} as a writer", id.writer);
         assert!(id.seq <= MAX_SEQ, "{} as a sequence number", id.seq);
         let start = out.len();
@@ -399,18 +406,20 @@ mod tests {
             0..=MAX_SEQ,
             MIN_LEN..400,
         )
-            .prop_map(|((run, err, binary, terminated), generation, writer, seq, len)| Record {
-                id: RecordId {
-                    run: RunId(run),
-                    stream: if err { Stream::Stderr } else { Stream::Stdout },
-                    generation,
-                    writer,
-                    seq,
+            .prop_map(
+                |((run, err, binary, terminated), generation, writer, seq, len)| Record {
+                    id: RecordId {
+                        run: RunId(run),
+                        stream: if err { Stream::Stderr } else { Stream::Stdout },
+                        generation,
+                        writer,
+                        seq,
+                    },
+                    len,
+                    fill: if binary { Fill::Binary } else { Fill::Text },
+                    terminated,
                 },
-                len,
-                fill: if binary { Fill::Binary } else { Fill::Text },
-                terminated,
-            })
+            )
     }
 
     #[test]
@@ -431,7 +440,10 @@ mod tests {
             };
             let bytes = short.render(1);
             let items: Vec<_> = scan(&bytes).collect();
-            assert!(matches!(items[..], [Item::Record { len: MIN_LEN, .. }]), "{items:?}");
+            assert!(
+                matches!(items[..], [Item::Record { len: MIN_LEN, .. }]),
+                "{items:?}"
+            );
         }
     }
 
@@ -465,7 +477,11 @@ mod tests {
                 items[..],
                 [
                     Item::Torn { at: 0, len: 70, .. },
-                    Item::Record { at: 70, len: 100, .. },
+                    Item::Record {
+                        at: 70,
+                        len: 100,
+                        ..
+                    },
                     Item::Foreign { at: 170, len: 30 },
                 ]
             ),
