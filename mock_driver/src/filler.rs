@@ -73,7 +73,7 @@ pub(crate) fn text(place: Place, len: usize, out: &mut Vec<u8>) {
     binary(place, len, out);
     for byte in &mut out[start..] {
         // 94 characters; the product of two bytes fits 16 bits, so the shift fits 8.
-        *byte = 0x20 + (u16::from(*byte) * 94 >> 8) as u8;
+        *byte = 0x20 + ((u16::from(*byte) * 94) >> 8) as u8;
     }
 }
 

@@ -6,4 +6,5 @@
 mod filler;
 pub mod journal;
 pub mod record;
+pub mod script;
 pub mod stream;
