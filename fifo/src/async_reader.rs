@@ -1,0 +1,157 @@
+//! A reader that waits for data without a thread and without spinning. This module is an edge.
+//!
+//! # Why there is an epoll instance in between
+//! After the last writer has left, the kernel reports a hang-up on the FIFO for as long as no new
+//! writer comes. A level-triggered wait therefore spins, and the runtime takes a hang-up as final: its
+//! readiness can't be cleared any more, although a new writer revives the FIFO. So the FIFO is watched,
+//! edge-triggered, by an epoll instance of its own, and the runtime watches that instance. Its only
+//! event is "readable", once per edge of the FIFO. It costs one more descriptor per reader.
+//!
+//! # Laws
+//! - An edge is consumed before the pipe is looked at, never after; so no edge is lost.
+//! - An edge is only a reason to look again. What is returned is what the pipe said.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::{Error, ReadOutcome, Reader};
+
+/// The reading end of a FIFO for use in an asynchronous task.
+///
+/// It blocks no thread, so a runtime shuts down at once while a read is pending. One task should read
+/// from it; several may, and then each byte goes to one of them.
+#[derive(Debug)]
+pub struct AsyncReader {
+    // Declared first, so that the runtime forgets the instance before the FIFO closes.
+    edges: AsyncFd<Edges>,
+    reader: Reader,
+}
+
+impl AsyncReader {
+    /// Registers the reader with the runtime that this is called in.
+    ///
+    /// # Errors
+    /// [`Error::Register`]: there are no descriptors or no memory left. The reader is closed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or in one whose I/O is not enabled.
+    pub fn new(reader: Reader) -> Result<AsyncReader, Error> {
+        let edges = Edges::of(&reader)
+            .and_then(register)
+            .map_err(|source| Error::Register {
+                path: reader.path().to_owned(),
+                source,
+            })?;
+        Ok(AsyncReader { edges, reader })
+    }
+
+    /// Reads what is there, up to the length of the buffer, and waits while there are writers and no
+    /// bytes. It never gives [`ReadOutcome::Empty`].
+    ///
+    /// [`ReadOutcome::NoWriter`] comes at once, each time, while there is no writer; a loop must await
+    /// [`AsyncReader::wait_for_data`] before it reads again.
+    ///
+    /// # Errors
+    /// [`Error::Read`] and [`Error::Wait`]: the system call failed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: if another branch wins, no byte was taken from the pipe.
+    pub async fn read(&self, buffer: &mut [u8]) -> Result<ReadOutcome, Error> {
+        // A stream that never runs dry must not starve the other tasks of the thread. This comes first:
+        // after the read it would be a point where bytes already taken could be lost.
+        tokio::task::coop::consume_budget().await;
+        loop {
+            match self.reader.try_read(buffer)? {
+                ReadOutcome::Empty => self.next_edge().await?,
+                outcome @ (ReadOutcome::Bytes(_) | ReadOutcome::NoWriter) => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Waits until there is at least one byte in the pipe. Writers that come and go without a byte do
+    /// not end the wait, and neither does their absence: this is how to wait for the next writer.
+    ///
+    /// # Errors
+    /// [`Error::Wait`] and [`Error::FillLevel`]: the system call failed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it takes nothing from the pipe, and the next call looks before it waits.
+    pub async fn wait_for_data(&self) -> Result<(), Error> {
+        while self.reader.fill_level()? == 0 {
+            self.next_edge().await?;
+        }
+        Ok(())
+    }
+
+    /// The reader inside, for everything that does not wait: reading, fill level, capacity, lock.
+    #[must_use]
+    pub fn get_ref(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Gives the reader back. Its descriptor and its lock are the same.
+    #[must_use]
+    pub fn into_inner(self) -> Reader {
+        self.reader
+    }
+
+    /// Waits until something has happened to the FIFO since the last call returned.
+    async fn next_edge(&self) -> Result<(), Error> {
+        let failed = |source| Error::Wait {
+            path: self.reader.path().to_owned(),
+            source,
+        };
+        let mut guard = self.edges.readable().await.map_err(failed)?;
+        guard.clear_ready();
+        guard.get_inner().consume().map_err(failed)
+    }
+}
+
+/// Has the runtime watch the instance.
+#[expect(
+    unsafe_code,
+    reason = "tokio's safe constructors are deprecated: they can't know that the descriptor stays open"
+)]
+fn register(edges: Edges) -> io::Result<AsyncFd<Edges>> {
+    // SAFETY: `Edges` owns its descriptor, gives the same one each time and closes it only when it is
+    // dropped, which the `AsyncFd` does after it has taken it off its own list.
+    let registered = unsafe { AsyncFd::register_with_interest(edges, Interest::READABLE) };
+    Ok(registered?)
+}
+
+/// An epoll instance that becomes readable once per edge of one FIFO.
+#[derive(Debug)]
+struct Edges(Epoll);
+
+impl Edges {
+    fn of(reader: &Reader) -> io::Result<Edges> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        // A hang-up is reported without being asked for.
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(reader, EpollEvent::new(interest, 0))?;
+        Ok(Edges(epoll))
+    }
+
+    /// Takes the pending edge, if there is one, so that the next one counts anew.
+    fn consume(&self) -> io::Result<()> {
+        let mut events = [EpollEvent::empty()];
+        loop {
+            match self.0.wait(&mut events, EpollTimeout::ZERO) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Edges {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}

@@ -1,0 +1,201 @@
+//! Opens a FIFO through its folder's handle and checks on the handle what it is. This module is an
+//! edge.
+//!
+//! It must never follow a link in the last part of a path and never open what is visibly not a FIFO:
+//! opening a device or a regular file for writing can have effects of its own. The look at the name
+//! gives the good error text; the look at the opened handle is the authority, because a name can
+//! change its meaning between two calls.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+
+use crate::Error;
+
+/// What a path names, without following a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A folder.
+    Directory,
+    /// A symbolic link, whatever it points to.
+    Symlink,
+    /// A Unix socket.
+    Socket,
+    /// A character device, such as `/dev/null`.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A named pipe.
+    Fifo,
+}
+
+impl FileKind {
+    pub(crate) fn of(stat: &FileStat) -> FileKind {
+        let bits = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        if bits == SFlag::S_IFIFO {
+            FileKind::Fifo
+        } else if bits == SFlag::S_IFDIR {
+            FileKind::Directory
+        } else if bits == SFlag::S_IFLNK {
+            FileKind::Symlink
+        } else if bits == SFlag::S_IFSOCK {
+            FileKind::Socket
+        } else if bits == SFlag::S_IFCHR {
+            FileKind::CharDevice
+        } else if bits == SFlag::S_IFBLK {
+            FileKind::BlockDevice
+        } else {
+            FileKind::Regular
+        }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileKind::Regular => "regular file",
+            FileKind::Directory => "folder",
+            FileKind::Symlink => "symbolic link",
+            FileKind::Socket => "socket",
+            FileKind::CharDevice => "character device",
+            FileKind::BlockDevice => "block device",
+            FileKind::Fifo => "FIFO",
+        })
+    }
+}
+
+/// Tells one FIFO from every other one on this machine, as long as it exists.
+///
+/// Two ends with the same identity are ends of the same pipe. A path that was replaced by another FIFO
+/// has another identity (contract FIFO-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// The device number of the file system.
+    pub dev: u64,
+    /// The inode number on that file system.
+    pub ino: u64,
+}
+
+impl Identity {
+    pub(crate) fn of(stat: &FileStat) -> Identity {
+        Identity {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        }
+    }
+}
+
+/// A handle of the folder that a path lies in, with the name of the file inside it.
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) folder: OwnedFd,
+    pub(crate) name: &'a OsStr,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn open(path: &'a Path) -> Result<Place<'a>, Error> {
+        let no_name = || Error::NoFileName {
+            path: path.to_owned(),
+        };
+        let name = path.file_name().ok_or_else(no_name)?;
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder =
+            openat(AT_FDCWD, parent, flags, Mode::empty()).map_err(|errno| Error::OpenFolder {
+                path: path.to_owned(),
+                source: errno.into(),
+            })?;
+        Ok(Place { path, folder, name })
+    }
+
+    /// What the name stands for now; it may be something else a moment later.
+    pub(crate) fn kind(&self) -> Result<FileKind, Error> {
+        let stat =
+            fstatat(&self.folder, self.name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|errno| {
+                Error::Inspect {
+                    path: self.path.to_owned(),
+                    source: errno.into(),
+                }
+            })?;
+        Ok(FileKind::of(&stat))
+    }
+
+    pub(crate) fn refuse(&self, kind: FileKind) -> Error {
+        Error::NotAFifo {
+            path: self.path.to_owned(),
+            kind,
+        }
+    }
+
+    /// Opens the name without following it. `O_NOFOLLOW` and `O_CLOEXEC` are added to the flags.
+    pub(crate) fn open_name(&self, flags: OFlag) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&self.folder, self.name, flags, Mode::empty())
+    }
+
+    /// Gives the state of an opened handle if it is a FIFO, and refuses it by name if not.
+    pub(crate) fn require_fifo(&self, handle: impl AsFd) -> Result<FileStat, Error> {
+        let stat = fstat(handle).map_err(|errno| Error::Inspect {
+            path: self.path.to_owned(),
+            source: errno.into(),
+        })?;
+        match FileKind::of(&stat) {
+            FileKind::Fifo => Ok(stat),
+            other @ (FileKind::Regular
+            | FileKind::Directory
+            | FileKind::Symlink
+            | FileKind::Socket
+            | FileKind::CharDevice
+            | FileKind::BlockDevice) => Err(self.refuse(other)),
+        }
+    }
+}
+
+/// Which end is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Read,
+    Write,
+}
+
+/// Opens one end without ever waiting for the other.
+pub(crate) fn open_end(path: &Path, end: End) -> Result<(OwnedFd, Identity), Error> {
+    let place = Place::open(path)?;
+    let kind = place.kind()?;
+    if kind != FileKind::Fifo {
+        return Err(place.refuse(kind));
+    }
+    let access = match end {
+        End::Read => OFlag::O_RDONLY,
+        End::Write => OFlag::O_WRONLY,
+    };
+    let handle = place
+        .open_name(access | OFlag::O_NONBLOCK)
+        .map_err(|errno| {
+            // A socket gives ENXIO too, a folder EISDIR and a link ELOOP, if one took the name just now.
+            match place.kind() {
+                Ok(FileKind::Fifo) if errno == Errno::ENXIO && end == End::Write => {
+                    Error::NoReader {
+                        path: path.to_owned(),
+                    }
+                }
+                Ok(FileKind::Fifo) | Err(_) => Error::Open {
+                    path: path.to_owned(),
+                    source: errno.into(),
+                },
+                Ok(other) => place.refuse(other),
+            }
+        })?;
+    let stat = place.require_fifo(&handle)?;
+    Ok((handle, Identity::of(&stat)))
+}
