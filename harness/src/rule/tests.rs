@@ -6,7 +6,10 @@ use super::*;
 fn smallest() -> String {
     let mut text = String::from("# Contract\n\nProse.\n\n## Terms\n\n- a list is fine here\n");
     for family in Family::ALL {
-        text.push_str(&format!("\n## {family}: Name\n\nProse of a family.\n{}", rule(&format!("{family}-1"))));
+        text.push_str(&format!(
+            "\n## {family}: Name\n\nProse of a family.\n{}",
+            rule(&format!("{family}-1"))
+        ));
     }
     text
 }
@@ -22,7 +25,9 @@ fn rule(id: &str) -> String {
 fn complaint(from: &str, to: &str) -> String {
     let text = smallest();
     assert!(text.contains(from), "{from:?} is not in the text");
-    Spec::parse(&text.replacen(from, to, 1)).expect_err("the text has a slip").to_string()
+    Spec::parse(&text.replacen(from, to, 1))
+        .expect_err("the text has a slip")
+        .to_string()
 }
 
 fn id(text: &str) -> RuleId {
@@ -36,7 +41,10 @@ fn the_shipped_contract_has_every_rule_of_every_family() {
         .iter()
         .map(|family| {
             let numbers = spec.rules().filter(|rule| rule.id.family() == *family);
-            (family.as_str(), numbers.map(|rule| rule.id.number()).collect())
+            (
+                family.as_str(),
+                numbers.map(|rule| rule.id.number()).collect(),
+            )
         })
         .collect();
     let expected = [
@@ -49,7 +57,10 @@ fn the_shipped_contract_has_every_rule_of_every_family() {
         ("SEC", 6),
         ("COST", 4),
     ];
-    assert_eq!(counts, expected.map(|(family, last)| (family, (1..=last).collect::<Vec<u16>>())));
+    assert_eq!(
+        counts,
+        expected.map(|(family, last)| (family, (1..=last).collect::<Vec<u16>>()))
+    );
 }
 
 #[test]
@@ -58,7 +69,10 @@ fn the_shipped_contract_says_what_the_suite_relies_on() {
     let fifo_10 = spec.rule(&id("FIFO-10")).expect("FIFO-10");
     assert_eq!(fifo_10.title, "A write error is never ignored");
     assert_eq!(fifo_10.who, [Role::Driver]);
-    assert_eq!((fifo_10.level, fifo_10.profile), (Level::Must, Profile::Base));
+    assert_eq!(
+        (fifo_10.level, fifo_10.profile),
+        (Level::Must, Profile::Base)
+    );
     assert_eq!(fifo_10.capability.as_deref(), Some("forwards"));
     assert_eq!(fifo_10.untestable, None);
 
@@ -66,7 +80,10 @@ fn the_shipped_contract_says_what_the_suite_relies_on() {
     assert_eq!(data_5.who, [Role::Driver, Role::Logmon]);
 
     let of = |wanted: fn(&Rule) -> bool| -> Vec<&str> {
-        spec.rules().filter(|rule| wanted(rule)).map(|rule| rule.id.as_str()).collect()
+        spec.rules()
+            .filter(|rule| wanted(rule))
+            .map(|rule| rule.id.as_str())
+            .collect()
     };
     assert_eq!(
         of(|rule| rule.profile == Profile::Resilient),
@@ -74,7 +91,9 @@ fn the_shipped_contract_says_what_the_suite_relies_on() {
     );
     assert_eq!(
         of(|rule| rule.level == Level::Should),
-        ["FIFO-7", "MON-16", "ROT-8", "ROT-9", "SEC-4", "SEC-6", "COST-2", "COST-3"]
+        [
+            "FIFO-7", "MON-16", "ROT-8", "ROT-9", "SEC-4", "SEC-6", "COST-2", "COST-3"
+        ]
     );
     assert_eq!(
         of(|rule| rule.capability.as_deref() == Some("recover")),
@@ -93,7 +112,10 @@ fn every_rule_that_the_contract_refers_to_exists() {
     let mut found = 0;
     for word in words {
         if let Ok(referred) = word.parse::<RuleId>() {
-            assert!(Spec::shipped().rule(&referred).is_some(), "{referred} is not in SPEC.md");
+            assert!(
+                Spec::shipped().rule(&referred).is_some(),
+                "{referred} is not in SPEC.md"
+            );
             found += 1;
         }
     }
@@ -130,37 +152,128 @@ fn a_rule_is_read_with_its_keys_and_its_paragraphs() {
 fn every_slip_is_an_error_that_names_its_line() {
     // In the smallest text FIFO's section begins on line 9, its rule on 13, and LIFE's on 25.
     let cases = [
-        ("## FIFO: Name", "## Fifo: Name", "line 13: a rule outside a family's section"),
-        ("## LIFE: Name", "## FIFO: Name", "line 25: the section of FIFO stands twice"),
-        ("### FIFO-1: A title", "### FIFO-1 A title", "line 13: a rule's heading is"),
-        ("### FIFO-1: A title", "### FIFO-1: A title.", "line 13: a rule's heading is"),
-        ("### FIFO-1: A title", "###FIFO-1: A title", "line 13: a rule's heading is"),
-        ("### FIFO-1: A title", "### FIFO-01: A title", "line 13: `FIFO-01` is not a rule id"),
-        ("### FIFO-1: A title", "### LIFE-1: A title", "line 13: LIFE-1 does not belong"),
-        ("- who: driver", "- whom: driver", "line 15: unknown key `whom`"),
+        (
+            "## FIFO: Name",
+            "## Fifo: Name",
+            "line 13: a rule outside a family's section",
+        ),
+        (
+            "## LIFE: Name",
+            "## FIFO: Name",
+            "line 25: the section of FIFO stands twice",
+        ),
+        (
+            "### FIFO-1: A title",
+            "### FIFO-1 A title",
+            "line 13: a rule's heading is",
+        ),
+        (
+            "### FIFO-1: A title",
+            "### FIFO-1: A title.",
+            "line 13: a rule's heading is",
+        ),
+        (
+            "### FIFO-1: A title",
+            "###FIFO-1: A title",
+            "line 13: a rule's heading is",
+        ),
+        (
+            "### FIFO-1: A title",
+            "### FIFO-01: A title",
+            "line 13: `FIFO-01` is not a rule id",
+        ),
+        (
+            "### FIFO-1: A title",
+            "### LIFE-1: A title",
+            "line 13: LIFE-1 does not belong",
+        ),
+        (
+            "- who: driver",
+            "- whom: driver",
+            "line 15: unknown key `whom`",
+        ),
         ("- who: driver", "- who:", "line 15: a key is written"),
-        ("- who: driver", "  who: driver", "line 15: a key is written"),
-        ("- who: driver", "- level: MUST", "line 16: the key `level` stands twice"),
-        ("- who: driver", "- who: pilot", "line 15: unknown role `pilot`; known are `driver`"),
-        ("- who: driver", "- who: driver, driver", "line 15: the role driver stands twice"),
+        (
+            "- who: driver",
+            "  who: driver",
+            "line 15: a key is written",
+        ),
+        (
+            "- who: driver",
+            "- level: MUST",
+            "line 16: the key `level` stands twice",
+        ),
+        (
+            "- who: driver",
+            "- who: pilot",
+            "line 15: unknown role `pilot`; known are `driver`",
+        ),
+        (
+            "- who: driver",
+            "- who: driver, driver",
+            "line 15: the role driver stands twice",
+        ),
         ("- who: driver\n", "", "line 13: FIFO-1 has no `who`"),
         ("- level: MUST\n", "", "line 13: FIFO-1 has no `level`"),
-        ("- level: MUST", "- level: must", "line 16: a level is MUST or SHOULD, not `must`"),
+        (
+            "- level: MUST",
+            "- level: must",
+            "line 16: a level is MUST or SHOULD, not `must`",
+        ),
         ("- profile: base\n", "", "line 13: FIFO-1 has no `profile`"),
-        ("- profile: base", "- profile: basic", "line 17: unknown profile `basic`"),
-        ("base\n", "base\n- capability: Signals\n", "line 18: a capability is lower-case"),
-        ("base\n", "base\n\n- capability: signals\n", "line 19: a rule's body holds paragraphs"),
+        (
+            "- profile: base",
+            "- profile: basic",
+            "line 17: unknown profile `basic`",
+        ),
+        (
+            "base\n",
+            "base\n- capability: Signals\n",
+            "line 18: a capability is lower-case",
+        ),
+        (
+            "base\n",
+            "base\n\n- capability: signals\n",
+            "line 19: a rule's body holds paragraphs",
+        ),
         ("The rule.\n\n", "", "line 19: FIFO-1 has no text"),
-        ("The rule.", "| a | b |", "line 19: a rule's body holds paragraphs only"),
-        ("**Why.** A reason.\n\n", "", "line 21: **Seen.** is out of place"),
-        ("**Why.** A reason.", "**Why.**", "line 21: FIFO-1 has no **Why.**"),
-        ("**Why.** A", "**Because.** A", "line 21: unknown part `**Because.** A reason.`"),
-        ("**Seen.** A failure.\n", "", "line 13: FIFO-1 has no **Seen.**"),
-        ("**Seen.** A", "**Why.** A", "line 23: **Why.** is out of place"),
+        (
+            "The rule.",
+            "| a | b |",
+            "line 19: a rule's body holds paragraphs only",
+        ),
+        (
+            "**Why.** A reason.\n\n",
+            "",
+            "line 21: **Seen.** is out of place",
+        ),
+        (
+            "**Why.** A reason.",
+            "**Why.**",
+            "line 21: FIFO-1 has no **Why.**",
+        ),
+        (
+            "**Why.** A",
+            "**Because.** A",
+            "line 21: unknown part `**Because.** A reason.`",
+        ),
+        (
+            "**Seen.** A failure.\n",
+            "",
+            "line 13: FIFO-1 has no **Seen.**",
+        ),
+        (
+            "**Seen.** A",
+            "**Why.** A",
+            "line 23: **Why.** is out of place",
+        ),
     ];
     for (from, to, expected) in cases {
         let message = complaint(from, to);
-        assert!(message.starts_with(expected), "{from:?} -> {to:?}\n got {message}\nwant {expected}");
+        assert!(
+            message.starts_with(expected),
+            "{from:?} -> {to:?}\n got {message}\nwant {expected}"
+        );
     }
 }
 
@@ -172,7 +285,10 @@ fn an_id_stands_once_and_numbers_go_up() {
         "line 25: FIFO-1 stands twice, first on line 13"
     );
     let down = rule("FIFO-10") + &rule("FIFO-9");
-    assert_eq!(complaint(&rule("FIFO-1"), &down), "line 25: FIFO-9 comes after a higher number");
+    assert_eq!(
+        complaint(&rule("FIFO-1"), &down),
+        "line 25: FIFO-9 comes after a higher number"
+    );
     // A gap is where a rule was dropped: its id is not used again.
     let gap = smallest().replacen(&rule("FIFO-1"), &(rule("FIFO-1") + &rule("FIFO-3")), 1);
     assert!(Spec::parse(&gap).is_ok());
@@ -194,12 +310,26 @@ fn a_family_without_a_rule_is_an_error() {
 fn ids_are_ordered_by_family_and_number() {
     let mut ids = ["COST-1", "FIFO-10", "LIFE-1", "FIFO-9", "DATA-2"].map(id);
     ids.sort();
-    assert_eq!(ids.map(String::from), ["FIFO-9", "FIFO-10", "LIFE-1", "DATA-2", "COST-1"]);
+    assert_eq!(
+        ids.map(String::from),
+        ["FIFO-9", "FIFO-10", "LIFE-1", "DATA-2", "COST-1"]
+    );
 }
 
 #[test]
 fn an_id_has_one_spelling() {
-    for wrong in ["", "FIFO", "FIFO-", "FIFO-0", "FIFO-01", "FIFO-+1", "fifo-1", "FIFO-1 ", "X-1", "FIFO-65536"] {
+    for wrong in [
+        "",
+        "FIFO",
+        "FIFO-",
+        "FIFO-0",
+        "FIFO-01",
+        "FIFO-+1",
+        "fifo-1",
+        "FIFO-1 ",
+        "X-1",
+        "FIFO-65536",
+    ] {
         assert_eq!(wrong.parse::<RuleId>(), Err(NotARuleId(wrong.to_owned())));
     }
     assert_eq!(id("FIFO-65535").number(), 65535);
@@ -208,13 +338,23 @@ fn an_id_has_one_spelling() {
 
 #[test]
 fn ids_and_names_are_strings_in_data() {
-    let json = serde_json::to_string(&(id("FIFO-10"), Level::Must, Profile::Base, Family::Fifo, Role::Host));
+    let json = serde_json::to_string(&(
+        id("FIFO-10"),
+        Level::Must,
+        Profile::Base,
+        Family::Fifo,
+        Role::Host,
+    ));
     let json = json.expect("strings");
     assert_eq!(json, r#"["FIFO-10","must","base","FIFO","host"]"#);
-    let back: (RuleId, Level, Profile, Family, Role) = serde_json::from_str(&json).expect("the same");
+    let back: (RuleId, Level, Profile, Family, Role) =
+        serde_json::from_str(&json).expect("the same");
     assert_eq!(back.0, id("FIFO-10"));
     assert!(serde_json::from_str::<RuleId>("\"FIFO-x\"").is_err());
     for role in Role::ALL {
-        assert_eq!(serde_json::to_string(role).expect("a string"), format!("\"{role}\""));
+        assert_eq!(
+            serde_json::to_string(role).expect("a string"),
+            format!("\"{role}\"")
+        );
     }
 }

@@ -20,9 +20,17 @@ pub enum SpecError {
     #[error("line {line}: {source}")]
     Id { line: usize, source: NotARuleId },
     #[error("line {line}: {id} does not belong into the section of {family}")]
-    WrongSection { line: usize, id: RuleId, family: Family },
+    WrongSection {
+        line: usize,
+        id: RuleId,
+        family: Family,
+    },
     #[error("line {line}: {id} stands twice, first on line {first}")]
-    Duplicate { line: usize, id: RuleId, first: usize },
+    Duplicate {
+        line: usize,
+        id: RuleId,
+        first: usize,
+    },
     #[error("line {line}: {id} comes after a higher number")]
     Order { line: usize, id: RuleId },
     #[error("line {line}: a key is written `- key: value`")]
@@ -34,7 +42,11 @@ pub enum SpecError {
     #[error("line {line}: the key `{key}` stands twice")]
     KeyTwice { line: usize, key: String },
     #[error("line {line}: {id} has no `{key}`")]
-    KeyMissing { line: usize, id: RuleId, key: &'static str },
+    KeyMissing {
+        line: usize,
+        id: RuleId,
+        key: &'static str,
+    },
     #[error("line {line}: {source}")]
     Value { line: usize, source: UnknownName },
     #[error("line {line}: a level is MUST or SHOULD, not `{value}`")]
@@ -118,7 +130,9 @@ impl Parser {
     }
 
     fn begin_section(&mut self, line: usize, heading: &str) -> Result<(), SpecError> {
-        self.family = heading.split_once(':').and_then(|(name, _)| name.parse().ok());
+        self.family = heading
+            .split_once(':')
+            .and_then(|(name, _)| name.parse().ok());
         match self.family {
             Some(family) if self.families.insert(family, line).is_some() => {
                 Err(SpecError::FamilyTwice { line, family })
@@ -129,18 +143,26 @@ impl Parser {
 
     fn begin_rule(&mut self, line: usize, heading: &str) -> Result<(), SpecError> {
         let family = self.family.ok_or(SpecError::OutsideFamily { line })?;
-        let (id, title) = heading.split_once(": ").ok_or(SpecError::Heading { line })?;
+        let (id, title) = heading
+            .split_once(": ")
+            .ok_or(SpecError::Heading { line })?;
         if title.trim().is_empty() || title.ends_with('.') {
             return Err(SpecError::Heading { line });
         }
-        let id = id.parse::<RuleId>().map_err(|source| SpecError::Id { line, source })?;
+        let id = id
+            .parse::<RuleId>()
+            .map_err(|source| SpecError::Id { line, source })?;
         if id.family() != family {
             return Err(SpecError::WrongSection { line, id, family });
         }
         if let Some(&first) = self.first_lines.get(&id) {
             return Err(SpecError::Duplicate { line, id, first });
         }
-        if self.first_lines.keys().any(|other| other.family() == family && *other > id) {
+        if self
+            .first_lines
+            .keys()
+            .any(|other| other.family() == family && *other > id)
+        {
             return Err(SpecError::Order { line, id });
         }
         self.first_lines.insert(id.clone(), line);
@@ -231,29 +253,55 @@ impl Draft {
             .and_then(|entry| entry.split_once(": "))
             .ok_or(SpecError::KeyForm { line })?;
         let Some(known) = KEYS.iter().copied().find(|known| *known == key) else {
-            return Err(SpecError::UnknownKey { line, key: key.to_owned() });
+            return Err(SpecError::UnknownKey {
+                line,
+                key: key.to_owned(),
+            });
         };
-        let value = Value { line, text: value.trim().to_owned() };
+        let value = Value {
+            line,
+            text: value.trim().to_owned(),
+        };
         if self.keys.insert(known, value).is_some() {
-            return Err(SpecError::KeyTwice { line, key: key.to_owned() });
+            return Err(SpecError::KeyTwice {
+                line,
+                key: key.to_owned(),
+            });
         }
         self.last_key = Some(known);
         Ok(())
     }
 
     fn body_line(&mut self, line: usize, text: &str) -> Result<(), SpecError> {
-        if text.starts_with(['#', '|', '>', ' ']) || text.starts_with("- ") || text.starts_with("```") {
-            return Err(SpecError::NotAParagraph { line, text: text.to_owned() });
+        if text.starts_with(['#', '|', '>', ' '])
+            || text.starts_with("- ")
+            || text.starts_with("```")
+        {
+            return Err(SpecError::NotAParagraph {
+                line,
+                text: text.to_owned(),
+            });
         }
         if self.in_paragraph {
-            if let Some(paragraph) = self.parts.get_mut(&self.part).and_then(|all| all.last_mut()) {
+            if let Some(paragraph) = self
+                .parts
+                .get_mut(&self.part)
+                .and_then(|all| all.last_mut())
+            {
                 paragraph.push(' ');
                 paragraph.push_str(text);
             }
             return Ok(());
         }
-        let text = if text.starts_with("**") { self.begin_part(line, text)? } else { text };
-        self.parts.entry(self.part).or_default().push(text.to_owned());
+        let text = if text.starts_with("**") {
+            self.begin_part(line, text)?
+        } else {
+            text
+        };
+        self.parts
+            .entry(self.part)
+            .or_default()
+            .push(text.to_owned());
         self.in_paragraph = true;
         Ok(())
     }
@@ -264,7 +312,10 @@ impl Draft {
             .into_iter()
             .find_map(|part| Some((part, text.strip_prefix(part.marker())?)));
         let Some((part, rest)) = marked else {
-            return Err(SpecError::UnknownPart { line, text: text.to_owned() });
+            return Err(SpecError::UnknownPart {
+                line,
+                text: text.to_owned(),
+            });
         };
         let expected = match self.part {
             Part::Text => Some(Part::Why),
@@ -275,11 +326,19 @@ impl Draft {
             return Err(SpecError::PartOrder { line, part });
         }
         if !self.parts.contains_key(&self.part) {
-            return Err(SpecError::PartMissing { line, id: self.id.clone(), part: self.part });
+            return Err(SpecError::PartMissing {
+                line,
+                id: self.id.clone(),
+                part: self.part,
+            });
         }
         let rest = rest.trim_start();
         if rest.is_empty() {
-            return Err(SpecError::PartMissing { line, id: self.id.clone(), part });
+            return Err(SpecError::PartMissing {
+                line,
+                id: self.id.clone(),
+                part,
+            });
         }
         self.part = part;
         Ok(rest)
@@ -288,14 +347,19 @@ impl Draft {
     fn finish(mut self) -> Result<Rule, SpecError> {
         let who = roles(&self.required("who")?)?;
         let level = self.required("level")?;
-        let level = Level::ALL.iter().copied().find(|one| one.keyword() == level.text).ok_or(
-            SpecError::Level { line: level.line, value: level.text.clone() },
-        )?;
+        let level = Level::ALL
+            .iter()
+            .copied()
+            .find(|one| one.keyword() == level.text)
+            .ok_or(SpecError::Level {
+                line: level.line,
+                value: level.text.clone(),
+            })?;
         let profile = self.required("profile")?;
-        let profile = profile
-            .text
-            .parse()
-            .map_err(|source| SpecError::Value { line: profile.line, source })?;
+        let profile = profile.text.parse().map_err(|source| SpecError::Value {
+            line: profile.line,
+            source,
+        })?;
         let capability = self.keys.remove("capability").map(capability).transpose()?;
         let untestable = self.keys.remove("from outside").map(|value| value.text);
         Ok(Rule {
@@ -321,11 +385,14 @@ impl Draft {
     }
 
     fn joined(&mut self, part: Part) -> Result<String, SpecError> {
-        let paragraphs = self.parts.remove(&part).ok_or_else(|| SpecError::PartMissing {
-            line: self.line,
-            id: self.id.clone(),
-            part,
-        })?;
+        let paragraphs = self
+            .parts
+            .remove(&part)
+            .ok_or_else(|| SpecError::PartMissing {
+                line: self.line,
+                id: self.id.clone(),
+                part,
+            })?;
         Ok(paragraphs.join("\n\n"))
     }
 }
@@ -334,7 +401,10 @@ fn roles(value: &Value) -> Result<Vec<Role>, SpecError> {
     let line = value.line;
     let mut roles = Vec::new();
     for name in value.text.split(',') {
-        let role = name.trim().parse().map_err(|source| SpecError::Value { line, source })?;
+        let role = name
+            .trim()
+            .parse()
+            .map_err(|source| SpecError::Value { line, source })?;
         if roles.contains(&role) {
             return Err(SpecError::RoleTwice { line, role });
         }
@@ -346,7 +416,10 @@ fn roles(value: &Value) -> Result<Vec<Role>, SpecError> {
 fn capability(value: Value) -> Result<String, SpecError> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte == b'.' || byte == b'-';
     if value.text.is_empty() || !value.text.bytes().all(fits) {
-        return Err(SpecError::Capability { line: value.line, value: value.text });
+        return Err(SpecError::Capability {
+            line: value.line,
+            value: value.text,
+        });
     }
     Ok(value.text)
 }
