@@ -3,8 +3,20 @@
 //! Three cores describe what is written and are used by the judge too: [`record`], [`script`] and
 //! [`journal`]. They know no clock, file or process.
 
+mod change;
+mod cli;
+mod delivery;
+mod disposition;
+pub mod fault;
 mod filler;
+mod gate;
+mod inherited;
 pub mod journal;
+mod journal_file;
 pub mod record;
+mod reexec;
 pub mod script;
 pub mod stream;
+mod task;
+
+pub use cli::main_with_args;

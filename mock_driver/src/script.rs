@@ -35,8 +35,9 @@ pub use self::signal::Signal;
 use crate::record;
 use crate::stream::Stream;
 
-/// What a task writes and does.
+/// What a task writes and does. It serialises in the form of a script's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Document", into = "Written")]
 pub struct Script {
     /// Chooses the filler of records, lines and raw bytes.
     pub seed: u64,
@@ -218,6 +219,40 @@ struct Document {
     plugin_exit_after: Option<serde_json::Value>,
 }
 
+/// A script in the form of its file, steps only.
+#[derive(Serialize)]
+struct Written {
+    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_signal: Option<Signal>,
+    step: Vec<Step>,
+}
+
+impl From<Script> for Written {
+    fn from(script: Script) -> Self {
+        let (exit_code, exit_signal) = match script.end {
+            End::Exit(code) => (Some(code), None),
+            End::Die(signal) => (None, Some(signal)),
+        };
+        Self {
+            seed: script.seed,
+            exit_code,
+            exit_signal,
+            step: script.steps,
+        }
+    }
+}
+
+impl TryFrom<Document> for Script {
+    type Error = ScriptError;
+
+    fn try_from(document: Document) -> Result<Self, ScriptError> {
+        Self::from_document(document, Path::new("inside another file"))
+    }
+}
+
 /// A script was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
@@ -280,6 +315,10 @@ impl Script {
                 source,
             })?
         };
+        Self::from_document(document, path)
+    }
+
+    fn from_document(document: Document, path: &Path) -> Result<Self, ScriptError> {
         let end = match document.exit_signal {
             Some(signal) => End::Die(signal),
             None => End::Exit(document.exit_code),

@@ -249,7 +249,7 @@ impl Numbering {
     }
 
     /// A text outside the numbering, as a child writes it.
-    pub(super) fn part(&self, stream: Stream, content: Content) -> WriterPart {
+    pub(crate) fn part(&self, stream: Stream, content: Content) -> WriterPart {
         WriterPart {
             seed: self.seed,
             run: self.run,

@@ -333,3 +333,19 @@ fn exit_signal_wins_over_exit_code() {
     let script = parse("exit_code = 3\nexit_signal = 'TERM'").unwrap();
     assert_eq!(script.ending().status(), 143);
 }
+
+#[test]
+fn a_script_serialises_in_the_form_that_is_parsed() {
+    let text =
+        "seed = 3\nexit_signal = 'TERM'\n[[step]]\ndo = 'records'\nstream = 'stderr'\ncount = 2\n";
+    let script = parse(text).unwrap();
+    let json = serde_json::to_string(&script).unwrap();
+    assert_eq!(Script::parse(&json, Path::new("a.json")).unwrap(), script);
+    let read: Script = toml::from_str(text).unwrap();
+    assert_eq!(read, script);
+    let error = toml::from_str::<Script>("steps = []").unwrap_err();
+    assert!(
+        error.to_string().contains("unknown field `steps`"),
+        "{error}"
+    );
+}

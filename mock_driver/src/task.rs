@@ -1,0 +1,217 @@
+//! The payload: plays a script on its own stdout and stderr: an edge.
+
+mod output;
+mod parts;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use self::output::Output;
+pub(crate) use self::parts::{HoldArgs, PartArgs, hold, write_part};
+use crate::disposition::{self, Disposition};
+use crate::gate;
+use crate::inherited::inherited;
+use crate::journal::{Event, Role};
+use crate::journal_file::{Detail, JournalFile};
+use crate::record::RunId;
+use crate::reexec::Reexec;
+use crate::script::{Batch, End, Numbering, Script, Step};
+use crate::stream::Stream;
+
+/// The arguments of `task`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TaskArgs {
+    /// The script, TOML or (by its name) JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: PathBuf,
+    /// The run that the records name, as eight hex digits.
+    #[arg(long, value_name = "RUNID", default_value = "00000000")]
+    pub(crate) run: RunId,
+    /// How many runs of this task on the same FIFOs came before.
+    #[arg(long, value_name = "G", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=9999))]
+    pub(crate) generation: u32,
+    /// Where to keep the journal.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// The folder whose files open the gates.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) gates: Option<PathBuf>,
+    /// Journal only marks and gates.
+    #[arg(long, hide = true)]
+    pub(crate) marks_only: bool,
+}
+
+/// Reads a script from its file.
+pub(crate) fn read_script(path: &Path) -> Result<Script> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the script {}", path.display()))?;
+    Ok(Script::parse(&text, path)?)
+}
+
+/// Plays the script to its end and gives the status to exit with; a script that ends by a signal
+/// does not return.
+pub(crate) fn task(args: TaskArgs, reexec: &Reexec) -> Result<u8> {
+    if !inherited().ignored.contains(&(Signal::SIGPIPE as u8)) {
+        // The runtime ignores it; a task has the default unless its driver says otherwise.
+        disposition::set(Signal::SIGPIPE, Disposition::Default)
+            .context("cannot restore SIGPIPE")?;
+    }
+    let script = read_script(&args.script)?;
+    let detail = if args.marks_only {
+        Detail::MarksAndGates
+    } else {
+        Detail::All
+    };
+    let journal = JournalFile::open(args.journal.as_deref(), detail)?;
+    journal.hello(Role::Task);
+    let player = Player {
+        numbering: Numbering::new(script.seed, args.run, args.generation),
+        output: Output::new(&journal),
+        gates: args.gates,
+        journal: &journal,
+        reexec,
+    };
+    let end = player.play(&script)?;
+    let signal = match end {
+        End::Exit(_) => None,
+        End::Die(signal) => Some(signal.number()),
+    };
+    let code = end.status();
+    journal.add(Event::Exit { code, signal });
+    match end {
+        End::Exit(code) => Ok(code),
+        End::Die(signal) => {
+            disposition::die_of(signal.as_nix()).context("cannot end by a signal")?;
+            // A signal that ends nobody; the status says which.
+            Ok(u8::try_from(code).unwrap_or(u8::MAX))
+        }
+    }
+}
+
+struct Player<'a> {
+    numbering: Numbering,
+    output: Output<'a>,
+    gates: Option<PathBuf>,
+    journal: &'a JournalFile,
+    reexec: &'a Reexec,
+}
+
+impl Player<'_> {
+    fn play(mut self, script: &Script) -> Result<End> {
+        for (index, step) in script.steps.iter().enumerate() {
+            let ended = self
+                .step(step)
+                .with_context(|| format!("cannot play step {}", index + 1))?;
+            if let Some(end) = ended {
+                return Ok(end);
+            }
+        }
+        Ok(script.end)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Option<End>> {
+        if let Some(batch) = self.numbering.take(step) {
+            self.write(&batch)?;
+            return Ok(None);
+        }
+        match step {
+            Step::Records { .. } | Step::Text { .. } | Step::Raw { .. } | Step::Lines { .. } => {}
+            Step::Sleep { ms } => output::pause(Duration::from_millis(*ms)),
+            Step::Gate { name } => {
+                gate::wait(&self.gate(name)?)?;
+                let name = name.clone();
+                self.journal.add(Event::Gate { name });
+            }
+            Step::Mark { name } => {
+                let name = name.clone();
+                self.journal.add(Event::Mark { name });
+            }
+            Step::Close { stream } => self.output.close(*stream)?,
+            Step::Child {
+                streams,
+                hold_ms,
+                until_gate,
+                text,
+            } => self.child(streams, *hold_ms, until_gate.as_deref(), text.as_deref())?,
+            Step::Exec { argv } => {
+                let mut command = Command::new(&argv[0]);
+                command.args(&argv[1..]);
+                self.output.wire(&mut command, &Stream::BOTH);
+                command
+                    .status()
+                    .with_context(|| format!("cannot run {}", argv[0]))?;
+            }
+            Step::Ignore { signal } => disposition::set(signal.as_nix(), Disposition::Ignore)
+                .context("cannot ignore the signal")?,
+            Step::Die { .. } | Step::Exit { .. } => return Ok(step.ending()),
+        }
+        Ok(None)
+    }
+
+    fn gate(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.gates.as_ref();
+        let folder = folder.context("the script has gates: say where with --gates DIR")?;
+        Ok(folder.join(name))
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        if !batch.concurrent {
+            let pieces = batch.pieces.map_or(usize::MAX, std::num::NonZero::get);
+            let pause = Duration::from_micros(batch.pause_us);
+            for part in &batch.parts {
+                self.output.write_part(part, pieces, pause)?;
+            }
+            return Ok(());
+        }
+        let mut writers = Vec::new();
+        for part in &batch.parts {
+            let json = serde_json::to_string(part).context("cannot hand a part to a writer")?;
+            let pause = batch.pause_us.to_string();
+            let words = ["write-part", "--part", json.as_str(), "--pause-us", &pause];
+            let mut command = self.reexec.command(words);
+            self.output.wire(&mut command, &[batch.stream]);
+            writers.push(command.spawn().context("cannot start a writer")?);
+        }
+        for mut writer in writers {
+            writer.wait().context("cannot wait for a writer")?;
+        }
+        let bytes: u64 = batch
+            .parts
+            .iter()
+            .flat_map(|part| part.units())
+            .map(|unit| unit.len() as u64)
+            .sum();
+        self.output.written(batch.stream, bytes, None);
+        Ok(())
+    }
+
+    fn child(
+        &self,
+        streams: &[Stream],
+        hold_ms: Option<u64>,
+        until_gate: Option<&str>,
+        text: Option<&str>,
+    ) -> Result<()> {
+        let mut command = self.reexec.command(["hold"]);
+        for stream in streams {
+            command.args(["--stream", stream.as_str()]);
+        }
+        if let Some(ms) = hold_ms {
+            command.args(["--hold-ms", &ms.to_string()]);
+        }
+        if let Some(name) = until_gate {
+            command.arg("--gate").arg(self.gate(name)?);
+        }
+        if let Some(text) = text {
+            command.arg(format!("--text={text}"));
+        }
+        self.output.wire(&mut command, streams);
+        command.stdin(Stdio::null());
+        command.spawn().context("cannot start a child")?;
+        Ok(())
+    }
+}
