@@ -1,5 +1,6 @@
 //! Scenarios: cases as data. (core)
 
+mod check;
 mod expand;
 mod model;
 

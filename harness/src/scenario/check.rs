@@ -1,0 +1,236 @@
+//! What a scenario must be before it is played. (core)
+
+use std::collections::BTreeSet;
+
+use mock_driver::script::{Script, Step as ScriptStep};
+
+use super::expand::Wrong;
+use super::model::{Action, Await, Condition, Need, Scenario, Step};
+use crate::capability::Capability;
+use crate::rule::{Family, RuleId, Spec};
+
+/// Checks everything that types do not.
+pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
+    id(&scenario.id)?;
+    if scenario.title.trim().is_empty() {
+        return Err(Wrong::new(
+            "title",
+            "it is empty",
+            "say the promise in one sentence",
+        ));
+    }
+    if scenario.rules.is_empty() {
+        return Err(Wrong::new(
+            "rules",
+            "the list is empty",
+            "name the rules that the case checks",
+        ));
+    }
+    for rule in &scenario.rules {
+        known_rule("rules", rule)?;
+    }
+    for need in &scenario.needs {
+        let (Need::Always(name)
+        | Need::Sometimes {
+            capability: name, ..
+        }) = need;
+        name.parse::<Capability>()
+            .map_err(|error| Wrong::new("needs", error.to_string(), "correct the name"))?;
+    }
+    if scenario.plan.is_empty() {
+        return Err(Wrong::new("plan", "it is empty", "add `[[plan]]` steps"));
+    }
+    for plant in &scenario.host.plant {
+        if plant.name.is_empty() || plant.name.contains('/') {
+            let problem = format!("`{}` is no file name", plant.name);
+            return Err(Wrong::new(
+                "host.plant.name",
+                problem,
+                "give a name without `/`",
+            ));
+        }
+    }
+    let gates = scenario.tasks.values().flat_map(script_gates).collect();
+    let plan = Plan { scenario, gates };
+    plan.steps(&scenario.plan, "plan")
+}
+
+fn id(id: &str) -> Result<(), Wrong> {
+    let families: Vec<String> = Family::ALL
+        .iter()
+        .map(|one| one.as_str().to_lowercase())
+        .collect();
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with('-')
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    let good = id
+        .split_once('/')
+        .is_some_and(|(family, name)| families.iter().any(|one| one == family) && is_name(name));
+    if good {
+        return Ok(());
+    }
+    let fix = format!(
+        "write `family/name` with lower-case letters, digits and hyphens; families are {}",
+        families.join(", ")
+    );
+    Err(Wrong::new("id", format!("`{id}` is no id of a case"), fix))
+}
+
+fn known_rule(key: &str, rule: &RuleId) -> Result<(), Wrong> {
+    if Spec::shipped().rule(rule).is_some() {
+        return Ok(());
+    }
+    Err(Wrong::new(
+        key,
+        format!("there is no rule {rule}"),
+        "SPEC.md lists the rules",
+    ))
+}
+
+fn script_gates(script: &Script) -> impl Iterator<Item = &str> {
+    script.steps.iter().filter_map(|step| match step {
+        ScriptStep::Gate { name }
+        | ScriptStep::Child {
+            until_gate: Some(name),
+            ..
+        } => Some(name.as_str()),
+        ScriptStep::Records { .. }
+        | ScriptStep::Text { .. }
+        | ScriptStep::Raw { .. }
+        | ScriptStep::Lines { .. }
+        | ScriptStep::Sleep { .. }
+        | ScriptStep::Mark { .. }
+        | ScriptStep::Close { .. }
+        | ScriptStep::Child {
+            until_gate: None, ..
+        }
+        | ScriptStep::Exec { .. }
+        | ScriptStep::Ignore { .. }
+        | ScriptStep::Die { .. }
+        | ScriptStep::Exit { .. } => None,
+    })
+}
+
+struct Plan<'a> {
+    scenario: &'a Scenario,
+    gates: BTreeSet<&'a str>,
+}
+
+impl Plan<'_> {
+    fn steps(&self, steps: &[Step], key: &str) -> Result<(), Wrong> {
+        steps.iter().enumerate().try_for_each(|(index, step)| {
+            self.action(&step.action, &format!("{key} {}", index + 1))
+        })
+    }
+
+    fn action(&self, action: &Action, key: &str) -> Result<(), Wrong> {
+        match action {
+            Action::StartTask { script } => self.script(script, key),
+            Action::Release { gate } => self.gate(gate, key),
+            Action::Await(wait) => self.wait(wait, key),
+            Action::Elapse { because, .. } if because.trim().is_empty() => Err(Wrong::new(
+                format!("{key}.because"),
+                "it is empty",
+                "name the rule whose time this is, or await a condition instead",
+            )),
+            Action::Repeat { times: 0, .. } => Err(Wrong::new(
+                format!("{key}.times"),
+                "0 times",
+                "leave the step out",
+            )),
+            Action::Repeat { plan, .. } if plan.is_empty() => Err(Wrong::new(
+                format!("{key}.plan"),
+                "it is empty",
+                "leave the step out",
+            )),
+            Action::Repeat { plan, .. } => self.steps(plan, &format!("{key}.plan")),
+            Action::StartLogmon { .. }
+            | Action::SecondLogmon {}
+            | Action::StopLogmon { .. }
+            | Action::SignalLogmon { .. }
+            | Action::StopDriver { .. }
+            | Action::SignalTask { .. }
+            | Action::AwaitExit { .. }
+            | Action::Elapse { .. }
+            | Action::HoldReader { .. }
+            | Action::DropReader {}
+            | Action::Look {}
+            | Action::Measure { .. } => Ok(()),
+        }
+    }
+
+    fn script(&self, name: &str, key: &str) -> Result<(), Wrong> {
+        if self.scenario.tasks.contains_key(name) {
+            return Ok(());
+        }
+        let fix = format!("add `[tasks.{name}]`, or start one that there is");
+        Err(Wrong::new(
+            format!("{key}.script"),
+            format!("there is no script `{name}`"),
+            fix,
+        ))
+    }
+
+    fn gate(&self, name: &str, key: &str) -> Result<(), Wrong> {
+        if self.gates.contains(name) {
+            return Ok(());
+        }
+        let known: Vec<&str> = self.gates.iter().copied().collect();
+        let fix = format!(
+            "the scripts' gates are: {}",
+            if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            }
+        );
+        Err(Wrong::new(
+            format!("{key}.gate"),
+            format!("no script has a gate `{name}`"),
+            fix,
+        ))
+    }
+
+    fn wait(&self, wait: &Await, key: &str) -> Result<(), Wrong> {
+        match (wait.until, &wait.gate) {
+            (Condition::AtGate, Some(gate)) => self.gate(gate, key)?,
+            (Condition::AtGate, None) => {
+                return Err(Wrong::new(
+                    format!("{key}.gate"),
+                    "there is none",
+                    "say which gate",
+                ));
+            }
+            (_, Some(_)) => {
+                return Err(Wrong::new(
+                    format!("{key}.gate"),
+                    "only `at-gate` has a gate",
+                    "leave it out",
+                ));
+            }
+            (_, None) => {}
+        }
+        let counts = matches!(wait.until, Condition::Accepted | Condition::Logged);
+        if wait.bytes.is_some() && !counts {
+            let fix = "leave it out";
+            return Err(Wrong::new(
+                format!("{key}.bytes"),
+                "only `accepted` and `logged` count bytes",
+                fix,
+            ));
+        }
+        match (&wait.rule, wait.otherwise) {
+            (Some(_), None) => Err(Wrong::new(
+                format!("{key}.rule"),
+                "a rule without `otherwise` is never named",
+                "add `otherwise` or leave the rule out",
+            )),
+            (Some(rule), Some(_)) => known_rule(&format!("{key}.rule"), rule),
+            (None, _) => Ok(()),
+        }
+    }
+}
