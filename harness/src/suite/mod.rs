@@ -1,0 +1,22 @@
+//! The suite: which cases apply to a subject, how they are run side by side, and what became of
+//! them. (re-exports only)
+
+mod collect;
+mod machine;
+mod out;
+mod play;
+mod probe;
+mod result;
+mod run;
+mod select;
+mod subject;
+
+pub use collect::{CollectError, shipped_scenarios, user_scenarios};
+pub use machine::{Machine, Stop};
+pub use out::{Keep, OutDir, OutError};
+pub use play::{Attempt, PlayRequest, play_once, run_id};
+pub use probe::{Probe, ProbeFailure, probe};
+pub use result::{CaseResult, Counts, Skip, ending, settle};
+pub use run::{Progress, SuiteRun, run_suite};
+pub use select::{Choice, Filter, FilterError, Selected, select};
+pub use subject::{Subject, SubjectError};

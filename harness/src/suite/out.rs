@@ -1,0 +1,266 @@
+//! The folder that a run writes to. (edge)
+//!
+//! ```text
+//! OUT/.harness          marker and lock: this folder is written by `harness run`
+//! OUT/report.json       the report, replaced as a whole after every case
+//! OUT/results.jsonl     one case a line, as they end
+//! OUT/running/…         the cases that are being played
+//! OUT/<id>.bundle/      everything of a case that did not pass; `/` in the id is written `-`
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::case::CaseDir;
+use crate::outcome::Status;
+
+const MARKER: &str = ".harness";
+const BUNDLE_MARKER: &str = ".harness-bundle";
+const RUNNING: &str = "running";
+
+/// Which folders of cases are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Those of the cases that did not pass.
+    #[default]
+    Fail,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+impl Keep {
+    /// Whether the folder of an attempt of this status is kept.
+    #[must_use]
+    pub fn keeps(self, status: Status) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Fail => status != Status::Pass,
+        }
+    }
+}
+
+/// The folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OutError {
+    /// Something in it can't be written.
+    #[error("can't write {}; give another folder with --out", path.display())]
+    Write {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another run writes to it.
+    #[error("{} is used by another run; give --out another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It holds somebody else's report.
+    #[error(
+        "{} exists and is not from an earlier run; move it, or give --out another folder",
+        path.display()
+    )]
+    Foreign {
+        /// The file in the way.
+        path: PathBuf,
+    },
+}
+
+impl OutError {
+    fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
+}
+
+/// The folder of a run; locked while this value lives.
+#[derive(Debug)]
+pub struct OutDir {
+    path: PathBuf,
+    results: File,
+    _lock: File,
+}
+
+impl OutDir {
+    /// Makes the folder if need be, locks it, and removes what an earlier run left there: its
+    /// bundles, by the marker in each of them, and its reports.
+    ///
+    /// # Errors
+    /// The folder is somebody else's, is in use or can't be written.
+    pub fn open(path: &Path) -> Result<Self, OutError> {
+        fs::create_dir_all(path).map_err(OutError::write(path))?;
+        let path = path.canonicalize().map_err(OutError::write(path))?;
+        let marker = path.join(MARKER);
+        if !marker.exists() {
+            for name in ["report.json", "results.jsonl", RUNNING] {
+                if path.join(name).exists() {
+                    return Err(OutError::Foreign { path: path.join(name) });
+                }
+            }
+        }
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&marker)
+            .map_err(OutError::write(&marker))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OutError::InUse { path }),
+            Err(TryLockError::Error(source)) => {
+                return Err(OutError::Write { path: marker, source });
+            }
+        }
+        remove_earlier(&path)?;
+        let running = path.join(RUNNING);
+        fs::create_dir(&running).map_err(OutError::write(&running))?;
+        let results = path.join("results.jsonl");
+        let results = File::create(&results).map_err(OutError::write(&results))?;
+        Ok(Self { path, results, _lock: lock })
+    }
+
+    /// The folder itself, absolute.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new folder for one attempt at one case.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn case_dir(&self, id: &str, attempt: u32) -> Result<CaseDir, OutError> {
+        let path = self.path.join(RUNNING).join(format!("{}.{attempt}", flat(id)));
+        fs::create_dir(&path).map_err(OutError::write(&path))?;
+        let marker = path.join(BUNDLE_MARKER);
+        fs::write(&marker, "").map_err(OutError::write(&marker))?;
+        Ok(CaseDir::new(path))
+    }
+
+    /// Where the bundle of a case is kept, if it is kept.
+    #[must_use]
+    pub fn bundle(&self, id: &str) -> PathBuf {
+        self.path.join(format!("{}.bundle", flat(id)))
+    }
+
+    /// Keeps the folder of an attempt as the case's bundle.
+    ///
+    /// # Errors
+    /// It can't be renamed.
+    pub fn keep(&self, dir: &CaseDir, id: &str) -> Result<PathBuf, OutError> {
+        let bundle = self.bundle(id);
+        fs::rename(dir.path(), &bundle).map_err(OutError::write(&bundle))?;
+        Ok(bundle)
+    }
+
+    /// Removes the folder of an attempt. What can't be removed stays, and is removed by the next
+    /// run.
+    pub fn discard(&self, dir: &CaseDir) {
+        drop(fs::remove_dir_all(dir.path()));
+    }
+
+    /// Writes one line of `results.jsonl`, in one write.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn add_result(&self, json: &str) -> Result<(), OutError> {
+        (&self.results)
+            .write_all(format!("{json}\n").as_bytes())
+            .map_err(OutError::write(&self.path.join("results.jsonl")))
+    }
+
+    /// Replaces `report.json` as a whole: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn write_report(&self, json: &str) -> Result<(), OutError> {
+        replace(&self.path.join("report.json"), json)
+    }
+
+    /// Removes the folder of the running cases; to be called when none runs.
+    pub fn finish(&self) {
+        drop(fs::remove_dir_all(self.path.join(RUNNING)));
+    }
+}
+
+/// Writes a file beside its place and moves it there.
+///
+/// # Errors
+/// It can't be written.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), OutError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    let failed = OutError::write(path);
+    let written = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".report").tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    written().map_err(failed)
+}
+
+fn flat(id: &str) -> String {
+    id.replace('/', "-")
+}
+
+fn remove_earlier(out: &Path) -> Result<(), OutError> {
+    for entry in fs::read_dir(out).map_err(OutError::write(out))? {
+        let path = entry.map_err(OutError::write(out))?.path();
+        let is_bundle = path.extension().is_some_and(|extension| extension == "bundle")
+            && path.join(BUNDLE_MARKER).exists();
+        if is_bundle || path.file_name().is_some_and(|name| name == RUNNING) {
+            fs::remove_dir_all(&path).map_err(OutError::write(&path))?;
+        }
+    }
+    for name in ["report.json", "results.jsonl"] {
+        let path = out.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(OutError::Write { path, source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_runs_bundle_is_removed_and_a_foreign_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutDir::open(folder.path()).unwrap();
+        let kept = out.keep(&out.case_dir("mon/two", 1).unwrap(), "mon/two").unwrap();
+        assert_eq!(kept.file_name().unwrap(), "mon-two.bundle");
+        fs::create_dir(folder.path().join("mine.bundle")).unwrap();
+        drop(out);
+        drop(OutDir::open(folder.path()).unwrap());
+        assert!(!kept.exists());
+        assert!(folder.path().join("mine.bundle").exists());
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = OutDir::open(folder.path()).unwrap();
+        assert!(matches!(OutDir::open(folder.path()), Err(OutError::InUse { .. })));
+    }
+
+    #[test]
+    fn somebody_elses_report_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("report.json"), "mine").unwrap();
+        assert!(matches!(OutDir::open(folder.path()), Err(OutError::Foreign { .. })));
+        assert_eq!(fs::read_to_string(folder.path().join("report.json")).unwrap(), "mine");
+    }
+}

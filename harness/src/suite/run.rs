@@ -1,0 +1,299 @@
+//! Runs the chosen cases side by side, and those that fail again, alone. (edge)
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::outcome::{Status, Verdict};
+use crate::report;
+use crate::scenario::Scenario;
+use crate::suite::play::{PlayRequest, chain, play_once};
+use crate::suite::{CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
+
+/// When a case process is killed, whatever it does.
+const CASE_DEADLINE: Duration = Duration::from_secs(180);
+
+/// How often a failure is played again, alone.
+const RERUNS: u32 = 2;
+
+/// Beyond this many failures they are no accident, and the rest is not played again.
+const MAX_RERUN_CASES: usize = 20;
+
+/// What a run needs.
+#[derive(Debug)]
+pub struct SuiteRun<'a> {
+    /// All cases with what is to be done with them.
+    pub selected: &'a [Selected],
+    /// The pair.
+    pub subject: &'a Subject,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// How many cases run side by side, at least 1.
+    pub jobs: usize,
+    /// How often each case is played: 1, or more to find what fails seldom.
+    pub stress: u32,
+    /// Whether nothing new is begun after the first failure.
+    pub fail_fast: bool,
+    /// Which folders are kept.
+    pub keep: Keep,
+    /// How to start this program again.
+    pub reexec: &'a [String],
+    /// Where everything is written.
+    pub out: &'a OutDir,
+    /// Whether the run is to end early.
+    pub stop: &'a Stop,
+}
+
+/// What is told while a run goes on. Told on the thread that called [`run_suite`].
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// An attempt at a case began.
+    Began {
+        /// The case.
+        id: &'a str,
+    },
+    /// An attempt at a case ended, and another one is still to come.
+    Ended {
+        /// The case.
+        id: &'a str,
+        /// What became of the attempt.
+        status: Status,
+    },
+    /// Everything about a case is known.
+    Settled(&'a CaseResult),
+}
+
+/// An attempt, without its history: what is left when its folder is kept or gone.
+struct Ended {
+    status: Status,
+    verdict: Verdict,
+    seconds: f64,
+    text: String,
+    bundle: Option<PathBuf>,
+}
+
+enum Message {
+    Began(usize),
+    Ended(usize, Ended),
+}
+
+/// Plays the chosen cases and returns a result for every case, in the given order.
+///
+/// Cases that are not played are settled first. A case that failed or proved nothing is played
+/// again, alone, after all others.
+pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<CaseResult> {
+    let mut results: Vec<Option<CaseResult>> = vec![None; run.selected.len()];
+    let mut settle_as = |index: usize, result: CaseResult, tell: &mut dyn FnMut(Progress<'_>)| {
+        tell(Progress::Settled(&result));
+        results[index] = Some(result);
+    };
+
+    let mut queue = VecDeque::new();
+    for (index, Selected { scenario, choice }) in run.selected.iter().enumerate() {
+        let (status, why) = match choice {
+            Choice::Run => {
+                queue.extend((1..=run.stress.max(1)).map(|attempt| (index, attempt)));
+                continue;
+            }
+            Choice::NotApplicable { why } => (Status::SkippedCapability, why),
+            Choice::Filtered { why } => (Status::SkippedFilter, why),
+        };
+        settle_as(index, CaseResult::skipped(scenario, status, why), &mut tell);
+    }
+
+    let mut ended: Vec<Vec<Ended>> = run.selected.iter().map(|_| Vec::new()).collect();
+    let wanted = run.stress.max(1) as usize;
+    side_by_side(run, queue, |message| match message {
+        Message::Began(index) => tell(Progress::Began { id: &run.selected[index].scenario.id }),
+        Message::Ended(index, attempt) => {
+            let scenario = &run.selected[index].scenario;
+            let again = run.stress <= 1 && is_doubtful(attempt.status);
+            let status = attempt.status;
+            ended[index].push(attempt);
+            if again || ended[index].len() < wanted {
+                tell(Progress::Ended { id: &scenario.id, status });
+            } else {
+                let result = sum_up(scenario, &mut ended[index], run.stress > 1);
+                settle_as(index, result, &mut tell);
+            }
+        }
+    });
+
+    let mut rerun_cases = 0;
+    for (index, attempts) in ended.iter_mut().enumerate() {
+        if attempts.is_empty() {
+            continue;
+        }
+        let scenario = &run.selected[index].scenario;
+        rerun_cases += 1;
+        let mut attempt = 2;
+        while run.stress <= 1
+            && rerun_cases <= MAX_RERUN_CASES
+            && attempt <= 1 + RERUNS
+            && !run.stop.is_asked()
+            && attempts.last().is_some_and(|last| is_doubtful(last.status))
+        {
+            tell(Progress::Began { id: &scenario.id });
+            let one = play(run, scenario, attempt);
+            if run.stop.is_asked() {
+                break;
+            }
+            tell(Progress::Ended { id: &scenario.id, status: one.status });
+            attempts.push(one);
+            attempt += 1;
+        }
+        let result = sum_up(scenario, attempts, run.stress > 1);
+        settle_as(index, result, &mut tell);
+    }
+
+    let why = if run.stop.is_asked() { "the run was interrupted" } else { "--fail-fast ended the run" };
+    for index in 0..run.selected.len() {
+        if results[index].is_none() {
+            let scenario = &run.selected[index].scenario;
+            let result = CaseResult::skipped(scenario, Status::SkippedFilter, why);
+            tell(Progress::Settled(&result));
+            results[index] = Some(result);
+        }
+    }
+    results.into_iter().flatten().collect()
+}
+
+/// Whether an attempt is to be repeated before it counts.
+fn is_doubtful(status: Status) -> bool {
+    match status {
+        Status::Fail | Status::Inconclusive => true,
+        Status::Pass
+        | Status::Xfail
+        | Status::Xpass
+        | Status::Flaky
+        | Status::SkippedCapability
+        | Status::SkippedFilter
+        | Status::ErrorSuite
+        | Status::ErrorEnvironment => false,
+    }
+}
+
+/// Plays the queue with `jobs` threads. `handle` is called on this thread.
+fn side_by_side(
+    run: &SuiteRun<'_>,
+    queue: VecDeque<(usize, u32)>,
+    mut handle: impl FnMut(Message),
+) {
+    let queue = Mutex::new(queue);
+    let failed = AtomicBool::new(false);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..run.jobs.max(1) {
+            let sender = sender.clone();
+            let (queue, failed) = (&queue, &failed);
+            scope.spawn(move || {
+                while !run.stop.is_asked() && !(run.fail_fast && failed.load(Ordering::SeqCst)) {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((index, attempt)) = next else { return };
+                    // The receiver outlives the threads.
+                    drop(sender.send(Message::Began(index)));
+                    let one = play(run, &run.selected[index].scenario, attempt);
+                    if run.stop.is_asked() {
+                        return; // The case was cut short and proves nothing.
+                    }
+                    if one.status != Status::Pass {
+                        failed.store(true, Ordering::SeqCst);
+                    }
+                    drop(sender.send(Message::Ended(index, one)));
+                }
+            });
+        }
+        drop(sender);
+        for message in receiver {
+            handle(message);
+        }
+    });
+}
+
+/// Plays one attempt and keeps or removes its folder. The bundle is that of the first attempt
+/// that did not pass.
+fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
+    let dir = match run.out.case_dir(&scenario.id, attempt) {
+        Ok(dir) => dir,
+        Err(error) => return not_played(chain(&error)),
+    };
+    let request = PlayRequest {
+        scenario,
+        subject: run.subject,
+        seed: run.seed,
+        attempt,
+        reexec: run.reexec,
+        leave_out: None,
+        deadline: CASE_DEADLINE,
+    };
+    let played = play_once(&request, &dir);
+    let bundle = run.out.bundle(&scenario.id);
+    let keeps = run.keep.keeps(played.status) && !run.stop.is_asked() && !bundle.exists();
+    let text = if played.status == Status::Pass {
+        String::new()
+    } else {
+        let bundle = keeps.then_some(bundle.as_path());
+        report::failure_text(scenario, &played.verdict, played.history.as_ref(), bundle)
+    };
+    let bundle = if keeps {
+        match run.out.keep(&dir, &scenario.id) {
+            Ok(bundle) => Some(bundle),
+            Err(_) if bundle.exists() => {
+                // Under --stress another attempt at the same case was faster.
+                run.out.discard(&dir);
+                None
+            }
+            Err(error) => return not_played(chain(&error)),
+        }
+    } else {
+        run.out.discard(&dir);
+        None
+    };
+    Ended { status: played.status, verdict: played.verdict, seconds: played.seconds, text, bundle }
+}
+
+fn not_played(error: String) -> Ended {
+    Ended {
+        status: Status::ErrorSuite,
+        text: format!("  the suite could not go on: {error}\n"),
+        verdict: Verdict { suite_errors: vec![error], ..Verdict::default() },
+        seconds: 0.0,
+        bundle: None,
+    }
+}
+
+/// The result of a case from all its attempts, which are taken out.
+fn sum_up(scenario: &Scenario, attempts: &mut Vec<Ended>, stress: bool) -> CaseResult {
+    let attempts = std::mem::take(attempts);
+    let statuses: Vec<Status> = attempts.iter().map(|one| one.status).collect();
+    let status = settle(&statuses, stress);
+    let seconds = attempts.iter().map(|one| one.seconds).fold(0.0, f64::max);
+    let passed = statuses.iter().filter(|status| **status == Status::Pass).count();
+    let bundle = attempts.iter().find_map(|one| one.bundle.clone());
+    // The attempt that shows most: a failure before one that proves nothing before the others.
+    let told = [Status::ErrorSuite, Status::Fail, Status::Inconclusive, Status::Pass]
+        .into_iter()
+        .find_map(|wanted| statuses.iter().position(|status| *status == wanted));
+    let (verdict, text) = match told.and_then(|index| attempts.into_iter().nth(index)) {
+        Some(one) => (one.verdict, one.text),
+        None => (Verdict::default(), String::new()),
+    };
+    CaseResult {
+        id: scenario.id.clone(),
+        title: scenario.title.clone(),
+        level: scenario.level,
+        profile: scenario.profile,
+        rules: scenario.rules.clone(),
+        status,
+        seconds,
+        passed: u32::try_from(passed).unwrap_or(u32::MAX),
+        attempts: u32::try_from(statuses.len()).unwrap_or(u32::MAX),
+        verdict,
+        bundle,
+        skipped: None,
+        text,
+    }
+}

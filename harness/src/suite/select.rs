@@ -1,0 +1,152 @@
+//! Which cases apply to a subject, and which of them were asked for. (core)
+
+use std::collections::BTreeSet;
+
+use globset::{Glob, GlobMatcher};
+
+use crate::capability::Capability;
+use crate::rule::{Level, Profile};
+use crate::scenario::Scenario;
+use crate::suite::Subject;
+
+/// What of the applicable cases was asked for. The default asks for all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    level: Option<Level>,
+    profiles: BTreeSet<Profile>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    text: String,
+    matcher: GlobMatcher,
+}
+
+/// A pattern that is no glob.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a glob; use *, ?, [a-z] and {{one,two}}, for instance 'mon/*'")]
+pub struct FilterError {
+    text: String,
+    source: globset::Error,
+}
+
+impl Filter {
+    /// A filter by globs, level and profiles. Each glob is compared with the id, the family, the
+    /// tags and the rules of a case. `level` `must` leaves out SHOULD cases. No profile means all.
+    ///
+    /// # Errors
+    /// The first text that is no glob.
+    pub fn new(
+        include: &[String],
+        exclude: &[String],
+        level: Option<Level>,
+        profiles: BTreeSet<Profile>,
+    ) -> Result<Self, FilterError> {
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
+        Ok(Self { include: patterns(include)?, exclude: patterns(exclude)?, level, profiles })
+    }
+
+    /// Whether everything is asked for.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.include.is_empty()
+            && self.exclude.is_empty()
+            && self.level != Some(Level::Must)
+            && (self.profiles.is_empty() || self.profiles.len() == Profile::ALL.len())
+    }
+
+    /// Why a case is left out; none if it is asked for.
+    #[must_use]
+    pub fn leaves_out(&self, scenario: &Scenario) -> Option<String> {
+        if !self.include.is_empty() && !self.include.iter().any(|one| one.matches(scenario)) {
+            return Some("no --filter matches it".to_owned());
+        }
+        if let Some(pattern) = self.exclude.iter().find(|one| one.matches(scenario)) {
+            return Some(format!("--exclude {} matches it", pattern.text));
+        }
+        if self.level == Some(Level::Must) && scenario.level == Level::Should {
+            return Some("it is a SHOULD, and --level must was given".to_owned());
+        }
+        if !self.profiles.is_empty() && !self.profiles.contains(&scenario.profile) {
+            return Some(format!("its profile is {}, which --profile leaves out", scenario.profile));
+        }
+        None
+    }
+}
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self, FilterError> {
+        let glob =
+            Glob::new(text).map_err(|source| FilterError { text: text.to_owned(), source })?;
+        Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
+    }
+
+    fn matches(&self, scenario: &Scenario) -> bool {
+        let family = scenario.id.split('/').next().unwrap_or_default();
+        self.matcher.is_match(&scenario.id)
+            || self.matcher.is_match(family)
+            || scenario.tags.iter().any(|tag| self.matcher.is_match(tag))
+            || scenario.rules.iter().any(|rule| self.matcher.is_match(rule.as_str()))
+    }
+}
+
+/// What is to be done with a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It is played.
+    Run,
+    /// It does not apply to the subject.
+    NotApplicable {
+        /// Why, as a clause: `the driver does not declare forwards`.
+        why: String,
+    },
+    /// It applies and was not asked for.
+    Filtered {
+        /// Why, as a clause.
+        why: String,
+    },
+}
+
+/// A case and what is to be done with it.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// The case.
+    pub scenario: Scenario,
+    /// What is to be done with it.
+    pub choice: Choice,
+}
+
+/// Decides for each case, in the given order.
+#[must_use]
+pub fn select(scenarios: Vec<Scenario>, subject: &Subject, filter: &Filter) -> Vec<Selected> {
+    scenarios
+        .into_iter()
+        .map(|scenario| {
+            let choice = match not_applicable(&scenario, subject) {
+                Some(why) => Choice::NotApplicable { why },
+                None => match filter.leaves_out(&scenario) {
+                    Some(why) => Choice::Filtered { why },
+                    None => Choice::Run,
+                },
+            };
+            Selected { scenario, choice }
+        })
+        .collect()
+}
+
+fn not_applicable(scenario: &Scenario, subject: &Subject) -> Option<String> {
+    let roles = scenario.roles();
+    if roles.is_disjoint(&subject.under_test) {
+        let judged: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+        return Some(format!("it judges only the {}", judged.join(" and the ")));
+    }
+    let missing: Vec<&str> = scenario
+        .needs()
+        .iter()
+        .filter(|need| !subject.capabilities.contains(need))
+        .map(|need: &Capability| need.as_str())
+        .collect();
+    (!missing.is_empty()).then(|| format!("the driver does not declare {}", missing.join(", ")))
+}

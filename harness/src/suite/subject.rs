@@ -1,0 +1,198 @@
+//! A subject: how a driver and a logmon are started, and which of them is judged. (core)
+
+use std::collections::BTreeSet;
+
+use crate::capability::Capability;
+use crate::rule::Role;
+use crate::template::{self, TemplateError};
+
+/// How the bundled mock driver is started: a real forwarding driver around the payload.
+pub const BUNDLED_DRIVER: &str = "{self} mock-driver run --stdout {stdout} --stderr {stderr} \
+                                  --journal {driver_journal} -- {task}";
+
+/// How the bundled logmon is started.
+pub const BUNDLED_LOGMON: &str = "{self} logmon run --log-dir {log_dir} \
+                                  --stdout {stdout_fifo}={stdout_name} \
+                                  --stderr {stderr_fifo}={stderr_name} \
+                                  --max-files {max_files} --max-file-size {max_file_bytes} \
+                                  --line-guard {line_guard}";
+
+/// A pair of driver and logmon, at least one of them under test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The driver's command template, as words; not empty.
+    pub driver: Vec<String>,
+    /// What the driver declares.
+    pub capabilities: BTreeSet<Capability>,
+    /// logmon's command template, as words; not empty.
+    pub logmon: Vec<String>,
+    /// Whose rules are judged: never empty. The host belongs to it only if the pair is the
+    /// bundled one, because the suite itself plays the host.
+    pub under_test: BTreeSet<Role>,
+}
+
+/// A command template that can't be a subject.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// The template can't be split into words, or names something unknown.
+    #[error("--{which} {template:?}")]
+    Template {
+        /// `driver` or `logmon`.
+        which: &'static str,
+        /// As it was given.
+        template: String,
+        /// Why.
+        source: TemplateError,
+    },
+    /// The template is empty.
+    #[error("--{which} is empty; give the command that starts it")]
+    Empty {
+        /// `driver` or `logmon`.
+        which: &'static str,
+    },
+    /// A driver's template says nothing of the task.
+    #[error(
+        "--driver {template:?} has neither {{task}} nor {{script}}: nothing tells the driver what \
+         to run; put {{task}} where the task's command line goes, for instance \
+         --driver \"sh -c 'exec {{task}} >{{stdout}} 2>{{stderr}}'\""
+    )]
+    NoTask {
+        /// As it was given.
+        template: String,
+    },
+}
+
+impl Subject {
+    /// The bundled mock driver with the bundled logmon: everything is judged.
+    ///
+    /// # Panics
+    /// Never: both templates are constants, and a test splits them.
+    #[must_use]
+    pub fn bundled() -> Self {
+        Self {
+            driver: words("driver", BUNDLED_DRIVER).expect("a test splits the constant"),
+            capabilities: Self::bundled_driver_capabilities(),
+            logmon: words("logmon", BUNDLED_LOGMON).expect("a test splits the constant"),
+            under_test: BTreeSet::from([Role::Driver, Role::Logmon, Role::Host]),
+        }
+    }
+
+    /// What the bundled mock driver declares.
+    #[must_use]
+    pub fn bundled_driver_capabilities() -> BTreeSet<Capability> {
+        let mut all = Capability::of_any_command();
+        all.extend([Capability::Forwards, Capability::NoLogCollection]);
+        all
+    }
+
+    /// The subject that a command line asks for. What is not given is the bundled program, and is
+    /// then the reference, not judged. `declared` is added to what any command template can do;
+    /// without a driver it is added to what the bundled one declares.
+    ///
+    /// # Errors
+    /// A template that can't be used, by its flag.
+    pub fn from_templates(
+        driver: Option<&str>,
+        logmon: Option<&str>,
+        declared: &BTreeSet<Capability>,
+    ) -> Result<Self, SubjectError> {
+        let mut subject = Self::bundled();
+        if driver.is_some() || logmon.is_some() {
+            subject.under_test.clear();
+        }
+        if let Some(template) = driver {
+            subject.driver = words("driver", template)?;
+            if !template.contains("{task}") && !template.contains("{script}") {
+                return Err(SubjectError::NoTask { template: template.to_owned() });
+            }
+            subject.capabilities = Capability::of_any_command();
+            subject.under_test.insert(Role::Driver);
+        }
+        if let Some(template) = logmon {
+            subject.logmon = words("logmon", template)?;
+            subject.under_test.insert(Role::Logmon);
+        }
+        subject.capabilities.extend(declared);
+        Ok(subject)
+    }
+
+    /// Whether the driver is judged.
+    #[must_use]
+    pub fn tests_driver(&self) -> bool {
+        self.under_test.contains(&Role::Driver)
+    }
+
+    /// Whether logmon is judged.
+    #[must_use]
+    pub fn tests_logmon(&self) -> bool {
+        self.under_test.contains(&Role::Logmon)
+    }
+
+    /// Whether this is the bundled pair.
+    #[must_use]
+    pub fn is_bundled(&self) -> bool {
+        self.under_test.contains(&Role::Host)
+    }
+
+    /// One line that names what is judged and what it is judged with.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match (self.is_bundled(), self.tests_driver(), self.tests_logmon()) {
+            (true, _, _) => "the bundled mock driver with the bundled logmon".to_owned(),
+            (false, true, true) => format!(
+                "driver `{}` with logmon `{}`",
+                shell_words::join(&self.driver),
+                shell_words::join(&self.logmon)
+            ),
+            (false, true, false) => {
+                format!("driver `{}` with the bundled logmon", shell_words::join(&self.driver))
+            }
+            (false, false, _) => {
+                format!("logmon `{}` with the bundled mock driver", shell_words::join(&self.logmon))
+            }
+        }
+    }
+}
+
+fn words(which: &'static str, template: &str) -> Result<Vec<String>, SubjectError> {
+    let words = template::split(template).map_err(|source| SubjectError::Template {
+        which,
+        template: template.to_owned(),
+        source,
+    })?;
+    if words.is_empty() {
+        return Err(SubjectError::Empty { which });
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_pair_is_judged_as_a_whole() {
+        let subject = Subject::bundled();
+        assert!(subject.tests_driver() && subject.tests_logmon() && subject.is_bundled());
+        assert_eq!(subject.driver.first().map(String::as_str), Some("{self}"));
+    }
+
+    #[test]
+    fn a_given_driver_alone_is_judged_and_declares_only_what_was_said() {
+        let declared = BTreeSet::from([Capability::Merged]);
+        let subject =
+            Subject::from_templates(Some("sh -c 'exec {task}'"), None, &declared).unwrap();
+        assert!(subject.tests_driver() && !subject.tests_logmon() && !subject.is_bundled());
+        assert!(subject.capabilities.contains(&Capability::Merged));
+        assert!(!subject.capabilities.contains(&Capability::Forwards));
+        assert_eq!(subject.driver, ["sh", "-c", "exec {task}"]);
+    }
+
+    #[test]
+    fn a_driver_that_is_told_nothing_of_the_task_is_refused() {
+        let error = Subject::from_templates(Some("./mydriver"), None, &BTreeSet::new()).unwrap_err();
+        assert!(error.to_string().contains("{task}"), "{error}");
+        let error = Subject::from_templates(Some("  "), None, &BTreeSet::new()).unwrap_err();
+        assert!(error.to_string().contains("is empty"), "{error}");
+    }
+}
