@@ -1,1 +1,29 @@
-//! placeholder
+//! Edge: logmon reads a task's FIFOs and writes size-rotated log files.
+//!
+//! A stream is one FIFO, opened once for the task's whole life, and one current log file. Cores decide
+//! ([`name`], [`limits`], [`recovery`], [`planner`], [`collect`], [`config`]); edges do what they
+//! decided: the stream's loop, the log folder, the pump and the [`Collector`].
+//!
+//! What it never does: open a FIFO in a way that waits, take the absence of writers for the end,
+//! close the read end because of a fault of storage, follow a link to a log file, or delete a file that
+//! it did not write.
+
+mod cli;
+pub mod collect;
+mod collector;
+pub mod config;
+mod diagnostics;
+mod error;
+pub mod exit;
+pub mod limits;
+mod log_dir;
+pub mod name;
+pub mod planner;
+mod pump;
+pub mod recovery;
+mod run;
+mod stream;
+
+pub use collector::{Collector, Started, Summary};
+pub use error::Error;
+pub use run::main_with_args;

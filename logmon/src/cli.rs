@@ -1,0 +1,115 @@
+//! Core: the command line of logmon, as it is written and not yet checked.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+
+use crate::collect::OnFull;
+use crate::config::RawConfig;
+
+/// Reads a task's FIFOs and writes size-rotated log files.
+#[derive(Debug, Parser)]
+#[command(name = "logmon", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Collects the output of one task until SIGTERM or SIGINT.
+    ///
+    /// Prints the line `ready` on stdout once the FIFOs are open and locked. Exit codes: 0 drained,
+    /// 64 usage, 65 refused configuration, 66 refused path, 70 bug, 71 system error or bytes lost at the
+    /// stop, 75 another logmon is at work on the same FIFO.
+    Run(RunArgs),
+}
+
+/// The options of `logmon run`.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("streams").args(["stdout", "stderr"]).required(true).multiple(true))]
+pub(crate) struct RunArgs {
+    /// The folder of the log files; it must exist and be no symbolic link.
+    #[arg(long, value_name = "DIR")]
+    log_dir: PathBuf,
+    /// The FIFO of the task's stdout, made if it is missing; files are DIR/NAME.0, DIR/NAME.1, …
+    #[arg(long, value_name = "FIFO=NAME", allow_hyphen_values = true)]
+    stdout: Option<OsString>,
+    /// The same for the task's stderr. One of the two may be left out.
+    #[arg(long, value_name = "FIFO=NAME", allow_hyphen_values = true)]
+    stderr: Option<OsString>,
+    /// How many files a stream may have, at least 1; the oldest is deleted.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    max_files: String,
+    /// How large a file may be: bytes, or a number with KiB, MiB, GiB, KB, MB or GB.
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    max_file_size: String,
+    /// Lines up to this length are never split; lowered to the file size if larger.
+    #[arg(long, value_name = "SIZE", default_value = "32KiB", allow_hyphen_values = true)]
+    line_guard: String,
+    /// What to do while the log folder takes no bytes: let the task wait, or drop its output and count.
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "block")]
+    on_full: OnFullArg,
+    /// The mode of a FIFO that has to be made, in octal; others must not be able to read it.
+    #[arg(long, value_name = "MODE", default_value = "0600", allow_hyphen_values = true)]
+    fifo_mode: String,
+    /// The least level of diagnostics on stderr.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+    /// The form of diagnostics on stderr.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+impl RunArgs {
+    pub(crate) fn into_raw_config(self) -> RawConfig {
+        RawConfig {
+            log_dir: self.log_dir,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            max_files: self.max_files,
+            max_file_size: self.max_file_size,
+            line_guard: self.line_guard,
+            on_full: match self.on_full {
+                OnFullArg::Block => OnFull::Block,
+                OnFullArg::Drop => OnFull::Drop,
+            },
+            fifo_mode: self.fifo_mode,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnFullArg {
+    Block,
+    Drop,
+}
+
+/// The least level of diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Nothing.
+    Off,
+    /// Bytes are lost or a person is needed.
+    Error,
+    /// Odd, nothing lost.
+    Warn,
+    /// Start, stop and rotation.
+    Info,
+    /// Details.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// The form of diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line of text each.
+    Text,
+    /// A JSON object a line each.
+    Json,
+}

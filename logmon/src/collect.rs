@@ -1,0 +1,464 @@
+//! Core: the life of one stream as a state machine: what to do after each event.
+//!
+//! The edge performs the [`Action`] and comes back with the [`Event`] that it gave. Time is a duration
+//! since the stream's start, given with each event. The bytes that were read and not yet placed (the
+//! *window*) lie with the edge; their number is bounded, because nothing is read while they cannot be
+//! written, and because a held line is at most the line guard.
+//!
+//! # When a step on the folder fails
+//! It stays pending and is tried again with growing pauses, at most [`LONGEST_PAUSE`] apart, so that
+//! collection resumes within 2 s of the fault's end (HEAL-1). The read end stays open. With
+//! [`OnFull::Block`] nothing is read meanwhile: the pipe fills and the task waits. With [`OnFull::Drop`]
+//! that lasts [`DROP_AFTER`]; then what comes is read and dropped, whole lines where lines end, until a
+//! write succeeds. What was read before stays the first to be written. A line of which a part is in the
+//! file already is ended by its newline, so that no two lines are joined.
+//!
+//! Law: bytes read = bytes written + bytes dropped + bytes in the window.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::planner::{Flush, Planner, RotationStep, Step};
+
+/// How long an incomplete line is held: with the time to write it, well under the 200 ms of DATA-5.
+pub const HOLD: Duration = Duration::from_millis(120);
+/// How long the task may block before `drop` drops: with the time to notice, under the 1 s of HEAL-2.
+pub const DROP_AFTER: Duration = Duration::from_millis(700);
+/// Pause before the first retry.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Longest pause between two retries: a quarter of the 2 s of HEAL-1.
+pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long a stopping stream goes on reading from a writer that never ends.
+pub const DRAIN_READING: Duration = Duration::from_millis(1000);
+/// When a stopping stream ends in any case: under the 2 s of MON-7.
+pub const DRAIN_END: Duration = Duration::from_millis(1500);
+/// How long after the report of a trouble the next one is kept quiet (HEAL-7).
+pub const REPORT_PAUSE: Duration = Duration::from_secs(10);
+
+/// What to do when the folder takes no bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// Let the task wait. Nothing is lost.
+    Block,
+    /// Let the task go on, drop its output, and record how much.
+    Drop,
+}
+
+/// What has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The stream is ready.
+    Started,
+    /// So many bytes were read; they are the last ones of the window.
+    Read(usize),
+    /// There are bytes to read after a time without a writer.
+    WriterCame,
+    /// There are writers and no bytes. Told only in answer to [`Reading::AtOnce`].
+    Empty,
+    /// There are no bytes and no writer.
+    NoWriter,
+    /// Reading failed.
+    ReadFailed,
+    /// The time waited for has come, and there was nothing to read.
+    Tick,
+    /// The stream shall end.
+    Stop,
+    /// So many bytes, from the start of the window, were written. The window still has them; the edge
+    /// takes them out right after.
+    Wrote(usize),
+    /// A step of a rotation is done.
+    Rotated(RotationStep),
+    /// Something foreign has the name with this index.
+    NameTaken(u32),
+    /// The prepared file is lost.
+    Unprepared,
+    /// The file with this index is gone, or is foreign by now.
+    Deleted(u32),
+    /// The step failed.
+    Failed,
+    /// The bytes named by [`Action::Discard`] are out of the window.
+    Discarded,
+}
+
+/// How to wait for bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Do not read.
+    No,
+    /// Wait for bytes or for the last writer to leave.
+    Bytes,
+    /// There is no writer: wait until there are bytes.
+    NextWriter,
+    /// Read what is there and do not wait.
+    AtOnce,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Action {
+    /// Perform a step of the plan: a write, a deletion or a step of a rotation.
+    Perform(Step),
+    /// Take these bytes out of the window; they are counted as dropped.
+    Discard(Range<usize>),
+    /// Wait for bytes, for a stop, or until the time given.
+    Wait {
+        /// How to wait for bytes.
+        reading: Reading,
+        /// When to stop waiting, since the stream's start.
+        until: Option<Duration>,
+    },
+    /// End. The bytes left in the window are lost.
+    Finish,
+}
+
+/// What a person should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// The folder takes no bytes; told once for each time of trouble, and rate-limited.
+    TroubleBegan,
+    /// It takes bytes again; told only if its beginning was.
+    TroubleEnded {
+        /// How long it took none.
+        lasted: Duration,
+    },
+    /// From now on output is dropped.
+    DroppingBegan,
+    /// Output is kept again.
+    DroppingEnded {
+        /// Exactly how many bytes were dropped since the beginning.
+        bytes: u64,
+        /// How long it lasted.
+        lasted: Duration,
+    },
+}
+
+/// Counters of one stream (contract COST-4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Bytes read from the FIFO.
+    pub read_bytes: u64,
+    /// Bytes written to files.
+    pub written_bytes: u64,
+    /// Bytes dropped under [`OnFull::Drop`].
+    pub dropped_bytes: u64,
+    /// Files begun.
+    pub rotations: u64,
+    /// Steps that failed.
+    pub failures: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    since: Duration,
+    next_try: Duration,
+    pause: Duration,
+    is_dropping: bool,
+    is_reported: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Dropped {
+    since: Duration,
+    bytes: u64,
+}
+
+/// The state of one stream.
+#[derive(Debug)]
+pub struct Collect {
+    planner: Planner,
+    on_full: OnFull,
+    counters: Counters,
+    reports: Vec<Report>,
+    trouble: Option<Trouble>,
+    quiet_until: Duration,
+    /// What was dropped and not yet reported.
+    dropped: Option<Dropped>,
+    /// The last byte dropped was in the middle of a line, whose rest is dropped too.
+    skips_line: bool,
+    held_since: Option<Duration>,
+    read_again_at: Option<Duration>,
+    has_no_writer: bool,
+    stop_at: Option<Duration>,
+    is_drained: bool,
+}
+
+impl Collect {
+    /// Makes the state of a stream that starts.
+    #[must_use]
+    pub fn new(planner: Planner, on_full: OnFull) -> Collect {
+        Collect {
+            planner,
+            on_full,
+            counters: Counters::default(),
+            reports: Vec::new(),
+            trouble: None,
+            quiet_until: Duration::ZERO,
+            dropped: None,
+            skips_line: false,
+            held_since: None,
+            read_again_at: None,
+            has_no_writer: false,
+            stop_at: None,
+            is_drained: false,
+        }
+    }
+
+    /// Takes an event, and says what to do next.
+    pub fn handle(&mut self, event: Event, window: &[u8], now: Duration) -> Action {
+        let mut window = window;
+        let mut is_tick = false;
+        match event {
+            Event::Started | Event::Discarded => {}
+            Event::Tick => is_tick = true,
+            Event::Read(bytes) => {
+                self.has_no_writer = false;
+                self.counters.read_bytes += bytes as u64;
+                if let Some(range) = self.unwanted(window, bytes) {
+                    return self.discard(range, now);
+                }
+            }
+            Event::WriterCame => self.has_no_writer = false,
+            Event::NoWriter => {
+                self.has_no_writer = true;
+                self.is_drained = self.stop_at.is_some();
+            }
+            Event::Empty => self.is_drained = self.stop_at.is_some(),
+            Event::ReadFailed => {
+                self.counters.failures += 1;
+                self.read_again_at = Some(now + LONGEST_PAUSE);
+            }
+            Event::Stop => {
+                self.stop_at.get_or_insert(now);
+            }
+            Event::Wrote(bytes) => {
+                self.planner.wrote(&window[..bytes]);
+                window = &window[bytes..];
+                self.counters.written_bytes += bytes as u64;
+                self.held_since = None;
+                self.end_trouble(now);
+            }
+            Event::Rotated(step) => {
+                self.planner.rotated(step);
+                self.counters.rotations += u64::from(matches!(step, RotationStep::Publish(_)));
+                self.try_at_once(now);
+            }
+            Event::NameTaken(index) => self.planner.name_taken(index),
+            Event::Unprepared => self.planner.unprepared(),
+            Event::Deleted(index) => {
+                self.planner.deleted(index);
+                self.try_at_once(now);
+            }
+            Event::Failed => self.fail(now),
+        }
+        self.decide(window, now, is_tick)
+    }
+
+    /// Takes the reports made since the last call.
+    pub fn take_reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// Gives the counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Gives the index of the current file, or none before the first one.
+    #[must_use]
+    pub fn current_index(&self) -> Option<u32> {
+        self.planner.current_index()
+    }
+
+    fn decide(&mut self, window: &[u8], now: Duration, is_tick: bool) -> Action {
+        if let Some(stop_at) = self.stop_at {
+            if now >= stop_at + DRAIN_END {
+                return self.finish(now);
+            }
+            self.is_drained |= now >= stop_at + DRAIN_READING;
+        }
+        if let Some(action) = self.wait_out_trouble(window, now) {
+            return action;
+        }
+        match self.planner.plan(window, self.flush(now, is_tick)) {
+            Step::Rotate(step) => {
+                self.planner.rotation_begun();
+                Action::Perform(Step::Rotate(step))
+            }
+            step @ (Step::Write(_) | Step::Delete(_)) => Action::Perform(step),
+            Step::NoIndexLeft => {
+                self.fail(now);
+                Action::Wait { reading: Reading::No, until: self.earliest([Some(now + FIRST_PAUSE)]) }
+            }
+            Step::Idle => {
+                self.end_trouble(now);
+                if self.is_drained { self.finish(now) } else { self.wait_for_bytes(None, now) }
+            }
+            Step::Hold => {
+                let since = *self.held_since.get_or_insert(now);
+                self.wait_for_bytes(Some(since + HOLD), now)
+            }
+        }
+    }
+
+    fn flush(&self, now: Duration, is_tick: bool) -> Flush {
+        if self.has_no_writer || self.is_drained {
+            Flush::Ended
+        } else if is_tick && self.held_since.is_some_and(|since| now >= since + HOLD) {
+            // Only when there is nothing to read: after a pause of this process itself the rest of the
+            // line may lie in the pipe.
+            Flush::Stalled
+        } else {
+            Flush::No
+        }
+    }
+
+    fn wait_for_bytes(&self, until: Option<Duration>, now: Duration) -> Action {
+        match self.read_again_at {
+            Some(again) if now < again => {
+                Action::Wait { reading: Reading::No, until: self.earliest([until.or(Some(again)).min(Some(again))]) }
+            }
+            Some(_) | None => Action::Wait { reading: self.reading(), until: self.earliest([until]) },
+        }
+    }
+
+    fn reading(&self) -> Reading {
+        if self.stop_at.is_some() {
+            Reading::AtOnce
+        } else if self.has_no_writer {
+            Reading::NextWriter
+        } else {
+            Reading::Bytes
+        }
+    }
+
+    fn earliest<const N: usize>(&self, times: [Option<Duration>; N]) -> Option<Duration> {
+        times.into_iter().chain([self.stop_at.map(|at| at + DRAIN_END)]).flatten().min()
+    }
+
+    fn wait_out_trouble(&mut self, window: &[u8], now: Duration) -> Option<Action> {
+        let trouble = self.trouble.as_mut()?;
+        let drop_at = match (self.on_full, trouble.is_dropping, self.stop_at) {
+            (OnFull::Drop, false, None) => Some(trouble.since + DROP_AFTER),
+            (OnFull::Drop | OnFull::Block, _, _) => None,
+        };
+        if drop_at.is_some_and(|at| now >= at) {
+            trouble.is_dropping = true;
+            self.reports.push(Report::DroppingBegan);
+            self.dropped.get_or_insert(Dropped { since: now, bytes: 0 });
+            if let Some(range) = self.incomplete_tail(window) {
+                self.skips_line = true;
+                return Some(self.discard(range, now));
+            }
+        }
+        let trouble = self.trouble.as_ref()?;
+        if now >= trouble.next_try {
+            return None;
+        }
+        let (is_dropping, next_try) = (trouble.is_dropping, trouble.next_try);
+        if is_dropping && self.stop_at.is_none() && self.read_again_at.is_none_or(|again| now >= again) {
+            Some(Action::Wait { reading: self.reading(), until: self.earliest([Some(next_try)]) })
+        } else {
+            let drop_at = drop_at.filter(|_| !is_dropping);
+            Some(Action::Wait { reading: Reading::No, until: self.earliest([Some(next_try), drop_at]) })
+        }
+    }
+
+    /// The end of the window that is dropped when dropping begins: a line that is not complete, unless
+    /// its beginning is in the file.
+    fn incomplete_tail(&self, window: &[u8]) -> Option<Range<usize>> {
+        let start = match window.iter().rposition(|byte| *byte == b'\n') {
+            Some(newline) => newline + 1,
+            None if self.planner.is_mid_line() => return None,
+            None => 0,
+        };
+        (start < window.len()).then_some(start..window.len())
+    }
+
+    /// Which of the bytes just read are dropped.
+    fn unwanted(&mut self, window: &[u8], new_bytes: usize) -> Option<Range<usize>> {
+        let kept = window.len() - new_bytes;
+        let new = &window[kept..];
+        let last_kept_is_newline = match window[..kept].last() {
+            Some(last) => *last == b'\n',
+            None => !self.planner.is_mid_line(),
+        };
+        let is_dropping = self.trouble.is_some_and(|trouble| trouble.is_dropping);
+        let newline = if is_dropping && kept > 0 {
+            // All of it, as the bytes kept are still to be written.
+            self.skips_line = new.last() != Some(&b'\n');
+            new.len().checked_sub(1).filter(|_| !self.skips_line)
+        } else if self.skips_line {
+            let newline = new.iter().position(|byte| *byte == b'\n');
+            self.skips_line = newline.is_none();
+            newline
+        } else {
+            return None;
+        };
+        // The newline itself is kept if the log is in the middle of a line.
+        let end = newline.map_or(new.len(), |newline| newline + usize::from(last_kept_is_newline));
+        (end > 0).then_some(kept..kept + end)
+    }
+
+    fn discard(&mut self, range: Range<usize>, now: Duration) -> Action {
+        let bytes = range.len() as u64;
+        self.counters.dropped_bytes += bytes;
+        self.dropped.get_or_insert(Dropped { since: now, bytes: 0 }).bytes += bytes;
+        self.end_dropping(now);
+        Action::Discard(range)
+    }
+
+    fn fail(&mut self, now: Duration) {
+        self.counters.failures += 1;
+        let is_stopping = self.stop_at.is_some();
+        let trouble = self.trouble.get_or_insert_with(|| {
+            let is_reported = now >= self.quiet_until;
+            if is_reported {
+                self.quiet_until = now + REPORT_PAUSE;
+                self.reports.push(Report::TroubleBegan);
+            }
+            Trouble { since: now, next_try: now, pause: FIRST_PAUSE / 2, is_dropping: false, is_reported }
+        });
+        let longest = if is_stopping { LONGEST_PAUSE / 5 } else { LONGEST_PAUSE };
+        trouble.pause = (trouble.pause * 2).min(longest);
+        trouble.next_try = now + trouble.pause;
+    }
+
+    fn try_at_once(&mut self, now: Duration) {
+        if let Some(trouble) = self.trouble.as_mut() {
+            trouble.next_try = now;
+        }
+    }
+
+    fn end_trouble(&mut self, now: Duration) {
+        if let Some(trouble) = self.trouble.take()
+            && trouble.is_reported
+        {
+            self.reports.push(Report::TroubleEnded { lasted: now.saturating_sub(trouble.since) });
+        }
+        self.end_dropping(now);
+    }
+
+    fn end_dropping(&mut self, now: Duration) {
+        if self.trouble.is_some_and(|trouble| trouble.is_dropping) || self.skips_line {
+            return;
+        }
+        self.report_dropped(now);
+    }
+
+    fn report_dropped(&mut self, now: Duration) {
+        if let Some(Dropped { since, bytes }) = self.dropped.take() {
+            self.reports.push(Report::DroppingEnded { bytes, lasted: now.saturating_sub(since) });
+        }
+    }
+
+    fn finish(&mut self, now: Duration) -> Action {
+        self.report_dropped(now);
+        Action::Finish
+    }
+}
+
+#[cfg(test)]
+#[path = "collect_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! Edge: diagnostics on stderr that never hurt the collection.
+//!
+//! Whoever reads stderr may be gone, or may not read (MON-14): an error of the write is ignored, and a
+//! line that would have to wait is dropped. SIGPIPE is ignored by Rust programs, so a closed pipe is only
+//! an error.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::cli::{LogFormat, LogLevel};
+
+/// Starts diagnostics for this process. If they are started already, they stay as they are.
+pub(crate) fn start(level: LogLevel, format: LogFormat) {
+    let level = match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(Stderr);
+    let started = match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().with_target(false).try_init(),
+    };
+    if let Err(already) = started {
+        tracing::debug!(%already, "diagnostics were started before");
+    }
+}
+
+/// Tells one line to a person, with the chain of causes, whatever the level of diagnostics is.
+pub(crate) fn tell(error: &dyn std::error::Error) {
+    let mut line = format!("logmon: {error}");
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        line.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    line.push('\n');
+    write_or_drop(line.as_bytes());
+}
+
+/// Writes a line to stdout, and ignores that nobody may read it.
+pub(crate) fn announce(line: &str) {
+    let stdout = io::stdout();
+    let mut stdout = stdout.lock();
+    if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+        tracing::debug!(line, "nobody reads stdout");
+    }
+}
+
+/// What tracing writes to.
+#[derive(Debug, Clone, Copy)]
+struct Stderr;
+
+impl<'a> MakeWriter<'a> for Stderr {
+    type Writer = Stderr;
+
+    fn make_writer(&'a self) -> Stderr {
+        Stderr
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        write_or_drop(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_or_drop(line: &[u8]) {
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // A pipe is ready when it has room for PIPE_BUF bytes, so a line of up to that many does not wait.
+    let is_ready = poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0);
+    if is_ready {
+        let line = &line[..line.len().min(fifo::PIPE_BUF)];
+        // There is nobody left to tell that stderr can't be written.
+        let _written: nix::Result<usize> = nix::unistd::write(stderr.as_fd(), line);
+    }
+}

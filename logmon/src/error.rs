@@ -1,0 +1,239 @@
+//! Core: what can go wrong in logmon; one variant per operation, and each owns its exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::exit::Exit;
+use crate::limits::LimitError;
+use crate::name::NameError;
+
+/// What failed, on which path or option, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A limit on the command line is refused.
+    #[error("option --{option}: refused limit")]
+    Limit {
+        /// The option without dashes.
+        option: &'static str,
+        /// Why.
+        source: LimitError,
+    },
+    /// A stream's name is refused.
+    #[error("option --{option}: refused name")]
+    Name {
+        /// The option without dashes.
+        option: &'static str,
+        /// Why.
+        source: NameError,
+    },
+    /// A stream is not written as FIFO=NAME.
+    #[error("option --{option}: {text:?} is not FIFO=NAME, such as /run/demo/stdout=demo.stdout")]
+    Stream {
+        /// The option without dashes.
+        option: &'static str,
+        /// What was given.
+        text: String,
+    },
+    /// The mode is not octal, has other bits than permissions, or lets everybody read.
+    #[error("option --fifo-mode: {text:?} is not an octal mode such as 0600 that keeps others from reading")]
+    FifoMode {
+        /// What was given.
+        text: String,
+    },
+    /// Both streams have the same name.
+    #[error("options --stdout and --stderr: both have the name {name:?}; give each its own")]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// Both streams have the same FIFO.
+    #[error("options --stdout and --stderr: both read {path}; give each its own FIFO")]
+    SameFifo {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A running stream was started again with other settings.
+    #[error("stream {name} runs with other settings; stop it first")]
+    OtherSettings {
+        /// The stream's name.
+        name: String,
+    },
+    /// A FIFO could not be made, opened or read.
+    #[error("can't use the FIFO")]
+    Fifo(#[from] fifo::Error),
+    /// Another process holds the lock of the FIFO.
+    #[error("another logmon reads {path}; stop it first, or give this one a FIFO of its own")]
+    FifoHeld {
+        /// The path of the FIFO.
+        path: PathBuf,
+    },
+    /// Another process holds the lock of the current log file.
+    #[error("another logmon writes {path}; stop it first, or give this one another name or folder")]
+    LogFileHeld {
+        /// The path of the log file.
+        path: PathBuf,
+    },
+    /// The log folder could not be opened.
+    #[error("can't open the log folder {path}; it must be an existing folder and no symbolic link")]
+    OpenLogDir {
+        /// The path of the folder.
+        path: PathBuf,
+        /// The error of `open(2)`.
+        source: io::Error,
+    },
+    /// The log folder could not be listed.
+    #[error("can't list the log folder {path}")]
+    ListLogDir {
+        /// The path of the folder.
+        path: PathBuf,
+        /// The error of `readdir(3)` or `fstatat(2)`.
+        source: io::Error,
+    },
+    /// A log file could not be opened.
+    #[error("can't open the log file {path}")]
+    OpenLogFile {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of `openat(2)`, `fstat(2)`, `flock(2)` or `pread(2)`.
+        source: io::Error,
+    },
+    /// A new log file could not be made.
+    #[error("can't make a log file in {path}")]
+    PrepareLogFile {
+        /// The path of the folder.
+        path: PathBuf,
+        /// The error of `openat(2)` or `flock(2)`.
+        source: io::Error,
+    },
+    /// A new log file could not be given its name.
+    #[error("can't give a log file the name {path}")]
+    PublishLogFile {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of `linkat(2)` or `openat(2)`.
+        source: io::Error,
+    },
+    /// An old log file could not be deleted.
+    #[error("can't delete the log file {path}")]
+    DeleteLogFile {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of `unlinkat(2)`.
+        source: io::Error,
+    },
+    /// Bytes could not be written.
+    #[error("can't write to the log file {path}")]
+    WriteLogFile {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of `write(2)`.
+        source: io::Error,
+    },
+    /// All indices of log files are used.
+    #[error("no index is left in {path}; move the file with the highest index away")]
+    NoIndexLeft {
+        /// The path of the folder.
+        path: PathBuf,
+    },
+    /// The runtime could not be started.
+    #[error("can't start the runtime")]
+    Runtime {
+        /// The error of epoll or of the runtime.
+        source: io::Error,
+    },
+    /// A signal could not be listened for.
+    #[error("can't listen for signals")]
+    Signals {
+        /// The error of `sigaction(2)`.
+        source: io::Error,
+    },
+    /// The task of a stream ended by a panic.
+    #[error("the stream {name} ended by a bug of logmon; please report it")]
+    StreamDied {
+        /// The stream's name.
+        name: String,
+    },
+}
+
+impl Error {
+    /// Gives the exit code of this error.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::Limit { .. }
+            | Error::Name { .. }
+            | Error::Stream { .. }
+            | Error::FifoMode { .. }
+            | Error::SameName { .. }
+            | Error::SameFifo { .. }
+            | Error::OtherSettings { .. } => Exit::Config,
+            Error::Fifo(source) if source.is_transient() => Exit::System,
+            Error::Fifo(_) | Error::NoIndexLeft { .. } => Exit::Path,
+            Error::OpenLogDir { source, .. }
+            | Error::ListLogDir { source, .. }
+            | Error::OpenLogFile { source, .. }
+            | Error::PrepareLogFile { source, .. }
+            | Error::PublishLogFile { source, .. }
+            | Error::DeleteLogFile { source, .. }
+            | Error::WriteLogFile { source, .. } => {
+                if is_transient(source) {
+                    Exit::System
+                } else {
+                    Exit::Path
+                }
+            }
+            Error::FifoHeld { .. } | Error::LogFileHeld { .. } => Exit::Busy,
+            Error::Runtime { .. } | Error::Signals { .. } => Exit::System,
+            Error::StreamDied { .. } => Exit::Bug,
+        }
+    }
+
+    /// True when a retry may work although the configuration stays as it is: the disk is full, the
+    /// device fails, the file system is read-only, descriptors or memory are short.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Fifo(source) => source.is_transient(),
+            Error::OpenLogDir { source, .. }
+            | Error::ListLogDir { source, .. }
+            | Error::OpenLogFile { source, .. }
+            | Error::PrepareLogFile { source, .. }
+            | Error::PublishLogFile { source, .. }
+            | Error::DeleteLogFile { source, .. }
+            | Error::WriteLogFile { source, .. }
+            | Error::Runtime { source }
+            | Error::Signals { source } => is_transient(source),
+            Error::Limit { .. }
+            | Error::Name { .. }
+            | Error::Stream { .. }
+            | Error::FifoMode { .. }
+            | Error::SameName { .. }
+            | Error::SameFifo { .. }
+            | Error::OtherSettings { .. }
+            | Error::FifoHeld { .. }
+            | Error::LogFileHeld { .. }
+            | Error::NoIndexLeft { .. }
+            | Error::StreamDied { .. } => false,
+        }
+    }
+}
+
+fn is_transient(source: &io::Error) -> bool {
+    use nix::libc;
+    matches!(
+        source.raw_os_error(),
+        Some(
+            libc::ENOSPC
+                | libc::EDQUOT
+                | libc::EIO
+                | libc::EROFS
+                | libc::EFBIG
+                | libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::EINTR
+        )
+    )
+}

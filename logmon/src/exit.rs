@@ -1,0 +1,46 @@
+//! Core: the exit codes of `logmon run`, in one place.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | drained after SIGTERM or SIGINT; nothing that was read is lost |
+//! | 64 | usage: an unknown option, a missing one |
+//! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice |
+//! | 66 | refused path: not a FIFO, a symbolic link, a log folder that can't be used |
+//! | 70 | a bug of logmon's own |
+//! | 71 | the system refused something, or bytes were lost at the stop; a retry may work |
+//! | 75 | another logmon holds the FIFO or the log files |
+
+/// How a run of logmon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Drained; nothing that was read is lost.
+    Drained,
+    /// The command line is not understood.
+    Usage,
+    /// The configuration is refused.
+    Config,
+    /// A path is refused.
+    Path,
+    /// A bug of logmon's own.
+    Bug,
+    /// The system refused something.
+    System,
+    /// Another logmon is at work.
+    Busy,
+}
+
+impl Exit {
+    /// Gives the number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Drained => 0,
+            Exit::Usage => 64,
+            Exit::Config => 65,
+            Exit::Path => 66,
+            Exit::Bug => 70,
+            Exit::System => 71,
+            Exit::Busy => 75,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Edge: the log folder and the files in it.
+//!
+//! The folder is a handle, opened once without following a link; every file is reached through it, by
+//! its plain name, without following a link, and what it is gets checked on its own handle (SEC-1,
+//! SEC-2). A link in a folder *above* the log folder is followed: those belong to the host.
+//!
+//! A new file begins without a name (`O_TMPFILE`), so that a full disk or a lack of descriptors is met
+//! before an old file is deleted for its sake, and a crash leaves nothing behind. Where the file system
+//! can't do that, the file is made under its name with `O_EXCL`, after the deletion.
+//!
+//! The current file carries a `flock(2)`. A newcomer asks for it exclusively, so a shared lock, taken on
+//! the new file before it has its name, is enough to keep the newcomer out all the time.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::libc;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, Whence, geteuid, linkat, lseek, unlinkat};
+
+use crate::error::Error;
+use crate::name::StreamName;
+use crate::recovery::{Entry, EntryKind, Owner};
+
+/// Permission bits of a new log file, less the umask: the group may read, for log shippers; others not.
+const LOG_FILE_MODE: libc::mode_t = 0o640;
+/// Permission bits of a log folder that vanished and is made again, less the umask.
+const LOG_DIR_MODE: libc::mode_t = 0o750;
+
+/// The log folder, by handle.
+#[derive(Debug)]
+pub(crate) struct LogDir {
+    path: PathBuf,
+    folder: OwnedFd,
+}
+
+/// A log file that is open for writing at its end, with its lock.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    file: Flock<OwnedFd>,
+}
+
+/// What opening the file to resume gave.
+#[derive(Debug)]
+pub(crate) enum Resumed {
+    /// It is ours.
+    File {
+        /// The file, positioned at its end.
+        file: LogFile,
+        /// Its length in bytes.
+        bytes: u64,
+        /// It has bytes and the last one is no newline.
+        is_mid_line: bool,
+    },
+    /// It is not what the listing said.
+    Changed,
+}
+
+/// What giving a file its name gave.
+#[derive(Debug)]
+pub(crate) enum Published {
+    /// It has its name.
+    File(LogFile),
+    /// Something else has the name.
+    NameTaken,
+}
+
+impl LogDir {
+    /// Opens the folder; a symbolic link is refused.
+    pub(crate) fn open(path: &Path) -> Result<LogDir, Error> {
+        let folder = open_folder(path).map_err(|source| Error::OpenLogDir { path: path.to_owned(), source })?;
+        Ok(LogDir { path: path.to_owned(), folder })
+    }
+
+    /// Lists the entries whose names begin with the stream's name and a dot.
+    pub(crate) fn list(&self, name: &StreamName) -> Result<Vec<Entry>, Error> {
+        self.try_list(name).map_err(|errno| Error::ListLogDir { path: self.path.clone(), source: errno.into() })
+    }
+
+    fn try_list(&self, name: &StreamName) -> Result<Vec<Entry>, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut listing = Dir::openat(&self.folder, ".", flags, Mode::empty())?;
+        let ours = geteuid().as_raw();
+        let mut entries = Vec::new();
+        for item in listing.iter() {
+            let item = item?;
+            let file_name = item.file_name();
+            if !name.is_prefix_of(file_name.to_bytes()) {
+                continue;
+            }
+            let stat = match fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Errno::ENOENT) => continue,
+                other => other?,
+            };
+            entries.push(Entry {
+                name: file_name.to_bytes().to_vec(),
+                kind: if is_regular(&stat) { EntryKind::Regular } else { EntryKind::Other },
+                bytes: u64::try_from(stat.st_size).unwrap_or(0),
+                links: u64::from(stat.st_nlink),
+                owner: if stat.st_uid == ours { Owner::Ours } else { Owner::Other },
+            });
+        }
+        Ok(entries)
+    }
+
+    /// Opens an existing log file to append to it.
+    pub(crate) fn resume(&self, name: &StreamName, index: u32) -> Result<Resumed, Error> {
+        let file_name = name.file_name(index);
+        let path = self.path.join(&file_name);
+        let failed = |errno: Errno| Error::OpenLogFile { path: path.clone(), source: errno.into() };
+        // O_NONBLOCK: if it is a FIFO by now, the open must not wait for its other end.
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let file = match openat(&self.folder, file_name.as_str(), flags, Mode::empty()) {
+            Err(Errno::ELOOP | Errno::ENOENT | Errno::EISDIR | Errno::ENXIO) => return Ok(Resumed::Changed),
+            other => other.map_err(failed)?,
+        };
+        let stat = fstat(&file).map_err(failed)?;
+        if !is_regular(&stat) || stat.st_uid != geteuid().as_raw() || stat.st_nlink != 1 {
+            return Ok(Resumed::Changed);
+        }
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((_, Errno::EWOULDBLOCK)) => return Err(Error::LogFileHeld { path }),
+            other => other.map_err(|(_, errno)| failed(errno))?,
+        };
+        // The length counts from here on, as nobody else writes any more.
+        let end = lseek(&*file, 0, Whence::SeekEnd).map_err(failed)?;
+        let mut last = [b'\n'];
+        if end > 0 {
+            nix::sys::uio::pread(&*file, &mut last, end - 1).map_err(failed)?;
+        }
+        let bytes = u64::try_from(end).unwrap_or(0);
+        Ok(Resumed::File { file: LogFile { file }, bytes, is_mid_line: last != *b"\n" })
+    }
+
+    /// Gets a new file without a name, or none where the file system has no such files.
+    pub(crate) fn prepare(&mut self) -> Result<Option<LogFile>, Error> {
+        match self.try_prepare() {
+            // The folder was removed: it is made again at its path (HEAL-3).
+            Err(Errno::ENOENT) => {
+                self.reopen()?;
+                self.try_prepare()
+            }
+            other => other,
+        }
+        .map_err(|errno| Error::PrepareLogFile { path: self.path.clone(), source: errno.into() })
+    }
+
+    fn try_prepare(&self) -> Result<Option<LogFile>, Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+        let file = match openat(&self.folder, ".", flags, Mode::from_bits_truncate(LOG_FILE_MODE)) {
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL) => return Ok(None),
+            other => other?,
+        };
+        let file = Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
+        Ok(Some(LogFile { file }))
+    }
+
+    fn reopen(&mut self) -> Result<(), Error> {
+        let failed = |source| Error::OpenLogDir { path: self.path.clone(), source };
+        match mkdirat(AT_FDCWD, &self.path, Mode::from_bits_truncate(LOG_DIR_MODE)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        self.folder = open_folder(&self.path).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Gives the prepared file its name; without one, makes a new file of this name. Nothing that exists
+    /// is opened or replaced.
+    pub(crate) fn publish(
+        &self,
+        name: &StreamName,
+        index: u32,
+        prepared: Option<&LogFile>,
+    ) -> Result<Published, Error> {
+        let file_name = name.file_name(index);
+        match self.try_publish(&file_name, prepared) {
+            Ok(file) => Ok(Published::File(file)),
+            Err(Errno::EEXIST) => Ok(Published::NameTaken),
+            Err(errno) => Err(Error::PublishLogFile { path: self.path.join(file_name), source: errno.into() }),
+        }
+    }
+
+    fn try_publish(&self, file_name: &str, prepared: Option<&LogFile>) -> Result<LogFile, Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let Some(prepared) = prepared else {
+            let flags = flags | OFlag::O_CREAT | OFlag::O_EXCL;
+            let file = openat(&self.folder, file_name, flags, Mode::from_bits_truncate(LOG_FILE_MODE))?;
+            let file = Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
+            return Ok(LogFile { file });
+        };
+        let link = format!("/proc/self/fd/{}", prepared.as_fd().as_raw_fd());
+        match linkat(AT_FDCWD, link.as_str(), &self.folder, file_name, AtFlags::AT_SYMLINK_FOLLOW) {
+            // The name may be ours already, from a try that failed after this call.
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let named = fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let nameless = fstat(prepared)?;
+        if (named.st_dev, named.st_ino) != (nameless.st_dev, nameless.st_ino) {
+            return Err(Errno::EEXIST);
+        }
+        // Opened again by its name: /proc shows the nameless handle as "(deleted)" for good, which would
+        // look like a deleted file that is kept open (ROT-7).
+        let file = openat(&self.folder, file_name, flags, Mode::empty())?;
+        let file = Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
+        Ok(LogFile { file })
+    }
+
+    /// Deletes a log file. One that is gone or is no regular file any more counts as deleted.
+    pub(crate) fn delete(&self, name: &StreamName, index: u32) -> Result<(), Error> {
+        let file_name = name.file_name(index);
+        match self.try_delete(&file_name) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(Error::DeleteLogFile { path: self.path.join(file_name), source: errno.into() }),
+        }
+    }
+
+    fn try_delete(&self, file_name: &str) -> Result<(), Errno> {
+        if is_regular(&fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW)?) {
+            unlinkat(&self.folder, file_name, UnlinkatFlags::NoRemoveDir)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the path that the folder was opened by.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for LogFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
+}
+
+fn is_regular(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT) == SFlag::S_IFREG
+}

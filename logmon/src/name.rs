@@ -1,0 +1,191 @@
+//! Core: the names of log files, `NAME.INDEX`, and which names in a folder are ours.
+//!
+//! A stream's name is the part in front of the last dot, such as `web.stdout`. The index is a decimal
+//! number in its only canonical form: digits, no sign, no leading zero, at most [`MAX_INDEX`].
+//! Everything else that begins with the name belongs to somebody else: `web.stdout.007`,
+//! `web.stdout.+1`, `web.stdout.1.stdout`, `web.stdout.9223372036854775807` (contract ROT-5).
+
+use std::ffi::OsStr;
+use std::fmt;
+
+/// The highest index of a log file: the largest number of nine digits.
+///
+/// At a million files a day it lasts for 2,700 years. A larger number in a folder was not written by
+/// logmon, so it is foreign, and an index of ours plus one never overflows.
+pub const MAX_INDEX: u32 = 999_999_999;
+
+/// Bytes that a stream's name may have, so that name, dot and index fit into a file name of 255 bytes.
+pub const MAX_NAME_BYTES: usize = 200;
+
+/// Says why a text cannot be a stream's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The name is empty.
+    #[error("the name is empty")]
+    Empty,
+    /// The name is not UTF-8.
+    #[error("the name {0:?} is not UTF-8")]
+    NotUtf8(String),
+    /// The name has a slash or a control character.
+    #[error("the name {0:?} has a slash or a control character")]
+    ForbiddenCharacter(String),
+    /// The name begins with a dot.
+    #[error("the name {0:?} begins with a dot")]
+    LeadingDot(String),
+    /// The name is longer than [`MAX_NAME_BYTES`].
+    #[error("the name has {0} bytes, the most is {MAX_NAME_BYTES}")]
+    TooLong(usize),
+}
+
+/// A stream's name, such as `web.stdout`: not empty, no slash, no control character, no leading dot,
+/// at most [`MAX_NAME_BYTES`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// Accepts a text as a stream's name.
+    ///
+    /// # Errors
+    /// [`NameError`] says which rule it breaks.
+    pub fn parse(text: &OsStr) -> Result<StreamName, NameError> {
+        let Some(text) = text.to_str() else {
+            return Err(NameError::NotUtf8(text.to_string_lossy().into_owned()));
+        };
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > MAX_NAME_BYTES {
+            return Err(NameError::TooLong(text.len()));
+        }
+        if text.contains(|c: char| c == '/' || c.is_control()) {
+            return Err(NameError::ForbiddenCharacter(text.to_owned()));
+        }
+        if text.starts_with('.') {
+            return Err(NameError::LeadingDot(text.to_owned()));
+        }
+        Ok(StreamName(text.to_owned()))
+    }
+
+    /// Gives the name of the file with this index.
+    #[must_use]
+    pub fn file_name(&self, index: u32) -> String {
+        format!("{}.{index}", self.0)
+    }
+
+    /// Gives the index of a file of this stream, or none when the name is not canonical or not of this
+    /// stream.
+    #[must_use]
+    pub fn index_of(&self, file_name: &[u8]) -> Option<u32> {
+        let digits = self.suffix_of(file_name)?;
+        let canonical = match digits {
+            [b'0'] => true,
+            [b'1'..=b'9', rest @ ..] => rest.len() < 9 && rest.iter().all(u8::is_ascii_digit),
+            _ => false,
+        };
+        if !canonical {
+            return None;
+        }
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// True when the name begins with this stream's name and a dot, whatever follows.
+    #[must_use]
+    pub fn is_prefix_of(&self, file_name: &[u8]) -> bool {
+        self.suffix_of(file_name).is_some()
+    }
+
+    /// Gives the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn suffix_of<'a>(&self, file_name: &'a [u8]) -> Option<&'a [u8]> {
+        file_name.strip_prefix(self.0.as_bytes())?.strip_prefix(b".")
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(text: &str) -> StreamName {
+        StreamName::parse(OsStr::new(text)).unwrap()
+    }
+
+    #[test]
+    fn only_the_canonical_decimal_form_is_an_index() {
+        let stream = name("web.stdout");
+        assert_eq!(stream.index_of(b"web.stdout.0"), Some(0));
+        assert_eq!(stream.index_of(b"web.stdout.10"), Some(10));
+        assert_eq!(stream.index_of(b"web.stdout.999999999"), Some(MAX_INDEX));
+        for foreign in [
+            "web.stdout", "web.stdout.", "web.stdout.00", "web.stdout.007", "web.stdout.+1", "web.stdout.-1",
+            "web.stdout.1 ", "web.stdout. 1", "web.stdout.1.stdout", "web.stdout.1.gz", "web.stdout.0x1",
+            "web.stdout.1000000000", "web.stdout.4294967296", "web.stdout.9223372036854775807",
+            "web.stdout.18446744073709551615", "web.stdout.18446744073709551616", "web.stderr.0",
+            "web.stdout.1\n", "web.stdout.\u{0661}", "WEB.stdout.1", "xweb.stdout.1", "",
+        ] {
+            assert_eq!(stream.index_of(foreign.as_bytes()), None, "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_a_prefix_of_another_one_owns_none_of_its_files() {
+        let web = name("web");
+        assert_eq!(web.index_of(b"web.stdout.1.stdout"), None);
+        assert_eq!(web.index_of(b"web.stdout.1"), None);
+        assert_eq!(web.index_of(b"web-audit.1"), None);
+        assert_eq!(name("web.1").index_of(b"web.1"), None);
+        assert_eq!(web.index_of(b"web.1"), Some(1));
+    }
+
+    #[test]
+    fn unsafe_names_are_refused_by_their_fault() {
+        assert_eq!(StreamName::parse(OsStr::new("")), Err(NameError::Empty));
+        for text in ["a/b", "/", "a\nb", "a\0b"] {
+            assert_eq!(
+                StreamName::parse(OsStr::new(text)),
+                Err(NameError::ForbiddenCharacter(text.to_owned()))
+            );
+        }
+        assert!(matches!(StreamName::parse(OsStr::new("..")), Err(NameError::LeadingDot(_))));
+        assert!(matches!(StreamName::parse(OsStr::new(&"a".repeat(201))), Err(NameError::TooLong(201))));
+        assert!(StreamName::parse(OsStr::new(&"a".repeat(200))).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn every_index_comes_back_from_its_file_name(index in 0..=MAX_INDEX, text in "[a-z][a-z.0-9-]{0,20}") {
+            let stream = name(&text);
+            prop_assert_eq!(stream.index_of(stream.file_name(index).as_bytes()), Some(index));
+        }
+
+        #[test]
+        fn a_name_that_gives_an_index_is_the_one_that_we_would_write(file in "(web\\.|web\\.stdout\\.)?[0-9+. -]{0,12}") {
+            let stream = name("web");
+            if let Some(index) = stream.index_of(file.as_bytes()) {
+                prop_assert_eq!(stream.file_name(index), file);
+            }
+        }
+
+        #[test]
+        fn no_file_belongs_to_two_streams(a in "[a-c.0-1]{1,6}", b in "[a-c.0-1]{1,6}", index in 0u32..20) {
+            prop_assume!(a != b && !a.starts_with('.') && !b.starts_with('.'));
+            let file = name(&a).file_name(index);
+            prop_assert_eq!(name(&b).index_of(file.as_bytes()), None);
+        }
+
+        #[test]
+        fn any_bytes_are_judged_without_a_panic(file in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _index: Option<u32> = name("web").index_of(&file);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Core: decides where each byte of a stream goes: into the current file, or into the next one.
+//!
+//! It is shown the bytes that are known and not yet placed (the *window*), and answers with the next
+//! [`Step`]. Whoever performs the step reports it back; a step that failed is simply planned again, so
+//! every step can be resumed, and what is planned depends on nothing but the folder and the window.
+//!
+//! # Laws
+//! With the limit L, the guard G (at most L) and the number of files M, each a property test below:
+//! - The writes, joined, are the stream.
+//! - No file is ever larger than L, and never more than M files exist, at any moment.
+//! - A line of up to G bytes, newline included, is never split, however the chunks fall. A longer one
+//!   fills the file to L and goes on in the next.
+//! - A closed file is larger than L - G; and larger than L - n if no line is longer than n.
+//! - No rotation follows another without a byte between, so no file is closed empty.
+//! - The same stream cut differently gives the same files.
+//! - Planning after a crash at any step equals planning without it.
+//!
+//! With M = 1 the only file is deleted before the next one gets its name; a crash between the two
+//! leaves no file, and the next life begins at index 0.
+//!
+//! # A line that is not complete
+//! It may be written at once while the room in the file is at least G: whatever it grows to, it either
+//! fits or is longer than G. With less room it is *held*, outside of the file, until it is complete or
+//! longer than G. Two things end the holding early, told by [`Flush`]:
+//! - [`Flush::Stalled`]: the line did not grow for a while and should be seen (DATA-5). It is put into
+//!   the next file, because not splitting comes before being seen: the file closes earlier than its
+//!   complete lines ask for, but still larger than L - G. Where L is smaller than 2 G this alone would
+//!   turn each prompt into a file of its own, so there it is written in place while the room is at
+//!   least L / 2; a line that stalls and then grows beyond L / 2 can then be split.
+//! - [`Flush::Ended`]: there is no writer, or logmon stops, so the line will probably not grow. It is
+//!   written in place if the longest line seen so far would fit there too, else into the next file.
+
+use std::collections::BTreeSet;
+
+use crate::limits::Limits;
+use crate::name::MAX_INDEX;
+use crate::recovery::Recovery;
+
+/// Whether an incomplete line may still be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// It may.
+    No,
+    /// It has been held for as long as it may be, and its writer is still there.
+    Stalled,
+    /// The stream has no writer, or logmon stops.
+    Ended,
+}
+
+/// One step of a rotation, one action on the folder each, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotationStep {
+    /// Get a file that has no name yet, so that whatever makes this fail has destroyed nothing.
+    Prepare,
+    /// Give the prepared file the name with this index, and close the file before it.
+    Publish(u32),
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// Write so many bytes of the window, from its start, to the current file; at least 1.
+    Write(usize),
+    /// Go on with a rotation.
+    Rotate(RotationStep),
+    /// Delete the file with this index.
+    Delete(u32),
+    /// The window is an incomplete line that is held back.
+    Hold,
+    /// The window is empty.
+    Idle,
+    /// A new file is needed and no index is left ([`MAX_INDEX`]).
+    NoIndexLeft,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Current {
+    index: u32,
+    bytes: u64,
+    /// The file has bytes and the last one is no newline.
+    is_mid_line: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rotating {
+    No,
+    Begun,
+    Prepared,
+}
+
+/// The planner of one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planner {
+    limits: Limits,
+    current: Option<Current>,
+    rotating: Rotating,
+    retained: BTreeSet<u32>,
+    next_index: u32,
+    open_line_bytes: u64,
+    longest_line_bytes: u64,
+}
+
+impl Planner {
+    /// Makes a planner that goes on from a listing. `is_mid_line`: the file to resume has bytes and its
+    /// last one is no newline.
+    #[must_use]
+    pub fn new(limits: Limits, recovery: &Recovery, is_mid_line: bool) -> Planner {
+        Planner {
+            limits,
+            current: recovery.resume.map(|resume| Current {
+                index: resume.index,
+                bytes: resume.bytes,
+                is_mid_line: is_mid_line && resume.bytes > 0,
+            }),
+            rotating: Rotating::No,
+            retained: recovery.retained.clone(),
+            next_index: recovery.next_index,
+            open_line_bytes: 0,
+            longest_line_bytes: 0,
+        }
+    }
+
+    /// Gives the next step for these bytes. It changes nothing: asked again, it answers the same.
+    pub fn plan(&self, window: &[u8], flush: Flush) -> Step {
+        if self.retained.len() > self.limits.max_files() {
+            return self.delete_oldest();
+        }
+        let current = match (self.rotating, self.current) {
+            (Rotating::No, Some(current)) => current,
+            (Rotating::No | Rotating::Begun, _) => return self.begin_rotation(),
+            (Rotating::Prepared, _) if self.retained.len() >= self.limits.max_files() => {
+                return self.delete_oldest();
+            }
+            (Rotating::Prepared, _) => return Step::Rotate(RotationStep::Publish(self.next_index)),
+        };
+        match self.cut(current, window, flush) {
+            Cut::Bytes(0) => self.begin_rotation(),
+            Cut::Bytes(bytes) => Step::Write(bytes),
+            Cut::Hold => Step::Hold,
+            Cut::Nothing => Step::Idle,
+        }
+    }
+
+    /// Takes note that these bytes, from the start of the window, are in the current file. They may be
+    /// fewer than planned.
+    pub fn wrote(&mut self, bytes: &[u8]) {
+        let Some(current) = self.current.as_mut() else {
+            debug_assert!(false, "a write is planned only with a current file");
+            return;
+        };
+        let Some(last) = bytes.last() else { return };
+        current.bytes += bytes.len() as u64;
+        current.is_mid_line = *last != b'\n';
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.open_line_bytes += line.len() as u64;
+            self.longest_line_bytes = self.longest_line_bytes.max(self.open_line_bytes);
+            if line.ends_with(b"\n") {
+                self.open_line_bytes = 0;
+            }
+        }
+    }
+
+    /// Takes note that a step of the rotation is done.
+    pub fn rotated(&mut self, step: RotationStep) {
+        match step {
+            RotationStep::Prepare => self.rotating = Rotating::Prepared,
+            RotationStep::Publish(index) => {
+                self.retained.insert(index);
+                self.current = Some(Current { index, bytes: 0, is_mid_line: false });
+                self.next_index = index + 1;
+                self.rotating = Rotating::No;
+            }
+        }
+    }
+
+    /// Takes note that a rotation has begun, so that it is finished before anything else is planned.
+    pub fn rotation_begun(&mut self) {
+        if self.rotating == Rotating::No {
+            self.rotating = Rotating::Begun;
+        }
+    }
+
+    /// Takes note that the prepared file is lost, so that the rotation begins again.
+    pub fn unprepared(&mut self) {
+        self.rotating = Rotating::Begun;
+    }
+
+    /// Takes note that the file is gone, or was found to be foreign.
+    pub fn deleted(&mut self, index: u32) {
+        self.retained.remove(&index);
+    }
+
+    /// Takes note that something foreign has the name with this index: the next one is tried.
+    pub fn name_taken(&mut self, index: u32) {
+        self.next_index = self.next_index.max(index + 1);
+    }
+
+    /// Gives the index of the current file, or none before the first one.
+    #[must_use]
+    pub fn current_index(&self) -> Option<u32> {
+        self.current.map(|current| current.index)
+    }
+
+    /// True when the last byte placed so far is no newline, as far as the current file tells.
+    #[must_use]
+    pub fn is_mid_line(&self) -> bool {
+        self.current.is_some_and(|current| current.is_mid_line)
+    }
+
+    fn begin_rotation(&self) -> Step {
+        if self.next_index > MAX_INDEX { Step::NoIndexLeft } else { Step::Rotate(RotationStep::Prepare) }
+    }
+
+    fn delete_oldest(&self) -> Step {
+        self.retained.first().map_or(Step::Idle, |index| Step::Delete(*index))
+    }
+
+    /// How much of the window goes to the current file; `Bytes(0)` means that the next byte needs
+    /// another file.
+    fn cut(&self, current: Current, window: &[u8], flush: Flush) -> Cut {
+        if window.is_empty() {
+            return Cut::Nothing;
+        }
+        let room = self.limits.max_file_bytes().saturating_sub(current.bytes);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let guard = usize::try_from(self.limits.line_guard()).unwrap_or(usize::MAX);
+        let mut cut = 0;
+        if current.is_mid_line {
+            // The line began in this file or before it; it can only be carried on.
+            match position_of_newline(window) {
+                Some(newline) if newline < room => cut = newline + 1,
+                Some(_) => return Cut::Bytes(room),
+                None => return Cut::Bytes(room.min(window.len())),
+            }
+        }
+        let fitting = &window[cut..room.min(window.len())];
+        cut += fitting.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let rest = &window[cut..];
+        if rest.is_empty() {
+            return Cut::Bytes(cut);
+        }
+        // The rest begins with a line that is complete and does not fit, or with one that is not complete.
+        let room_for_rest = room - cut;
+        let known_line_bytes = match position_of_newline(rest) {
+            Some(newline) => newline + 1,
+            None if rest.len() > guard || room_for_rest >= guard => rest.len(),
+            // A file that is full is closed at once: whatever the line becomes, none of it fits.
+            None if cut > 0 || room_for_rest == 0 => return Cut::Bytes(cut),
+            None => return self.cut_of_held_line(rest.len(), room_for_rest, guard, flush),
+        };
+        if known_line_bytes > guard || known_line_bytes <= room_for_rest {
+            Cut::Bytes(cut + known_line_bytes.min(room_for_rest))
+        } else {
+            Cut::Bytes(cut)
+        }
+    }
+
+    fn cut_of_held_line(&self, bytes: usize, room: usize, guard: usize, flush: Flush) -> Cut {
+        let needed = match flush {
+            Flush::No => return Cut::Hold,
+            Flush::Stalled => {
+                let half = usize::try_from(self.limits.max_file_bytes() / 2).unwrap_or(usize::MAX);
+                guard.min(half)
+            }
+            Flush::Ended => guard.min(usize::try_from(self.longest_line_bytes).unwrap_or(usize::MAX)),
+        };
+        if bytes <= room && needed <= room { Cut::Bytes(bytes) } else { Cut::Bytes(0) }
+    }
+}
+
+enum Cut {
+    Bytes(usize),
+    Hold,
+    Nothing,
+}
+
+fn position_of_newline(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| *byte == b'\n')
+}
+
+#[cfg(test)]
+#[path = "planner_laws.rs"]
+mod laws;

@@ -1,0 +1,335 @@
+//! Edge: one stream at work. It opens the FIFO and the files, performs what the state machine decides,
+//! and tells it what came of that.
+
+use std::time::Duration;
+
+use fifo::{AsyncReader, Lock, Reader};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use crate::collect::{Action, Collect, Counters, Event, OnFull, Reading, Report};
+use crate::config::StreamConfig;
+use crate::error::Error;
+use crate::log_dir::{LogDir, LogFile, Published, Resumed};
+use crate::planner::{Planner, RotationStep, Step};
+use crate::pump::{Filled, ReadWrite};
+use crate::recovery::{Entry, Owner, recover};
+
+/// Capacity of a pipe that nobody has changed, in bytes (`pipe(7)`).
+const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
+/// What it is raised to where that is allowed: the default of `/proc/sys/fs/pipe-max-size` (HEAL-5).
+const RAISED_PIPE_BYTES: usize = 1024 * 1024;
+/// How often the folder may change between its listing and the opening of the file to resume.
+const RESUME_TRIES: usize = 5;
+/// After so many rounds of the loop another stream gets its turn.
+const ROUNDS_PER_TURN: u32 = 16;
+
+/// What came of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Collected {
+    /// Its counters.
+    pub(crate) counters: Counters,
+    /// Bytes that were read and could not be written before the deadline.
+    pub(crate) lost_bytes: u64,
+}
+
+/// A stream whose FIFO is open and locked, and whose folder is in order.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    config: StreamConfig,
+    machine: Collect,
+    pump: ReadWrite,
+    log_dir: LogDir,
+    current: Option<LogFile>,
+    prepared: Option<LogFile>,
+    started: Instant,
+    /// The action to go on with.
+    next: Action,
+}
+
+impl Stream {
+    /// Opens the FIFO and the folder, deletes what is too much, and opens the current file.
+    ///
+    /// A fault of storage that may pass (a full disk) is not an error: it is tried again while the
+    /// stream runs.
+    pub(crate) fn open(config: StreamConfig) -> Result<Stream, Error> {
+        let log_dir = LogDir::open(&config.log_dir)?;
+        let origin = fifo::create_or_adopt(&config.fifo, config.fifo_mode)?;
+        let reader = Reader::open(&config.fifo)?;
+        match reader.try_lock()? {
+            Lock::Acquired => {}
+            Lock::HeldElsewhere => return Err(Error::FifoHeld { path: config.fifo }),
+        }
+        raise_capacity(&reader);
+        let (planner, current) = resume(&config, &log_dir)?;
+        let pump = ReadWrite::new(AsyncReader::new(reader)?);
+        let machine = Collect::new(planner, config.on_full);
+        let started = Instant::now();
+        let next = Action::Wait { reading: Reading::No, until: None };
+        let mut stream = Stream { config, machine, pump, log_dir, current, prepared: None, started, next };
+        stream.settle()?;
+        info!(
+            stream = %stream.config.name,
+            fifo = %stream.config.fifo.display(),
+            ?origin,
+            index = stream.machine.current_index(),
+            "collecting"
+        );
+        Ok(stream)
+    }
+
+    /// Collects until `stop` turns true, then drains and ends.
+    pub(crate) async fn collect(mut self, mut stop: watch::Receiver<bool>) -> Collected {
+        let mut is_stopping = false;
+        let mut rounds = 0;
+        loop {
+            let action = std::mem::replace(&mut self.next, Action::Finish);
+            let event = match action {
+                Action::Perform(step) => self.perform(step),
+                Action::Discard(range) => {
+                    self.pump.discard(range);
+                    Event::Discarded
+                }
+                Action::Wait { reading, until } => {
+                    rounds += 1;
+                    if rounds % ROUNDS_PER_TURN == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    self.wait(reading, until, &mut stop, is_stopping).await
+                }
+                Action::Finish => break,
+            };
+            is_stopping |= event == Event::Stop;
+            self.handle(event);
+        }
+        self.finished()
+    }
+
+    /// Performs what is to be done before the first byte is read.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.handle(Event::Started);
+        loop {
+            let step = match &self.next {
+                Action::Perform(step) => *step,
+                Action::Discard(_) | Action::Wait { .. } | Action::Finish => return Ok(()),
+            };
+            let event = match self.try_perform(step) {
+                Err(error) if !error.is_transient() => return Err(error),
+                outcome => self.outcome(step, outcome),
+            };
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.next = self.machine.handle(event, self.pump.window(), self.started.elapsed());
+        if let Event::Wrote(bytes) = event {
+            self.pump.consume(bytes);
+        }
+        for report in self.machine.take_reports() {
+            self.tell(report);
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        reading: Reading,
+        until: Option<Duration>,
+        stop: &mut watch::Receiver<bool>,
+        is_stopping: bool,
+    ) -> Event {
+        let until = until.map(|until| self.started + until);
+        tokio::select! {
+            biased;
+            // A closed channel means that nobody can ask for a stop any more, which is one, too.
+            _closed = stop.wait_for(|is_asked| *is_asked), if !is_stopping => Event::Stop,
+            filled = self.pump.fill(reading), if reading != Reading::No => match filled {
+                Ok(Filled::Bytes(bytes)) => Event::Read(bytes),
+                Ok(Filled::Ready) => Event::WriterCame,
+                Ok(Filled::Empty) => Event::Empty,
+                Ok(Filled::NoWriter) => Event::NoWriter,
+                Err(error) => {
+                    error!(stream = %self.config.name, error = chain(&error), "can't read the FIFO");
+                    Event::ReadFailed
+                }
+            },
+            () = sleep_until(until), if until.is_some() => Event::Tick,
+            else => Event::Tick,
+        }
+    }
+
+    fn perform(&mut self, step: Step) -> Event {
+        let outcome = self.try_perform(step);
+        self.outcome(step, outcome)
+    }
+
+    fn outcome(&self, step: Step, outcome: Result<Event, Error>) -> Event {
+        match outcome {
+            Ok(event) => event,
+            Err(error) => {
+                debug!(stream = %self.config.name, ?step, error = chain(&error), "a step failed");
+                Event::Failed
+            }
+        }
+    }
+
+    fn try_perform(&mut self, step: Step) -> Result<Event, Error> {
+        match step {
+            Step::Write(bytes) => self.write(bytes),
+            Step::Delete(index) => {
+                self.log_dir.delete(&self.config.name, index)?;
+                debug!(stream = %self.config.name, index, "deleted a log file");
+                Ok(Event::Deleted(index))
+            }
+            Step::Rotate(RotationStep::Prepare) => {
+                self.prepared = self.log_dir.prepare()?;
+                Ok(Event::Rotated(RotationStep::Prepare))
+            }
+            Step::Rotate(RotationStep::Publish(index)) => {
+                match self.log_dir.publish(&self.config.name, index, self.prepared.as_ref())? {
+                    Published::NameTaken => {
+                        warn!(stream = %self.config.name, index, "skipped an index that something else has");
+                        Ok(Event::NameTaken(index))
+                    }
+                    Published::File(file) => {
+                        self.current = Some(file);
+                        self.prepared = None;
+                        info!(stream = %self.config.name, index, "began a log file");
+                        Ok(Event::Rotated(RotationStep::Publish(index)))
+                    }
+                }
+            }
+            Step::Hold | Step::Idle => Ok(Event::Tick),
+            Step::NoIndexLeft => Err(Error::NoIndexLeft { path: self.log_dir.path().to_owned() }),
+        }
+    }
+
+    fn write(&self, bytes: usize) -> Result<Event, Error> {
+        let failed = |source| Error::WriteLogFile { path: self.current_path(), source };
+        let Some(file) = self.current.as_ref() else {
+            return Err(failed(std::io::ErrorKind::NotFound.into()));
+        };
+        self.pump.write(file, bytes).map(Event::Wrote).map_err(failed)
+    }
+
+    fn current_path(&self) -> std::path::PathBuf {
+        self.log_dir.path().join(self.config.name.file_name(self.machine.current_index().unwrap_or(0)))
+    }
+
+    fn tell(&self, report: Report) {
+        let stream = &self.config.name;
+        let dropped_in_total = self.machine.counters().dropped_bytes;
+        match report {
+            Report::TroubleBegan => {
+                let policy = match self.config.on_full {
+                    OnFull::Block => "the task waits when the pipe is full",
+                    OnFull::Drop => "output is dropped if it lasts",
+                };
+                warn!(%stream, log_dir = %self.log_dir.path().display(), policy, "the log folder takes no bytes");
+            }
+            Report::TroubleEnded { lasted } => {
+                info!(%stream, lasted_ms = lasted.as_millis(), "the log folder takes bytes again");
+            }
+            Report::DroppingBegan => {
+                warn!(%stream, dropped_bytes = 0, dropped_in_total, "dropping output from now on");
+            }
+            Report::DroppingEnded { bytes, lasted } => {
+                error!(
+                    %stream,
+                    dropped_bytes = bytes,
+                    dropped_in_total,
+                    lasted_ms = lasted.as_millis(),
+                    "output was dropped"
+                );
+            }
+        }
+    }
+
+    fn finished(&self) -> Collected {
+        let stream = &self.config.name;
+        let counters = self.machine.counters();
+        let lost_bytes = self.pump.window().len() as u64;
+        if lost_bytes > 0 {
+            error!(%stream, lost_bytes, "stopped while the log folder took no bytes");
+        }
+        info!(
+            %stream,
+            read_bytes = counters.read_bytes,
+            written_bytes = counters.written_bytes,
+            dropped_bytes = counters.dropped_bytes,
+            rotations = counters.rotations,
+            failures = counters.failures,
+            "stopped"
+        );
+        Collected { counters, lost_bytes }
+    }
+}
+
+/// Lists the folder and opens the file to go on with.
+fn resume(config: &StreamConfig, log_dir: &LogDir) -> Result<(Planner, Option<LogFile>), Error> {
+    let mut changed: Vec<u32> = Vec::new();
+    loop {
+        let mut entries = log_dir.list(&config.name)?;
+        for entry in &mut entries {
+            mark_changed(entry, config, &changed);
+        }
+        let mut recovery = recover(&config.name, config.limits.max_files(), &entries);
+        for foreign in &recovery.foreign {
+            let name = String::from_utf8_lossy(foreign);
+            warn!(stream = %config.name, name = %name, "left alone: not a log file of this stream");
+        }
+        let Some(found) = recovery.resume else {
+            return Ok((Planner::new(config.limits, &recovery, false), None));
+        };
+        match log_dir.resume(&config.name, found.index)? {
+            Resumed::File { file, bytes, is_mid_line } => {
+                recovery.resume = Some(crate::recovery::Resume { index: found.index, bytes });
+                return Ok((Planner::new(config.limits, &recovery, is_mid_line), Some(file)));
+            }
+            Resumed::Changed if changed.len() < RESUME_TRIES => changed.push(found.index),
+            Resumed::Changed => {
+                let path = log_dir.path().join(config.name.file_name(found.index));
+                return Err(Error::OpenLogFile { path, source: nix::errno::Errno::ESTALE.into() });
+            }
+        }
+    }
+}
+
+/// A file that was not what its listing said is treated as somebody else's.
+fn mark_changed(entry: &mut Entry, config: &StreamConfig, changed: &[u32]) {
+    if config.name.index_of(&entry.name).is_some_and(|index| changed.contains(&index)) {
+        entry.owner = Owner::Other;
+    }
+}
+
+/// Raises the capacity, unless the host has chosen one itself.
+fn raise_capacity(reader: &Reader) {
+    let raised = match reader.capacity() {
+        Ok(DEFAULT_PIPE_BYTES) => reader.set_capacity(RAISED_PIPE_BYTES),
+        other => other,
+    };
+    match raised {
+        Ok(bytes) => debug!(fifo = %reader.path().display(), bytes, "capacity of the pipe"),
+        Err(error) => debug!(error = chain(&error), "the pipe keeps its capacity"),
+    }
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
