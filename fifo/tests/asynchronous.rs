@@ -1,5 +1,10 @@
 //! Waiting without a thread: wake-ups, revival, cancellation, shutdown. These tests are an edge.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that tests share may panic as tests do"
+)]
+
 mod fresh;
 
 use std::future::poll_fn;

@@ -1,5 +1,10 @@
 //! Small pipes, full pipes, short writes and several writers. These tests are an edge.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that tests share may panic as tests do"
+)]
+
 mod fresh;
 
 use std::time::Duration;

@@ -1,5 +1,10 @@
 //! Which bytes live and which are gone, and how an end is revived. These tests are an edge.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that tests share may panic as tests do"
+)]
+
 mod fresh;
 
 use std::time::Duration;

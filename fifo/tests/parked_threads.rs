@@ -1,6 +1,11 @@
 //! No thread ever waits in open(2). The number of threads belongs to the whole process, so this test is
 //! alone in its program. It is an edge.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that tests share may panic as tests do"
+)]
+
 mod fresh;
 
 use std::path::Path;

@@ -1,5 +1,10 @@
 //! Everything that is not a FIFO is refused by name and not touched. These tests are an edge.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that tests share may panic as tests do"
+)]
+
 mod fresh;
 
 use std::fs;
