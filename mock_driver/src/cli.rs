@@ -5,8 +5,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
+use crate::driver::{PlayArgs, RunArgs, play, run};
+use crate::fault::Fault;
+use crate::faults::left_behind::{LingerArgs, linger};
 use crate::reexec::Reexec;
 use crate::task::{HoldArgs, PartArgs, TaskArgs, hold, task, write_part};
 
@@ -24,12 +27,20 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Part {
+    /// Run a command and forward its output into two FIFOs.
+    Run(RunArgs),
+    /// Play a script into two FIFOs.
+    Play(PlayArgs),
     /// Play a script on stdout and stderr: the payload of a driver.
     Task(TaskArgs),
     #[command(name = "write-part", hide = true)]
     Writer(PartArgs),
     #[command(hide = true)]
     Hold(HoldArgs),
+    #[command(hide = true)]
+    Linger(LingerArgs),
+    /// List the faults, a line each.
+    Faults,
 }
 
 /// Runs the program and gives its status.
@@ -74,5 +85,19 @@ fn dispatch(part: Part, reexec: Vec<OsString>) -> Result<u8> {
         Part::Task(args) => task(args, &reexec),
         Part::Writer(args) => write_part(&args),
         Part::Hold(args) => hold(&args),
+        Part::Run(args) => run(args, &reexec),
+        Part::Play(args) => play(args, &reexec),
+        Part::Linger(args) => linger(&args),
+        Part::Faults => list_faults(),
     }
+}
+
+fn list_faults() -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    for fault in Fault::value_variants() {
+        let name = fault.to_possible_value();
+        let name = name.as_ref().map_or("", |value| value.get_name());
+        writeln!(out, "{name:<32}{}", fault.description()).context("cannot print the faults")?;
+    }
+    Ok(0)
 }

@@ -103,8 +103,15 @@ impl Delivery {
         }
     }
 
-    fn drop_pending(&mut self) -> Next {
+    /// Drops what waits and gives its number of bytes.
+    pub(crate) fn discard(&mut self) -> usize {
+        let dropped = self.pending().len();
         self.at = self.pending.len();
+        dropped
+    }
+
+    fn drop_pending(&mut self) -> Next {
+        self.discard();
         Next::Done
     }
 }

@@ -1,0 +1,295 @@
+//! The forwarding driver: starts a task with pipes and copies its output into the FIFOs: an edge.
+//!
+//! What it promises (with the good policy):
+//! - The task is started at once, whether or not somebody reads (FIFO-3); its own pipe holds it
+//!   back. Both FIFOs are opened in the background, silent ones too (FIFO-4, FIFO-6).
+//! - A full pipe is waited for. When the last reader leaves, the descriptor is kept, and the very
+//!   same bytes go on with the next reader (FIFO-9, FIFO-10).
+//! - When the main process is gone, what is in its pipes is delivered; a process that still holds
+//!   them is not waited for (LIFE-3, LIFE-4).
+//! - SIGTERM and SIGINT are handed to the task as SIGTERM, and SIGKILL follows 2 s later (LIFE-5).
+//! - The status is the task's own, 128 + n for signal n (LIFE-11).
+//! - Bytes that nobody reads are waited with for 6 s after the task's end, 1.5 s after a stop.
+//!   Then their exact number is said on stderr, and a status of 0 is replaced by 75: success is
+//!   never reported for output that was lost.
+
+mod destination;
+mod launch;
+mod outlet;
+mod phase;
+mod pump;
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use self::destination::Destination;
+use self::launch::Task;
+use self::phase::Phase;
+use self::pump::Pump;
+use crate::cli::complain;
+use crate::disposition::{self, Disposition};
+use crate::fault::{Fault, Opening, Policy, Sigpipe, Stop};
+use crate::faults::{held_open, left_behind};
+use crate::journal::{Event, Role};
+use crate::journal_file::{Detail, JournalFile};
+use crate::reexec::Reexec;
+use crate::stream::Stream;
+use crate::task::{TaskArgs, read_script};
+
+/// How long a task may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+/// A path is neither a FIFO nor a character device.
+const UNUSABLE: u8 = 66;
+/// Output was lost although the task succeeded.
+const LOST: u8 = 75;
+
+/// Where a driver writes, and how badly.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DriverArgs {
+    /// The FIFO for the task's stdout; a character device is given to the task as it is.
+    #[arg(long, value_name = "PATH")]
+    stdout: PathBuf,
+    /// The FIFO for the task's stderr; a character device is given to the task as it is.
+    #[arg(long, value_name = "PATH")]
+    stderr: PathBuf,
+    /// Be faulty in this way; `mock_driver faults` lists them.
+    #[arg(long, value_name = "NAME", hide_possible_values = true)]
+    fault: Option<Fault>,
+}
+
+/// The arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    driver: DriverArgs,
+    /// Where to keep the journal.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// The task.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// The arguments of `play`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlayArgs {
+    #[command(flatten)]
+    driver: DriverArgs,
+    #[command(flatten)]
+    task: TaskArgs,
+}
+
+/// Runs the command as a task and gives the status to report.
+pub(crate) fn run(args: RunArgs, reexec: &Reexec) -> Result<u8> {
+    let journal = JournalFile::open(args.journal.as_deref(), Detail::All)?;
+    journal.hello(Role::Driver);
+    drive(&args.driver, &args.command, &journal, reexec)
+}
+
+/// Plays a script: the payload is this program's own `task`, all else is as in [`run`].
+pub(crate) fn play(args: PlayArgs, reexec: &Reexec) -> Result<u8> {
+    // A bad script is refused before anything is started.
+    read_script(&args.task.script)?;
+    let journal = JournalFile::open(args.task.journal.as_deref(), Detail::All)?;
+    journal.hello(Role::Play);
+    let mut words: Vec<OsString> = vec!["task".into(), "--marks-only".into()];
+    words.extend(["--script".into(), args.task.script.into_os_string()]);
+    words.extend(["--run".into(), args.task.run.to_string().into()]);
+    words.extend([
+        "--generation".into(),
+        args.task.generation.to_string().into(),
+    ]);
+    if let Some(path) = args.task.journal {
+        words.extend(["--journal".into(), path.into_os_string()]);
+    }
+    if let Some(path) = args.task.gates {
+        words.extend(["--gates".into(), path.into_os_string()]);
+    }
+    drive(&args.driver, &reexec.argv(words), &journal, reexec)
+}
+
+fn drive(
+    args: &DriverArgs,
+    command: &[OsString],
+    journal: &JournalFile,
+    reexec: &Reexec,
+) -> Result<u8> {
+    let policy = Policy::of(args.fault);
+    if policy.own_sigpipe == Sigpipe::Default {
+        disposition::set(Signal::SIGPIPE, Disposition::Default)
+            .context("cannot restore SIGPIPE")?;
+    }
+    let paths = [args.stdout.as_path(), args.stderr.as_path()];
+    let destinations = match paths.map(Destination::find) {
+        [Ok(stdout), Ok(stderr)] => [stdout, stderr],
+        [Err(unusable), _] | [_, Err(unusable)] => {
+            complain(&format!("{:#}", anyhow::Error::new(unusable)));
+            return Ok(UNUSABLE);
+        }
+    };
+    // Blocked before any thread exists, so that every thread inherits it.
+    let signals = watch_signals().context("cannot watch for signals")?;
+
+    left_behind::at_start(&policy, paths[0], reexec)?;
+    let held_open = if policy.opening == Opening::BlockingBeforeStart {
+        held_open::both_blocking(paths)?
+    } else {
+        held_open::for_the_task(&policy, paths[0])?
+    };
+    let task = match Task::launch(command, destinations, &policy) {
+        Ok(task) => task,
+        Err(error) => {
+            complain(&format!("{:#}", anyhow::Error::new(error.clone())));
+            return Ok(error.status());
+        }
+    };
+    let phase = Phase::new(policy.patience).context("cannot make a pipe")?;
+    let (done, running) = nix::unistd::pipe().context("cannot make a pipe")?;
+    let Task { mut child, flows } = task;
+    let (status, lost) = std::thread::scope(|scope| {
+        let mut pumps = Vec::new();
+        for flow in flows {
+            let alive = running.try_clone().context("cannot copy a descriptor")?;
+            let pump = Pump::new(flow, &policy, journal, &phase, reexec);
+            pumps.push(scope.spawn(move || {
+                let lost = pump.run();
+                drop(alive);
+                lost
+            }));
+        }
+        drop(running);
+        let mut watch = Watch {
+            policy: &policy,
+            signals: &signals,
+            phase: &phase,
+            pid: Pid::from_raw(child.id() as i32),
+            kill_at: None,
+        };
+        let status = watch.until_exit(&mut child);
+        // Whatever happened, the pumps must end: the scope waits for them.
+        phase.exited();
+        watch.until_delivered(&done)?;
+        // A pump opens its FIFO itself, so these have served once all are done.
+        drop(held_open);
+        let mut lost = 0;
+        for pump in pumps {
+            lost += pump
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        anyhow::Ok((status?, lost))
+    })?;
+    let mut code = policy.report.status(status.code(), status.signal());
+    if lost > 0 && code == 0 {
+        code = LOST;
+    }
+    journal.add(Event::Exit {
+        code: i32::from(code),
+        signal: None,
+    });
+    Ok(code)
+}
+
+/// Blocks the signals that the driver handles and gives a descriptor that reports them.
+fn watch_signals() -> nix::Result<SignalFd> {
+    let set = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD]);
+    set.thread_block()?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// Waits for signals, the task's end and the pumps' end.
+struct Watch<'a> {
+    policy: &'a Policy,
+    signals: &'a SignalFd,
+    phase: &'a Phase,
+    pid: Pid,
+    kill_at: Option<Instant>,
+}
+
+impl Watch<'_> {
+    fn until_exit(&mut self, child: &mut Child) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = child.try_wait().context("cannot wait for the task")? {
+                return Ok(status);
+            }
+            self.wait(None)?;
+            if self.stop_is_asked()? && self.kill_at.is_none() {
+                if self.policy.stop == Stop::AfterDelivery {
+                    self.phase.until_unblocked();
+                }
+                self.phase.stop();
+                self.kill_at = Some(Instant::now() + GRACE);
+                self.send(Signal::SIGTERM);
+            }
+            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.send(Signal::SIGKILL);
+                self.kill_at = None;
+            }
+        }
+    }
+
+    /// Waits until every pump has dropped its copy of the other end of `done`.
+    fn until_delivered(&mut self, done: &impl AsFd) -> Result<()> {
+        self.kill_at = None;
+        while !self.wait(Some(done))? {
+            if self.stop_is_asked()? {
+                self.phase.stop();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a signal, for the time to kill, or for the end of `done`, and says whether that
+    /// has come.
+    fn wait(&self, done: Option<&dyn AsFd>) -> Result<bool> {
+        let timeout = match self.kill_at {
+            Some(at) => {
+                let left = at.saturating_duration_since(Instant::now());
+                // Rounded up, so that the time is over when the wait is.
+                PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            }
+            None => PollTimeout::NONE,
+        };
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(done.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, timeout) {
+            Ok(_) => Ok(fds.get(1).and_then(PollFd::any).unwrap_or(false)),
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno).context("cannot wait for signals"),
+        }
+    }
+
+    /// Takes all signals that have come.
+    fn stop_is_asked(&self) -> Result<bool> {
+        let mut asked = false;
+        while let Some(info) = self.signals.read_signal().context("cannot read signals")? {
+            asked |= info.ssi_signo != Signal::SIGCHLD as u32;
+        }
+        Ok(asked)
+    }
+
+    fn send(&self, signal: Signal) {
+        // The task is not yet waited for, so the number is still its own.
+        kill(self.pid, signal).ok();
+    }
+}
+
+/// One stream of the task on its way.
+#[derive(Debug)]
+struct Flow {
+    stream: Stream,
+    source: std::os::fd::OwnedFd,
+    /// Where it goes; `None` is nowhere.
+    path: Option<PathBuf>,
+}

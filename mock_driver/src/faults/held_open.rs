@@ -1,0 +1,38 @@
+//! Descriptors of the FIFOs that a driver has no need for: an edge.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use fifo::Writer;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
+use nix::sys::stat::Mode;
+
+use crate::fault::Policy;
+
+/// How long the fault waits for a reader whose FIFO it can leak.
+const READER_WITHIN: Duration = Duration::from_secs(1);
+
+/// Opens both FIFOs by a blocking open(2), one after the other. A stop is not looked at until
+/// both have a reader.
+pub(crate) fn both_blocking(paths: [&Path; 2]) -> Result<Vec<OwnedFd>> {
+    let open = |path: &Path| {
+        open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .with_context(|| format!("cannot open {}", path.display()))
+    };
+    paths.into_iter().map(open).collect()
+}
+
+/// A descriptor of the FIFO that the task inherits beside its own, if the policy says so and
+/// somebody reads.
+pub(crate) fn for_the_task(policy: &Policy, path: &Path) -> Result<Vec<OwnedFd>> {
+    if !policy.task_gets_fifo {
+        return Ok(Vec::new());
+    }
+    let Ok(writer) = Writer::open_within(path, READER_WITHIN) else {
+        return Ok(Vec::new());
+    };
+    fcntl(&writer, FcntlArg::F_SETFD(FdFlag::empty())).context("cannot share the FIFO")?;
+    Ok(vec![writer.into()])
+}
