@@ -48,13 +48,23 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     max_file_size: String,
     /// Lines up to this length are never split; lowered to the file size if larger.
-    #[arg(long, value_name = "SIZE", default_value = "32KiB", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "32KiB",
+        allow_hyphen_values = true
+    )]
     line_guard: String,
     /// What to do while the log folder takes no bytes: let the task wait, or drop its output and count.
     #[arg(long, value_enum, value_name = "POLICY", default_value = "block")]
     on_full: OnFullArg,
     /// The mode of a FIFO that has to be made, in octal; others must not be able to read it.
-    #[arg(long, value_name = "MODE", default_value = "0600", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "0600",
+        allow_hyphen_values = true
+    )]
     fifo_mode: String,
     /// The least level of diagnostics on stderr.
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]

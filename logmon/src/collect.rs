@@ -289,11 +289,18 @@ impl Collect {
             step @ (Step::Write(_) | Step::Delete(_)) => Action::Perform(step),
             Step::NoIndexLeft => {
                 self.fail(now);
-                Action::Wait { reading: Reading::No, until: self.earliest([Some(now + FIRST_PAUSE)]) }
+                Action::Wait {
+                    reading: Reading::No,
+                    until: self.earliest([Some(now + FIRST_PAUSE)]),
+                }
             }
             Step::Idle => {
                 self.end_trouble(now);
-                if self.is_drained { self.finish(now) } else { self.wait_for_bytes(None, now) }
+                if self.is_drained {
+                    self.finish(now)
+                } else {
+                    self.wait_for_bytes(None, now)
+                }
             }
             Step::Hold => {
                 let since = *self.held_since.get_or_insert(now);
@@ -316,10 +323,14 @@ impl Collect {
 
     fn wait_for_bytes(&self, until: Option<Duration>, now: Duration) -> Action {
         match self.read_again_at {
-            Some(again) if now < again => {
-                Action::Wait { reading: Reading::No, until: self.earliest([until.or(Some(again)).min(Some(again))]) }
-            }
-            Some(_) | None => Action::Wait { reading: self.reading(), until: self.earliest([until]) },
+            Some(again) if now < again => Action::Wait {
+                reading: Reading::No,
+                until: self.earliest([until.or(Some(again)).min(Some(again))]),
+            },
+            Some(_) | None => Action::Wait {
+                reading: self.reading(),
+                until: self.earliest([until]),
+            },
         }
     }
 
@@ -334,7 +345,11 @@ impl Collect {
     }
 
     fn earliest<const N: usize>(&self, times: [Option<Duration>; N]) -> Option<Duration> {
-        times.into_iter().chain([self.stop_at.map(|at| at + DRAIN_END)]).flatten().min()
+        times
+            .into_iter()
+            .chain([self.stop_at.map(|at| at + DRAIN_END)])
+            .flatten()
+            .min()
     }
 
     fn wait_out_trouble(&mut self, window: &[u8], now: Duration) -> Option<Action> {
@@ -346,7 +361,10 @@ impl Collect {
         if drop_at.is_some_and(|at| now >= at) {
             trouble.is_dropping = true;
             self.reports.push(Report::DroppingBegan);
-            self.dropped.get_or_insert(Dropped { since: now, bytes: 0 });
+            self.dropped.get_or_insert(Dropped {
+                since: now,
+                bytes: 0,
+            });
             if let Some(range) = self.incomplete_tail(window) {
                 self.skips_line = true;
                 return Some(self.discard(range, now));
@@ -357,11 +375,20 @@ impl Collect {
             return None;
         }
         let (is_dropping, next_try) = (trouble.is_dropping, trouble.next_try);
-        if is_dropping && self.stop_at.is_none() && self.read_again_at.is_none_or(|again| now >= again) {
-            Some(Action::Wait { reading: self.reading(), until: self.earliest([Some(next_try)]) })
+        if is_dropping
+            && self.stop_at.is_none()
+            && self.read_again_at.is_none_or(|again| now >= again)
+        {
+            Some(Action::Wait {
+                reading: self.reading(),
+                until: self.earliest([Some(next_try)]),
+            })
         } else {
             let drop_at = drop_at.filter(|_| !is_dropping);
-            Some(Action::Wait { reading: Reading::No, until: self.earliest([Some(next_try), drop_at]) })
+            Some(Action::Wait {
+                reading: Reading::No,
+                until: self.earliest([Some(next_try), drop_at]),
+            })
         }
     }
 
@@ -397,14 +424,21 @@ impl Collect {
             return None;
         };
         // The newline itself is kept if the log is in the middle of a line.
-        let end = newline.map_or(new.len(), |newline| newline + usize::from(last_kept_is_newline));
+        let end = newline.map_or(new.len(), |newline| {
+            newline + usize::from(last_kept_is_newline)
+        });
         (end > 0).then_some(kept..kept + end)
     }
 
     fn discard(&mut self, range: Range<usize>, now: Duration) -> Action {
         let bytes = range.len() as u64;
         self.counters.dropped_bytes += bytes;
-        self.dropped.get_or_insert(Dropped { since: now, bytes: 0 }).bytes += bytes;
+        self.dropped
+            .get_or_insert(Dropped {
+                since: now,
+                bytes: 0,
+            })
+            .bytes += bytes;
         self.end_dropping(now);
         Action::Discard(range)
     }
@@ -418,9 +452,19 @@ impl Collect {
                 self.quiet_until = now + REPORT_PAUSE;
                 self.reports.push(Report::TroubleBegan);
             }
-            Trouble { since: now, next_try: now, pause: FIRST_PAUSE / 2, is_dropping: false, is_reported }
+            Trouble {
+                since: now,
+                next_try: now,
+                pause: FIRST_PAUSE / 2,
+                is_dropping: false,
+                is_reported,
+            }
         });
-        let longest = if is_stopping { LONGEST_PAUSE / 5 } else { LONGEST_PAUSE };
+        let longest = if is_stopping {
+            LONGEST_PAUSE / 5
+        } else {
+            LONGEST_PAUSE
+        };
         trouble.pause = (trouble.pause * 2).min(longest);
         trouble.next_try = now + trouble.pause;
     }
@@ -435,7 +479,9 @@ impl Collect {
         if let Some(trouble) = self.trouble.take()
             && trouble.is_reported
         {
-            self.reports.push(Report::TroubleEnded { lasted: now.saturating_sub(trouble.since) });
+            self.reports.push(Report::TroubleEnded {
+                lasted: now.saturating_sub(trouble.since),
+            });
         }
         self.end_dropping(now);
     }
@@ -449,7 +495,10 @@ impl Collect {
 
     fn report_dropped(&mut self, now: Duration) {
         if let Some(Dropped { since, bytes }) = self.dropped.take() {
-            self.reports.push(Report::DroppingEnded { bytes, lasted: now.saturating_sub(since) });
+            self.reports.push(Report::DroppingEnded {
+                bytes,
+                lasted: now.saturating_sub(since),
+            });
         }
     }
 

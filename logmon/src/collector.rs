@@ -1,6 +1,9 @@
 //! Edge: the streams of one task, each started, running and stopped on its own.
 
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -63,8 +66,16 @@ impl Collector {
     /// Outside of a tokio runtime, or in one whose I/O or time is not enabled.
     pub fn start(&mut self, config: StreamConfig) -> Result<Started, Error> {
         let name = config.name.to_string();
-        if let Some(running) = self.running.get(&name).filter(|running| !running.task.is_finished()) {
-            return if running.config == config { Ok(Started::AlreadyRunning) } else { Err(Error::OtherSettings { name }) };
+        if let Some(running) = self
+            .running
+            .get(&name)
+            .filter(|running| !running.task.is_finished())
+        {
+            return if running.config == config {
+                Ok(Started::AlreadyRunning)
+            } else {
+                Err(Error::OtherSettings { name })
+            };
         }
         let stream = Stream::open(config.clone())?;
         let (stop, stopped) = watch::channel(false);
@@ -73,10 +84,22 @@ impl Collector {
         Ok(Started::Now)
     }
 
-    /// True when one of the streams has ended although nobody stopped it, which is a bug.
-    #[must_use]
-    pub fn has_died(&self) -> bool {
-        self.running.values().any(|running| running.task.is_finished())
+    /// Waits until a stream ends although nobody stopped it, which is a bug, and forgets it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn died(&mut self) -> Error {
+        let name = poll_fn(|context| {
+            for (name, running) in &mut self.running {
+                if Pin::new(&mut running.task).poll(context).is_ready() {
+                    return Poll::Ready(name.clone());
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        self.running.remove(&name);
+        Error::StreamDied { name }
     }
 
     /// Stops all streams at once: each drains its pipe and its memory and ends within 1.5 s, in the
@@ -95,7 +118,14 @@ impl Collector {
         let mut died = None;
         for (name, running) in self.running {
             match running.task.await {
-                Ok(Collected { counters, lost_bytes }) => summaries.push(Summary { name, counters, lost_bytes }),
+                Ok(Collected {
+                    counters,
+                    lost_bytes,
+                }) => summaries.push(Summary {
+                    name,
+                    counters,
+                    lost_bytes,
+                }),
                 Err(_) => died = Some(Error::StreamDied { name }),
             }
         }

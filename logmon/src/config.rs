@@ -48,21 +48,33 @@ impl RawConfig {
         let line_guard = parse_bytes(&self.line_guard).map_err(limit("line-guard"))?;
         Limits::checked(max_files, 1, 1).map_err(limit("max-files"))?;
         Limits::checked(1, max_file_bytes, 1).map_err(limit("max-file-size"))?;
-        let limits = Limits::checked(max_files, max_file_bytes, line_guard).map_err(limit("line-guard"))?;
+        let limits =
+            Limits::checked(max_files, max_file_bytes, line_guard).map_err(limit("line-guard"))?;
         let fifo_mode = parse_mode(&self.fifo_mode)?;
         let mut streams: Vec<StreamConfig> = Vec::new();
         for (option, text) in [("stdout", self.stdout), ("stderr", self.stderr)] {
             let Some(text) = text else { continue };
             let (fifo, name) = split_stream(option, &text)?;
             let log_dir = self.log_dir.clone();
-            streams.push(StreamConfig { fifo, fifo_mode, name, log_dir, limits, on_full: self.on_full });
+            streams.push(StreamConfig {
+                fifo,
+                fifo_mode,
+                name,
+                log_dir,
+                limits,
+                on_full: self.on_full,
+            });
         }
         if let [first, second] = &streams[..] {
             if first.name == second.name {
-                return Err(Error::SameName { name: first.name.to_string() });
+                return Err(Error::SameName {
+                    name: first.name.to_string(),
+                });
             }
             if first.fifo == second.fifo {
-                return Err(Error::SameFifo { path: first.fifo.clone() });
+                return Err(Error::SameFifo {
+                    path: first.fifo.clone(),
+                });
             }
         }
         Ok(streams)
@@ -72,12 +84,22 @@ impl RawConfig {
 /// Splits FIFO=NAME at the last equals sign, so that a path may have one and a name may not.
 fn split_stream(option: &'static str, text: &OsStr) -> Result<(PathBuf, StreamName), Error> {
     let bytes = text.as_bytes();
-    let at = bytes.iter().rposition(|byte| *byte == b'=').filter(|at| *at > 0);
+    let at = bytes
+        .iter()
+        .rposition(|byte| *byte == b'=')
+        .filter(|at| *at > 0);
     let Some(at) = at else {
-        return Err(Error::Stream { option, text: text.to_string_lossy().into_owned() });
+        return Err(Error::Stream {
+            option,
+            text: text.to_string_lossy().into_owned(),
+        });
     };
-    let name = StreamName::parse(OsStr::from_bytes(&bytes[at + 1..])).map_err(|source| Error::Name { option, source })?;
-    Ok((PathBuf::from(OsString::from_vec(bytes[..at].to_vec())), name))
+    let name = StreamName::parse(OsStr::from_bytes(&bytes[at + 1..]))
+        .map_err(|source| Error::Name { option, source })?;
+    Ok((
+        PathBuf::from(OsString::from_vec(bytes[..at].to_vec())),
+        name,
+    ))
 }
 
 /// Reads an octal mode; one that lets others read is refused (SEC-3).
@@ -86,7 +108,9 @@ fn parse_mode(text: &str) -> Result<u32, Error> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| is_octal && *mode <= 0o777 && mode & 0o004 == 0)
-        .ok_or_else(|| Error::FifoMode { text: text.to_owned() })
+        .ok_or_else(|| Error::FifoMode {
+            text: text.to_owned(),
+        })
 }
 
 #[cfg(test)]
@@ -123,14 +147,22 @@ mod tests {
         assert!(told(|raw| raw.max_files = "0".into()).contains("--max-files"));
         assert!(told(|raw| raw.max_files = "-1".into()).contains("--max-files"));
         assert!(told(|raw| raw.max_file_size = "0".into()).contains("--max-file-size"));
-        assert!(told(|raw| raw.max_file_size = "18446744073709551616".into()).contains("--max-file-size"));
+        assert!(
+            told(|raw| raw.max_file_size = "18446744073709551616".into())
+                .contains("--max-file-size")
+        );
         assert!(told(|raw| raw.line_guard = "0".into()).contains("--line-guard"));
         assert!(told(|raw| raw.fifo_mode = "0644".into()).contains("--fifo-mode"));
         assert!(told(|raw| raw.fifo_mode = "rw".into()).contains("--fifo-mode"));
         assert!(told(|raw| raw.stdout = Some("/run/out".into())).contains("--stdout"));
         assert!(told(|raw| raw.stdout = Some("=name".into())).contains("--stdout"));
         assert!(told(|raw| raw.stdout = Some("/run/out=..".into())).contains("--stdout"));
-        assert!(told(|raw| raw.stderr = Some("/run/err=demo.stdout".into())).contains("demo.stdout"));
-        assert!(told(|raw| raw.stderr = Some("/run/a=b/out=demo.stderr".into())).contains("/run/a=b/out"));
+        assert!(
+            told(|raw| raw.stderr = Some("/run/err=demo.stdout".into())).contains("demo.stdout")
+        );
+        assert!(
+            told(|raw| raw.stderr = Some("/run/a=b/out=demo.stderr".into()))
+                .contains("/run/a=b/out")
+        );
     }
 }

@@ -23,7 +23,10 @@ pub(crate) fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(Stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(false)
+        .with_writer(Stderr);
     let started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().with_target(false).try_init(),
@@ -49,7 +52,10 @@ pub(crate) fn tell(error: &dyn std::error::Error) {
 pub(crate) fn announce(line: &str) {
     let stdout = io::stdout();
     let mut stdout = stdout.lock();
-    if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+    if writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .is_err()
+    {
         tracing::debug!(line, "nobody reads stdout");
     }
 }

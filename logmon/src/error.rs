@@ -36,7 +36,9 @@ pub enum Error {
         text: String,
     },
     /// The mode is not octal, has other bits than permissions, or lets everybody read.
-    #[error("option --fifo-mode: {text:?} is not an octal mode such as 0600 that keeps others from reading")]
+    #[error(
+        "option --fifo-mode: {text:?} is not an octal mode such as 0600 that keeps others from reading"
+    )]
     FifoMode {
         /// What was given.
         text: String,

@@ -53,7 +53,11 @@ impl Limits {
     ///
     /// # Errors
     /// [`LimitError`] names the rule that is broken.
-    pub fn checked(max_files: u64, max_file_bytes: u64, line_guard: u64) -> Result<Limits, LimitError> {
+    pub fn checked(
+        max_files: u64,
+        max_file_bytes: u64,
+        line_guard: u64,
+    ) -> Result<Limits, LimitError> {
         if max_files == 0 {
             return Err(LimitError::NoFiles);
         }
@@ -74,7 +78,11 @@ impl Limits {
         if line_guard > MAX_LINE_GUARD {
             return Err(LimitError::GuardTooLarge(line_guard));
         }
-        Ok(Limits { max_files, max_file_bytes, line_guard: line_guard.min(max_file_bytes) })
+        Ok(Limits {
+            max_files,
+            max_file_bytes,
+            line_guard: line_guard.min(max_file_bytes),
+        })
     }
 
     /// Gives the number of files that may exist at once, at least 1.
@@ -103,7 +111,9 @@ impl Limits {
 /// # Errors
 /// [`LimitError::NotBytes`] and [`LimitError::TooLarge`].
 pub fn parse_bytes(text: &str) -> Result<u64, LimitError> {
-    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -118,8 +128,12 @@ pub fn parse_bytes(text: &str) -> Result<u64, LimitError> {
     if digits.is_empty() {
         return Err(LimitError::NotBytes(text.to_owned()));
     }
-    let number: u64 = digits.parse().map_err(|_| LimitError::TooLarge(text.to_owned()))?;
-    number.checked_mul(factor).ok_or_else(|| LimitError::TooLarge(text.to_owned()))
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| LimitError::TooLarge(text.to_owned()))?;
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| LimitError::TooLarge(text.to_owned()))
 }
 
 /// Reads a number of files: plain digits and nothing else.
@@ -130,7 +144,8 @@ pub fn parse_count(text: &str) -> Result<u64, LimitError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(LimitError::NotACount(text.to_owned()));
     }
-    text.parse().map_err(|_| LimitError::TooLarge(text.to_owned()))
+    text.parse()
+        .map_err(|_| LimitError::TooLarge(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -143,30 +158,65 @@ mod tests {
         assert_eq!(Limits::checked(0, 1, 1), Err(LimitError::NoFiles));
         assert_eq!(Limits::checked(1, 0, 1), Err(LimitError::NoBytes));
         assert_eq!(Limits::checked(1, 1, 0), Err(LimitError::NoGuard));
-        assert!(matches!(Limits::checked(1, u64::MAX, 1), Err(LimitError::TooLarge(_))));
-        assert!(matches!(Limits::checked(u64::MAX, 1, 1), Err(LimitError::TooLarge(_))));
-        assert!(matches!(Limits::checked(1, 1, u64::MAX), Err(LimitError::GuardTooLarge(_))));
+        assert!(matches!(
+            Limits::checked(1, u64::MAX, 1),
+            Err(LimitError::TooLarge(_))
+        ));
+        assert!(matches!(
+            Limits::checked(u64::MAX, 1, 1),
+            Err(LimitError::TooLarge(_))
+        ));
+        assert!(matches!(
+            Limits::checked(1, 1, u64::MAX),
+            Err(LimitError::GuardTooLarge(_))
+        ));
     }
 
     #[test]
     fn a_guard_above_the_file_limit_is_lowered_to_it() {
-        assert_eq!(Limits::checked(1, 1000, DEFAULT_LINE_GUARD).unwrap().line_guard(), 1000);
-        assert_eq!(Limits::checked(1, 1 << 20, DEFAULT_LINE_GUARD).unwrap().line_guard(), DEFAULT_LINE_GUARD);
+        assert_eq!(
+            Limits::checked(1, 1000, DEFAULT_LINE_GUARD)
+                .unwrap()
+                .line_guard(),
+            1000
+        );
+        assert_eq!(
+            Limits::checked(1, 1 << 20, DEFAULT_LINE_GUARD)
+                .unwrap()
+                .line_guard(),
+            DEFAULT_LINE_GUARD
+        );
     }
 
     #[test]
     fn bytes_are_read_with_and_without_a_unit() {
         for (text, bytes) in [
-            ("0", 0), ("1", 1), ("20000", 20_000), ("64KiB", 65_536), ("1MiB", 1_048_576), ("10MB", 10_000_000),
-            ("2gib", 2_147_483_648), ("5B", 5), ("3kB", 3000),
+            ("0", 0),
+            ("1", 1),
+            ("20000", 20_000),
+            ("64KiB", 65_536),
+            ("1MiB", 1_048_576),
+            ("10MB", 10_000_000),
+            ("2gib", 2_147_483_648),
+            ("5B", 5),
+            ("3kB", 3000),
         ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
-        for text in ["", "-1", "+1", " 1", "1 ", "1.5MB", "MiB", "10 MB", "1e6", "0x10", "1K", "1TiB", "1MiBs"] {
-            assert!(matches!(parse_bytes(text), Err(LimitError::NotBytes(_))), "{text:?}");
+        for text in [
+            "", "-1", "+1", " 1", "1 ", "1.5MB", "MiB", "10 MB", "1e6", "0x10", "1K", "1TiB",
+            "1MiBs",
+        ] {
+            assert!(
+                matches!(parse_bytes(text), Err(LimitError::NotBytes(_))),
+                "{text:?}"
+            );
         }
         for text in ["18446744073709551616", "99999999999GiB"] {
-            assert!(matches!(parse_bytes(text), Err(LimitError::TooLarge(_))), "{text:?}");
+            assert!(
+                matches!(parse_bytes(text), Err(LimitError::TooLarge(_))),
+                "{text:?}"
+            );
         }
     }
 
@@ -174,9 +224,15 @@ mod tests {
     fn counts_have_no_sign_and_no_unit() {
         assert_eq!(parse_count("3"), Ok(3));
         for text in ["", "-1", "+1", "1.0", "1MiB", "x"] {
-            assert!(matches!(parse_count(text), Err(LimitError::NotACount(_))), "{text:?}");
+            assert!(
+                matches!(parse_count(text), Err(LimitError::NotACount(_))),
+                "{text:?}"
+            );
         }
-        assert!(matches!(parse_count("99999999999999999999"), Err(LimitError::TooLarge(_))));
+        assert!(matches!(
+            parse_count("99999999999999999999"),
+            Err(LimitError::TooLarge(_))
+        ));
     }
 
     proptest! {

@@ -72,13 +72,22 @@ pub(crate) enum Published {
 impl LogDir {
     /// Opens the folder; a symbolic link is refused.
     pub(crate) fn open(path: &Path) -> Result<LogDir, Error> {
-        let folder = open_folder(path).map_err(|source| Error::OpenLogDir { path: path.to_owned(), source })?;
-        Ok(LogDir { path: path.to_owned(), folder })
+        let folder = open_folder(path).map_err(|source| Error::OpenLogDir {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(LogDir {
+            path: path.to_owned(),
+            folder,
+        })
     }
 
     /// Lists the entries whose names begin with the stream's name and a dot.
     pub(crate) fn list(&self, name: &StreamName) -> Result<Vec<Entry>, Error> {
-        self.try_list(name).map_err(|errno| Error::ListLogDir { path: self.path.clone(), source: errno.into() })
+        self.try_list(name).map_err(|errno| Error::ListLogDir {
+            path: self.path.clone(),
+            source: errno.into(),
+        })
     }
 
     fn try_list(&self, name: &StreamName) -> Result<Vec<Entry>, Errno> {
@@ -98,10 +107,18 @@ impl LogDir {
             };
             entries.push(Entry {
                 name: file_name.to_bytes().to_vec(),
-                kind: if is_regular(&stat) { EntryKind::Regular } else { EntryKind::Other },
+                kind: if is_regular(&stat) {
+                    EntryKind::Regular
+                } else {
+                    EntryKind::Other
+                },
                 bytes: u64::try_from(stat.st_size).unwrap_or(0),
                 links: u64::from(stat.st_nlink),
-                owner: if stat.st_uid == ours { Owner::Ours } else { Owner::Other },
+                owner: if stat.st_uid == ours {
+                    Owner::Ours
+                } else {
+                    Owner::Other
+                },
             });
         }
         Ok(entries)
@@ -111,11 +128,16 @@ impl LogDir {
     pub(crate) fn resume(&self, name: &StreamName, index: u32) -> Result<Resumed, Error> {
         let file_name = name.file_name(index);
         let path = self.path.join(&file_name);
-        let failed = |errno: Errno| Error::OpenLogFile { path: path.clone(), source: errno.into() };
+        let failed = |errno: Errno| Error::OpenLogFile {
+            path: path.clone(),
+            source: errno.into(),
+        };
         // O_NONBLOCK: if it is a FIFO by now, the open must not wait for its other end.
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let file = match openat(&self.folder, file_name.as_str(), flags, Mode::empty()) {
-            Err(Errno::ELOOP | Errno::ENOENT | Errno::EISDIR | Errno::ENXIO) => return Ok(Resumed::Changed),
+            Err(Errno::ELOOP | Errno::ENOENT | Errno::EISDIR | Errno::ENXIO) => {
+                return Ok(Resumed::Changed);
+            }
             other => other.map_err(failed)?,
         };
         let stat = fstat(&file).map_err(failed)?;
@@ -133,7 +155,11 @@ impl LogDir {
             nix::sys::uio::pread(&*file, &mut last, end - 1).map_err(failed)?;
         }
         let bytes = u64::try_from(end).unwrap_or(0);
-        Ok(Resumed::File { file: LogFile { file }, bytes, is_mid_line: last != *b"\n" })
+        Ok(Resumed::File {
+            file: LogFile { file },
+            bytes,
+            is_mid_line: last != *b"\n",
+        })
     }
 
     /// Gets a new file without a name, or none where the file system has no such files.
@@ -146,12 +172,20 @@ impl LogDir {
             }
             other => other,
         }
-        .map_err(|errno| Error::PrepareLogFile { path: self.path.clone(), source: errno.into() })
+        .map_err(|errno| Error::PrepareLogFile {
+            path: self.path.clone(),
+            source: errno.into(),
+        })
     }
 
     fn try_prepare(&self) -> Result<Option<LogFile>, Errno> {
         let flags = OFlag::O_WRONLY | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
-        let file = match openat(&self.folder, ".", flags, Mode::from_bits_truncate(LOG_FILE_MODE)) {
+        let file = match openat(
+            &self.folder,
+            ".",
+            flags,
+            Mode::from_bits_truncate(LOG_FILE_MODE),
+        ) {
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL) => return Ok(None),
             other => other?,
         };
@@ -160,7 +194,10 @@ impl LogDir {
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
-        let failed = |source| Error::OpenLogDir { path: self.path.clone(), source };
+        let failed = |source| Error::OpenLogDir {
+            path: self.path.clone(),
+            source,
+        };
         match mkdirat(AT_FDCWD, &self.path, Mode::from_bits_truncate(LOG_DIR_MODE)) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(failed(errno.into())),
@@ -181,7 +218,10 @@ impl LogDir {
         match self.try_publish(&file_name, prepared) {
             Ok(file) => Ok(Published::File(file)),
             Err(Errno::EEXIST) => Ok(Published::NameTaken),
-            Err(errno) => Err(Error::PublishLogFile { path: self.path.join(file_name), source: errno.into() }),
+            Err(errno) => Err(Error::PublishLogFile {
+                path: self.path.join(file_name),
+                source: errno.into(),
+            }),
         }
     }
 
@@ -189,12 +229,24 @@ impl LogDir {
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let Some(prepared) = prepared else {
             let flags = flags | OFlag::O_CREAT | OFlag::O_EXCL;
-            let file = openat(&self.folder, file_name, flags, Mode::from_bits_truncate(LOG_FILE_MODE))?;
-            let file = Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
+            let file = openat(
+                &self.folder,
+                file_name,
+                flags,
+                Mode::from_bits_truncate(LOG_FILE_MODE),
+            )?;
+            let file =
+                Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
             return Ok(LogFile { file });
         };
         let link = format!("/proc/self/fd/{}", prepared.as_fd().as_raw_fd());
-        match linkat(AT_FDCWD, link.as_str(), &self.folder, file_name, AtFlags::AT_SYMLINK_FOLLOW) {
+        match linkat(
+            AT_FDCWD,
+            link.as_str(),
+            &self.folder,
+            file_name,
+            AtFlags::AT_SYMLINK_FOLLOW,
+        ) {
             // The name may be ours already, from a try that failed after this call.
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno),
@@ -216,12 +268,19 @@ impl LogDir {
         let file_name = name.file_name(index);
         match self.try_delete(&file_name) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(Error::DeleteLogFile { path: self.path.join(file_name), source: errno.into() }),
+            Err(errno) => Err(Error::DeleteLogFile {
+                path: self.path.join(file_name),
+                source: errno.into(),
+            }),
         }
     }
 
     fn try_delete(&self, file_name: &str) -> Result<(), Errno> {
-        if is_regular(&fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW)?) {
+        if is_regular(&fstatat(
+            &self.folder,
+            file_name,
+            AtFlags::AT_SYMLINK_NOFOLLOW,
+        )?) {
             unlinkat(&self.folder, file_name, UnlinkatFlags::NoRemoveDir)?;
         }
         Ok(())

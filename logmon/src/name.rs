@@ -101,7 +101,9 @@ impl StreamName {
     }
 
     fn suffix_of<'a>(&self, file_name: &'a [u8]) -> Option<&'a [u8]> {
-        file_name.strip_prefix(self.0.as_bytes())?.strip_prefix(b".")
+        file_name
+            .strip_prefix(self.0.as_bytes())?
+            .strip_prefix(b".")
     }
 }
 
@@ -127,11 +129,28 @@ mod tests {
         assert_eq!(stream.index_of(b"web.stdout.10"), Some(10));
         assert_eq!(stream.index_of(b"web.stdout.999999999"), Some(MAX_INDEX));
         for foreign in [
-            "web.stdout", "web.stdout.", "web.stdout.00", "web.stdout.007", "web.stdout.+1", "web.stdout.-1",
-            "web.stdout.1 ", "web.stdout. 1", "web.stdout.1.stdout", "web.stdout.1.gz", "web.stdout.0x1",
-            "web.stdout.1000000000", "web.stdout.4294967296", "web.stdout.9223372036854775807",
-            "web.stdout.18446744073709551615", "web.stdout.18446744073709551616", "web.stderr.0",
-            "web.stdout.1\n", "web.stdout.\u{0661}", "WEB.stdout.1", "xweb.stdout.1", "",
+            "web.stdout",
+            "web.stdout.",
+            "web.stdout.00",
+            "web.stdout.007",
+            "web.stdout.+1",
+            "web.stdout.-1",
+            "web.stdout.1 ",
+            "web.stdout. 1",
+            "web.stdout.1.stdout",
+            "web.stdout.1.gz",
+            "web.stdout.0x1",
+            "web.stdout.1000000000",
+            "web.stdout.4294967296",
+            "web.stdout.9223372036854775807",
+            "web.stdout.18446744073709551615",
+            "web.stdout.18446744073709551616",
+            "web.stderr.0",
+            "web.stdout.1\n",
+            "web.stdout.\u{0661}",
+            "WEB.stdout.1",
+            "xweb.stdout.1",
+            "",
         ] {
             assert_eq!(stream.index_of(foreign.as_bytes()), None, "{foreign:?}");
         }
@@ -156,8 +175,14 @@ mod tests {
                 Err(NameError::ForbiddenCharacter(text.to_owned()))
             );
         }
-        assert!(matches!(StreamName::parse(OsStr::new("..")), Err(NameError::LeadingDot(_))));
-        assert!(matches!(StreamName::parse(OsStr::new(&"a".repeat(201))), Err(NameError::TooLong(201))));
+        assert!(matches!(
+            StreamName::parse(OsStr::new("..")),
+            Err(NameError::LeadingDot(_))
+        ));
+        assert!(matches!(
+            StreamName::parse(OsStr::new(&"a".repeat(201))),
+            Err(NameError::TooLong(201))
+        ));
         assert!(StreamName::parse(OsStr::new(&"a".repeat(200))).is_ok());
     }
 

@@ -167,7 +167,11 @@ impl Planner {
             RotationStep::Prepare => self.rotating = Rotating::Prepared,
             RotationStep::Publish(index) => {
                 self.retained.insert(index);
-                self.current = Some(Current { index, bytes: 0, is_mid_line: false });
+                self.current = Some(Current {
+                    index,
+                    bytes: 0,
+                    is_mid_line: false,
+                });
                 self.next_index = index + 1;
                 self.rotating = Rotating::No;
             }
@@ -209,11 +213,17 @@ impl Planner {
     }
 
     fn begin_rotation(&self) -> Step {
-        if self.next_index > MAX_INDEX { Step::NoIndexLeft } else { Step::Rotate(RotationStep::Prepare) }
+        if self.next_index > MAX_INDEX {
+            Step::NoIndexLeft
+        } else {
+            Step::Rotate(RotationStep::Prepare)
+        }
     }
 
     fn delete_oldest(&self) -> Step {
-        self.retained.first().map_or(Step::Idle, |index| Step::Delete(*index))
+        self.retained
+            .first()
+            .map_or(Step::Idle, |index| Step::Delete(*index))
     }
 
     /// How much of the window goes to the current file; `Bytes(0)` means that the next byte needs
@@ -235,7 +245,10 @@ impl Planner {
             }
         }
         let fitting = &window[cut..room.min(window.len())];
-        cut += fitting.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        cut += fitting
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |newline| newline + 1);
         let rest = &window[cut..];
         if rest.is_empty() {
             return Cut::Bytes(cut);
@@ -263,9 +276,15 @@ impl Planner {
                 let half = usize::try_from(self.limits.max_file_bytes() / 2).unwrap_or(usize::MAX);
                 guard.min(half)
             }
-            Flush::Ended => guard.min(usize::try_from(self.longest_line_bytes).unwrap_or(usize::MAX)),
+            Flush::Ended => {
+                guard.min(usize::try_from(self.longest_line_bytes).unwrap_or(usize::MAX))
+            }
         };
-        if bytes <= room && needed <= room { Cut::Bytes(bytes) } else { Cut::Bytes(0) }
+        if bytes <= room && needed <= room {
+            Cut::Bytes(bytes)
+        } else {
+            Cut::Bytes(0)
+        }
     }
 }
 

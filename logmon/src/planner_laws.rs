@@ -20,7 +20,12 @@ struct Folder {
 
 impl Folder {
     fn new(limits: Limits) -> Folder {
-        Folder { limits, files: BTreeMap::new(), deleted: Vec::new(), current: None }
+        Folder {
+            limits,
+            files: BTreeMap::new(),
+            deleted: Vec::new(),
+            current: None,
+        }
     }
 
     /// A planner that knows nothing but this folder.
@@ -38,7 +43,9 @@ impl Folder {
             .collect();
         let recovery = recover(&name(), self.limits.max_files(), &entries);
         self.current = recovery.resume.map(|resume| resume.index);
-        let is_mid_line = self.current.is_some_and(|index| self.files[&index].last().is_some_and(|last| *last != b'\n'));
+        let is_mid_line = self
+            .current
+            .is_some_and(|index| self.files[&index].last().is_some_and(|last| *last != b'\n'));
         Planner::new(self.limits, &recovery, is_mid_line)
     }
 
@@ -50,7 +57,10 @@ impl Folder {
                 let taken = bytes.min(most.max(1));
                 let file = self.files.get_mut(&self.current.unwrap()).unwrap();
                 file.extend_from_slice(&window[..taken]);
-                assert!(file.len() as u64 <= self.limits.max_file_bytes(), "over the limit");
+                assert!(
+                    file.len() as u64 <= self.limits.max_file_bytes(),
+                    "over the limit"
+                );
                 planner.wrote(&window[..taken]);
                 return taken;
             }
@@ -63,12 +73,18 @@ impl Folder {
                     assert!(!closed.is_empty(), "two rotations without a byte between");
                 }
                 assert!(self.files.insert(index, Vec::new()).is_none());
-                assert!(self.files.len() <= self.limits.max_files(), "one file too many");
+                assert!(
+                    self.files.len() <= self.limits.max_files(),
+                    "one file too many"
+                );
                 self.current = Some(index);
                 planner.rotated(RotationStep::Publish(index));
             }
             Step::Delete(index) => {
-                assert!(self.files.len() >= self.limits.max_files(), "deleted without need");
+                assert!(
+                    self.files.len() >= self.limits.max_files(),
+                    "deleted without need"
+                );
                 assert_eq!(self.files.keys().next(), Some(&index), "not the oldest");
                 self.deleted.push(self.files.remove(&index).unwrap());
                 planner.deleted(index);
@@ -110,14 +126,22 @@ fn course() -> impl Strategy<Value = Course> {
         .prop_map(|(chunks, most, mut crashes)| {
             // A rotation has three steps: one that crashes before each of them comes to no end.
             crashes.extend([false; 4]);
-            Course { chunks, most, crashes }
+            Course {
+                chunks,
+                most,
+                crashes,
+            }
         })
 }
 
 const CALM: usize = usize::MAX;
 
 fn calm(chunk: usize) -> Course {
-    Course { chunks: vec![chunk], most: vec![CALM], crashes: vec![false] }
+    Course {
+        chunks: vec![chunk],
+        most: vec![CALM],
+        crashes: vec![false],
+    }
 }
 
 /// Plays a stream and gives every file that ever was, in order, with the stream's end flushed.
@@ -126,20 +150,31 @@ fn play(limits: Limits, stream: &[u8], course: &Course) -> Vec<Vec<u8>> {
     let mut planner = folder.recovered();
     let (mut placed, mut known, mut turn) = (0, 0, 0);
     loop {
-        let flush = if known == stream.len() { Flush::Ended } else { Flush::No };
+        let flush = if known == stream.len() {
+            Flush::Ended
+        } else {
+            Flush::No
+        };
         if course.crashes[turn % course.crashes.len()] && flush == Flush::No {
             // What is told of longest lines is lost in a crash; it matters only at the end.
             planner = folder.recovered();
         }
         let step = planner.plan(&stream[placed..known], flush);
         assert_eq!(step, planner.plan(&stream[placed..known], flush));
-        placed += folder.perform(&mut planner, step, &stream[placed..known], course.most[turn % course.most.len()]);
+        placed += folder.perform(
+            &mut planner,
+            step,
+            &stream[placed..known],
+            course.most[turn % course.most.len()],
+        );
         turn += 1;
         if matches!(step, Step::Hold | Step::Idle) {
             if known == stream.len() {
                 break;
             }
-            known = stream.len().min(known + course.chunks[turn % course.chunks.len()]);
+            known = stream
+                .len()
+                .min(known + course.chunks[turn % course.chunks.len()]);
         }
         assert!(turn < 100_000, "it comes to no end");
     }
@@ -152,7 +187,9 @@ fn model(limits: Limits, stream: &[u8]) -> Vec<Vec<u8>> {
     let limit = limits.max_file_bytes() as usize;
     let mut files = vec![Vec::new()];
     for line in stream.split_inclusive(|byte| *byte == b'\n') {
-        if line.len() as u64 <= limits.line_guard() && files.last().unwrap().len() + line.len() > limit {
+        if line.len() as u64 <= limits.line_guard()
+            && files.last().unwrap().len() + line.len() > limit
+        {
             files.push(Vec::new());
         }
         for byte in line {
@@ -176,14 +213,21 @@ fn lines(lengths: &[usize]) -> Vec<u8> {
 
 /// Asserts the laws that hold for every stream, with or without a newline at its end.
 fn assert_laws(limits: Limits, stream: &[u8], files: &[Vec<u8>]) {
-    assert_eq!(files.concat(), stream, "the writes, joined, are not the stream");
+    assert_eq!(
+        files.concat(),
+        stream,
+        "the writes, joined, are not the stream"
+    );
     let mut at = 0;
     let mut cuts = Vec::new();
     for (number, file) in files.iter().enumerate() {
         assert!(file.len() as u64 <= limits.max_file_bytes());
         at += file.len();
         if number + 1 < files.len() {
-            assert!(file.len() as u64 > limits.max_file_bytes() - limits.line_guard(), "closed too early");
+            assert!(
+                file.len() as u64 > limits.max_file_bytes() - limits.line_guard(),
+                "closed too early"
+            );
             cuts.push(at);
         }
     }
@@ -191,14 +235,22 @@ fn assert_laws(limits: Limits, stream: &[u8], files: &[Vec<u8>]) {
     for line in stream.split_inclusive(|byte| *byte == b'\n') {
         let end = start + line.len();
         if line.len() as u64 <= limits.line_guard() && line.ends_with(b"\n") {
-            assert!(!cuts.iter().any(|cut| start < *cut && *cut < end), "a guarded line is split");
+            assert!(
+                !cuts.iter().any(|cut| start < *cut && *cut < end),
+                "a guarded line is split"
+            );
         }
         start = end;
     }
 }
 
 fn shape() -> impl Strategy<Value = (Limits, Vec<usize>)> {
-    (1u64..5, 1u64..80, 1u64..100, prop::collection::vec(prop_oneof![3 => 1usize..20, 1 => 1usize..200], 0..40))
+    (
+        1u64..5,
+        1u64..80,
+        1u64..100,
+        prop::collection::vec(prop_oneof![3 => 1usize..20, 1 => 1usize..200], 0..40),
+    )
         .prop_map(|(files, bytes, guard, lengths)| (limits(files, bytes, guard), lengths))
 }
 
@@ -289,9 +341,15 @@ fn a_partial_line_is_written_at_once_while_the_guard_fits() {
     folder.perform(&mut planner, step, &filled, CALM);
     assert_eq!(planner.plan(b"prompt> ", Flush::No), Step::Hold);
     assert_eq!(planner.plan(b"prompt> yes\n", Flush::No), Step::Write(12));
-    assert_eq!(planner.plan(b"prompt> ", Flush::Stalled), Step::Rotate(RotationStep::Prepare));
+    assert_eq!(
+        planner.plan(b"prompt> ", Flush::Stalled),
+        Step::Rotate(RotationStep::Prepare)
+    );
     // 61 bytes is the longest line so far, and 39 bytes are free.
-    assert_eq!(planner.plan(b"prompt> ", Flush::Ended), Step::Rotate(RotationStep::Prepare));
+    assert_eq!(
+        planner.plan(b"prompt> ", Flush::Ended),
+        Step::Rotate(RotationStep::Prepare)
+    );
 }
 
 #[test]
@@ -316,7 +374,12 @@ fn a_small_limit_does_not_turn_each_prompt_into_a_file() {
 
 #[test]
 fn a_folder_with_too_many_files_loses_the_oldest_before_anything_is_written() {
-    let recovery = Recovery { retained: (4..9).collect(), next_index: 9, resume: Some(crate::recovery::Resume { index: 8, bytes: 0 }), ..Recovery::default() };
+    let recovery = Recovery {
+        retained: (4..9).collect(),
+        next_index: 9,
+        resume: Some(crate::recovery::Resume { index: 8, bytes: 0 }),
+        ..Recovery::default()
+    };
     let mut planner = Planner::new(limits(2, 10, 10), &recovery, false);
     for index in 4..7 {
         assert_eq!(planner.plan(b"x\n", Flush::No), Step::Delete(index));
@@ -328,25 +391,48 @@ fn a_folder_with_too_many_files_loses_the_oldest_before_anything_is_written() {
 #[test]
 fn a_name_that_is_taken_is_skipped() {
     let mut planner = Planner::new(limits(2, 10, 10), &Recovery::default(), false);
-    assert_eq!(planner.plan(b"", Flush::No), Step::Rotate(RotationStep::Prepare));
+    assert_eq!(
+        planner.plan(b"", Flush::No),
+        Step::Rotate(RotationStep::Prepare)
+    );
     planner.rotation_begun();
     planner.rotated(RotationStep::Prepare);
-    assert_eq!(planner.plan(b"", Flush::No), Step::Rotate(RotationStep::Publish(0)));
+    assert_eq!(
+        planner.plan(b"", Flush::No),
+        Step::Rotate(RotationStep::Publish(0))
+    );
     planner.name_taken(0);
-    assert_eq!(planner.plan(b"", Flush::No), Step::Rotate(RotationStep::Publish(1)));
+    assert_eq!(
+        planner.plan(b"", Flush::No),
+        Step::Rotate(RotationStep::Publish(1))
+    );
 }
 
 #[test]
 fn the_highest_index_is_followed_by_none() {
-    let recovery = Recovery { next_index: MAX_INDEX + 1, ..Recovery::default() };
+    let recovery = Recovery {
+        next_index: MAX_INDEX + 1,
+        ..Recovery::default()
+    };
     let planner = Planner::new(limits(2, 10, 10), &recovery, false);
     assert_eq!(planner.plan(b"x", Flush::No), Step::NoIndexLeft);
 }
 
 #[test]
 fn a_file_that_is_over_a_lowered_limit_is_closed_with_the_next_byte() {
-    let recovery = Recovery { retained: [0].into(), next_index: 1, resume: Some(crate::recovery::Resume { index: 0, bytes: 50 }), ..Recovery::default() };
+    let recovery = Recovery {
+        retained: [0].into(),
+        next_index: 1,
+        resume: Some(crate::recovery::Resume {
+            index: 0,
+            bytes: 50,
+        }),
+        ..Recovery::default()
+    };
     let planner = Planner::new(limits(2, 10, 10), &recovery, false);
     assert_eq!(planner.plan(b"", Flush::No), Step::Idle);
-    assert_eq!(planner.plan(b"x", Flush::No), Step::Rotate(RotationStep::Prepare));
+    assert_eq!(
+        planner.plan(b"x", Flush::No),
+        Step::Rotate(RotationStep::Prepare)
+    );
 }

@@ -91,7 +91,10 @@ pub fn recover(name: &StreamName, max_files: usize, entries: &[Entry]) -> Recove
             (EntryKind::Regular, true) => {
                 found.retained.insert(index);
                 if highest.is_none_or(|known| known.index < index) {
-                    highest = Some(Resume { index, bytes: entry.bytes });
+                    highest = Some(Resume {
+                        index,
+                        bytes: entry.bytes,
+                    });
                 }
             }
             (EntryKind::Regular, false) => {
@@ -102,14 +105,18 @@ pub fn recover(name: &StreamName, max_files: usize, entries: &[Entry]) -> Recove
         }
         highest_any = highest_any.max(Some(index));
     }
-    found.resume = highest.filter(|known| highest_doubtful.is_none_or(|doubtful| doubtful < known.index));
+    found.resume =
+        highest.filter(|known| highest_doubtful.is_none_or(|doubtful| doubtful < known.index));
     // Right after the file that is gone on with, so that the indices stay without a gap; an index that
     // turns out to be taken is skipped when it is used. Without such a file: above everything.
     found.next_index = match found.resume {
         Some(resume) => resume.index + 1,
         None => highest_any.map_or(0, |index| index + 1),
     };
-    debug_assert!(found.next_index <= MAX_INDEX + 1, "an index has at most nine digits");
+    debug_assert!(
+        found.next_index <= MAX_INDEX + 1,
+        "an index has at most nine digits"
+    );
     let excess = found.retained.len().saturating_sub(max_files);
     found.delete = found.retained.iter().copied().take(excess).collect();
     found.foreign.sort();
@@ -127,11 +134,20 @@ mod tests {
     }
 
     fn ours(name: &str, bytes: u64) -> Entry {
-        Entry { name: name.into(), kind: EntryKind::Regular, bytes, links: 1, owner: Owner::Ours }
+        Entry {
+            name: name.into(),
+            kind: EntryKind::Regular,
+            bytes,
+            links: 1,
+            owner: Owner::Ours,
+        }
     }
 
     fn link(name: &str) -> Entry {
-        Entry { kind: EntryKind::Other, ..ours(name, 9) }
+        Entry {
+            kind: EntryKind::Other,
+            ..ours(name, 9)
+        }
     }
 
     #[test]
@@ -142,23 +158,49 @@ mod tests {
 
     #[test]
     fn it_goes_on_at_the_highest_index_by_number_and_not_by_text() {
-        let found = recover(&stream(), 9, &[ours("web.stdout.10", 7), ours("web.stdout.9", 5), ours("web.stdout.2", 1)]);
-        assert_eq!(found.resume, Some(Resume { index: 10, bytes: 7 }));
+        let found = recover(
+            &stream(),
+            9,
+            &[
+                ours("web.stdout.10", 7),
+                ours("web.stdout.9", 5),
+                ours("web.stdout.2", 1),
+            ],
+        );
+        assert_eq!(
+            found.resume,
+            Some(Resume {
+                index: 10,
+                bytes: 7
+            })
+        );
         assert_eq!(found.next_index, 11);
         assert_eq!(found.delete, Vec::<u32>::new());
     }
 
     #[test]
     fn retention_at_start_deletes_the_oldest_first() {
-        let entries: Vec<Entry> = (3..13).map(|index| ours(&format!("web.stdout.{index}"), 5)).collect();
-        assert_eq!(recover(&stream(), 2, &entries).delete, (3..11).collect::<Vec<u32>>());
+        let entries: Vec<Entry> = (3..13)
+            .map(|index| ours(&format!("web.stdout.{index}"), 5))
+            .collect();
+        assert_eq!(
+            recover(&stream(), 2, &entries).delete,
+            (3..11).collect::<Vec<u32>>()
+        );
     }
 
     #[test]
     fn foreign_names_change_nothing_and_are_never_deleted() {
         let names = [
-            "web.stdout.9223372036854775807", "web.stdout.18446744073709551615", "web.stdout.007", "web.stdout.+1",
-            "web.stdout.-1", "web.stdout.1.stdout", "web.stdout.2147483648", "web.stderr.7", "readme",
+            "web.stdout.9223372036854775807",
+            "web.stdout.18446744073709551615",
+            "web.stdout.007",
+            "web.stdout.+1",
+            "web.stdout.-1",
+            "web.stdout.1.stdout",
+            "web.stdout.2147483648",
+            "web.stderr.7",
+            "readme",
         ];
         let mut entries: Vec<Entry> = names.iter().map(|name| ours(name, 5)).collect();
         entries.push(ours("web.stdout.1", 3));
@@ -170,7 +212,11 @@ mod tests {
 
     #[test]
     fn a_symbolic_link_or_folder_above_is_skipped_and_the_file_below_is_gone_on_with() {
-        let found = recover(&stream(), 3, &[ours("web.stdout.0", 3), link("web.stdout.1")]);
+        let found = recover(
+            &stream(),
+            3,
+            &[ours("web.stdout.0", 3), link("web.stdout.1")],
+        );
         assert_eq!(found.resume, Some(Resume { index: 0, bytes: 3 }));
         assert_eq!(found.foreign, [b"web.stdout.1".to_vec()]);
     }
@@ -183,12 +229,25 @@ mod tests {
 
     #[test]
     fn a_hard_link_or_a_file_of_somebody_else_above_makes_it_start_a_new_file_above() {
-        let hard_link = Entry { links: 2, ..ours("web.stdout.5", 3) };
-        let not_ours = Entry { owner: Owner::Other, ..ours("web.stdout.6", 3) };
+        let hard_link = Entry {
+            links: 2,
+            ..ours("web.stdout.5", 3)
+        };
+        let not_ours = Entry {
+            owner: Owner::Other,
+            ..ours("web.stdout.6", 3)
+        };
         let found = recover(&stream(), 3, &[ours("web.stdout.4", 3), hard_link.clone()]);
         assert_eq!((found.resume, found.next_index), (None, 6));
-        let found = recover(&stream(), 1, &[ours("web.stdout.4", 3), hard_link, not_ours]);
-        assert_eq!((found.resume, found.next_index, found.delete), (None, 7, vec![]));
+        let found = recover(
+            &stream(),
+            1,
+            &[ours("web.stdout.4", 3), hard_link, not_ours],
+        );
+        assert_eq!(
+            (found.resume, found.next_index, found.delete),
+            (None, 7, vec![])
+        );
     }
 
     #[test]

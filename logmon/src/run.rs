@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -16,13 +15,12 @@ use crate::diagnostics;
 use crate::error::Error;
 use crate::exit::Exit;
 
-/// How often it is checked that every stream is alive. A stream ends only by a bug of logmon.
-const LIFE_CHECK: Duration = Duration::from_secs(5);
-
 /// Runs logmon with these arguments, the first of which is the name of the program.
 pub fn main_with_args<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     let exit = match Cli::try_parse_from(args) {
-        Ok(Cli { command: Command::Run(args) }) => run(args),
+        Ok(Cli {
+            command: Command::Run(args),
+        }) => run(args),
         Err(error) => tell_usage(&error),
     };
     ExitCode::from(exit.code())
@@ -68,15 +66,13 @@ async fn collect(streams: Vec<StreamConfig>) -> Result<Vec<Summary>, Error> {
         collector.start(config)?;
     }
     diagnostics::announce("ready");
-    let mut life_check = tokio::time::interval(LIFE_CHECK);
-    loop {
-        tokio::select! {
-            _signal = terminate.recv() => break,
-            _signal = interrupt.recv() => break,
-            _now = life_check.tick() => if collector.has_died() { break },
-        }
-    }
-    collector.stop().await
+    let died = tokio::select! {
+        _signal = terminate.recv() => None,
+        _signal = interrupt.recv() => None,
+        error = collector.died() => Some(error),
+    };
+    let summaries = collector.stop().await?;
+    died.map_or(Ok(summaries), Err)
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Error> {

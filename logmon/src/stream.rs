@@ -22,6 +22,8 @@ const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
 const RAISED_PIPE_BYTES: usize = 1024 * 1024;
 /// How often the folder may change between its listing and the opening of the file to resume.
 const RESUME_TRIES: usize = 5;
+/// The least time between two rotations told at level INFO.
+const ROTATION_REPORT_PAUSE: Duration = Duration::from_secs(1);
 /// After so many rounds of the loop another stream gets its turn.
 const ROUNDS_PER_TURN: u32 = 16;
 
@@ -44,6 +46,10 @@ pub(crate) struct Stream {
     current: Option<LogFile>,
     prepared: Option<LogFile>,
     started: Instant,
+    /// Why a step failed last.
+    last_failure: String,
+    /// When a rotation was last told at level INFO.
+    told_rotation: Option<Instant>,
     /// The action to go on with.
     next: Action,
 }
@@ -66,8 +72,22 @@ impl Stream {
         let pump = ReadWrite::new(AsyncReader::new(reader)?);
         let machine = Collect::new(planner, config.on_full);
         let started = Instant::now();
-        let next = Action::Wait { reading: Reading::No, until: None };
-        let mut stream = Stream { config, machine, pump, log_dir, current, prepared: None, started, next };
+        let next = Action::Wait {
+            reading: Reading::No,
+            until: None,
+        };
+        let mut stream = Stream {
+            config,
+            machine,
+            pump,
+            log_dir,
+            current,
+            prepared: None,
+            started,
+            last_failure: String::new(),
+            told_rotation: None,
+            next,
+        };
         stream.settle()?;
         info!(
             stream = %stream.config.name,
@@ -123,7 +143,9 @@ impl Stream {
     }
 
     fn handle(&mut self, event: Event) {
-        self.next = self.machine.handle(event, self.pump.window(), self.started.elapsed());
+        self.next = self
+            .machine
+            .handle(event, self.pump.window(), self.started.elapsed());
         if let Event::Wrote(bytes) = event {
             self.pump.consume(bytes);
         }
@@ -164,11 +186,12 @@ impl Stream {
         self.outcome(step, outcome)
     }
 
-    fn outcome(&self, step: Step, outcome: Result<Event, Error>) -> Event {
+    fn outcome(&mut self, step: Step, outcome: Result<Event, Error>) -> Event {
         match outcome {
             Ok(event) => event,
             Err(error) => {
-                debug!(stream = %self.config.name, ?step, error = chain(&error), "a step failed");
+                self.last_failure = chain(&error);
+                debug!(stream = %self.config.name, ?step, error = self.last_failure, "a step failed");
                 Event::Failed
             }
         }
@@ -187,7 +210,10 @@ impl Stream {
                 Ok(Event::Rotated(RotationStep::Prepare))
             }
             Step::Rotate(RotationStep::Publish(index)) => {
-                match self.log_dir.publish(&self.config.name, index, self.prepared.as_ref())? {
+                match self
+                    .log_dir
+                    .publish(&self.config.name, index, self.prepared.as_ref())?
+                {
                     Published::NameTaken => {
                         warn!(stream = %self.config.name, index, "skipped an index that something else has");
                         Ok(Event::NameTaken(index))
@@ -195,26 +221,52 @@ impl Stream {
                     Published::File(file) => {
                         self.current = Some(file);
                         self.prepared = None;
-                        info!(stream = %self.config.name, index, "began a log file");
+                        self.tell_rotation(index);
                         Ok(Event::Rotated(RotationStep::Publish(index)))
                     }
                 }
             }
             Step::Hold | Step::Idle => Ok(Event::Tick),
-            Step::NoIndexLeft => Err(Error::NoIndexLeft { path: self.log_dir.path().to_owned() }),
+            Step::NoIndexLeft => Err(Error::NoIndexLeft {
+                path: self.log_dir.path().to_owned(),
+            }),
         }
     }
 
     fn write(&self, bytes: usize) -> Result<Event, Error> {
-        let failed = |source| Error::WriteLogFile { path: self.current_path(), source };
+        let failed = |source| Error::WriteLogFile {
+            path: self.current_path(),
+            source,
+        };
         let Some(file) = self.current.as_ref() else {
             return Err(failed(std::io::ErrorKind::NotFound.into()));
         };
-        self.pump.write(file, bytes).map(Event::Wrote).map_err(failed)
+        self.pump
+            .write(file, bytes)
+            .map(Event::Wrote)
+            .map_err(failed)
     }
 
     fn current_path(&self) -> std::path::PathBuf {
-        self.log_dir.path().join(self.config.name.file_name(self.machine.current_index().unwrap_or(0)))
+        self.log_dir.path().join(
+            self.config
+                .name
+                .file_name(self.machine.current_index().unwrap_or(0)),
+        )
+    }
+
+    /// Small files and a fast task must not flood the diagnostics.
+    fn tell_rotation(&mut self, index: u32) {
+        let rotations = self.machine.counters().rotations + 1;
+        if self
+            .told_rotation
+            .is_none_or(|told| told.elapsed() >= ROTATION_REPORT_PAUSE)
+        {
+            self.told_rotation = Some(Instant::now());
+            info!(stream = %self.config.name, index, rotations, "began a log file");
+        } else {
+            debug!(stream = %self.config.name, index, rotations, "began a log file");
+        }
     }
 
     fn tell(&self, report: Report) {
@@ -226,7 +278,7 @@ impl Stream {
                     OnFull::Block => "the task waits when the pipe is full",
                     OnFull::Drop => "output is dropped if it lasts",
                 };
-                warn!(%stream, log_dir = %self.log_dir.path().display(), policy, "the log folder takes no bytes");
+                warn!(%stream, error = self.last_failure, policy, "the log folder takes no bytes");
             }
             Report::TroubleEnded { lasted } => {
                 info!(%stream, lasted_ms = lasted.as_millis(), "the log folder takes bytes again");
@@ -262,7 +314,10 @@ impl Stream {
             failures = counters.failures,
             "stopped"
         );
-        Collected { counters, lost_bytes }
+        Collected {
+            counters,
+            lost_bytes,
+        }
     }
 }
 
@@ -283,14 +338,27 @@ fn resume(config: &StreamConfig, log_dir: &LogDir) -> Result<(Planner, Option<Lo
             return Ok((Planner::new(config.limits, &recovery, false), None));
         };
         match log_dir.resume(&config.name, found.index)? {
-            Resumed::File { file, bytes, is_mid_line } => {
-                recovery.resume = Some(crate::recovery::Resume { index: found.index, bytes });
-                return Ok((Planner::new(config.limits, &recovery, is_mid_line), Some(file)));
+            Resumed::File {
+                file,
+                bytes,
+                is_mid_line,
+            } => {
+                recovery.resume = Some(crate::recovery::Resume {
+                    index: found.index,
+                    bytes,
+                });
+                return Ok((
+                    Planner::new(config.limits, &recovery, is_mid_line),
+                    Some(file),
+                ));
             }
             Resumed::Changed if changed.len() < RESUME_TRIES => changed.push(found.index),
             Resumed::Changed => {
                 let path = log_dir.path().join(config.name.file_name(found.index));
-                return Err(Error::OpenLogFile { path, source: nix::errno::Errno::ESTALE.into() });
+                return Err(Error::OpenLogFile {
+                    path,
+                    source: nix::errno::Errno::ESTALE.into(),
+                });
             }
         }
     }
@@ -298,7 +366,11 @@ fn resume(config: &StreamConfig, log_dir: &LogDir) -> Result<(Planner, Option<Lo
 
 /// A file that was not what its listing said is treated as somebody else's.
 fn mark_changed(entry: &mut Entry, config: &StreamConfig, changed: &[u32]) {
-    if config.name.index_of(&entry.name).is_some_and(|index| changed.contains(&index)) {
+    if config
+        .name
+        .index_of(&entry.name)
+        .is_some_and(|index| changed.contains(&index))
+    {
         entry.owner = Owner::Other;
     }
 }

@@ -42,7 +42,12 @@ pub(crate) struct ReadWrite {
 impl ReadWrite {
     /// Makes a pump with an empty window. It allocates with the first byte.
     pub(crate) fn new(reader: AsyncReader) -> ReadWrite {
-        ReadWrite { reader, buffer: Vec::new(), start: 0, end: 0 }
+        ReadWrite {
+            reader,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Gives the bytes that are read and not placed.
@@ -94,7 +99,8 @@ impl ReadWrite {
 
     /// Takes bytes out of the window, wherever they are.
     pub(crate) fn discard(&mut self, range: Range<usize>) {
-        self.buffer.copy_within(self.start + range.end..self.end, self.start + range.start);
+        self.buffer
+            .copy_within(self.start + range.end..self.end, self.start + range.start);
         self.end -= range.len();
     }
 

@@ -1,0 +1,218 @@
+//! Edge: a logmon under test in a folder of its own, and waiting for conditions.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fifo::{Writable, Writer, Written};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long a condition may take on a machine with much else to do.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Waits until the condition holds; the text is what the failure says.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_met() {
+        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
+        pause();
+    }
+}
+
+/// Waits for so long. Only for tests that measure what happens in a span of time.
+pub(crate) fn let_pass(span: Duration) {
+    let end = Instant::now() + span;
+    while Instant::now() < end {
+        pause();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(2));
+}
+
+/// A folder for a FIFO `out`, a FIFO `err` and the log folder `logs`.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        Place { dir }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn log_file(&self, name: &str) -> PathBuf {
+        self.path("logs").join(name)
+    }
+
+    /// `logmon run` for stdout with these limits, not started.
+    pub(crate) fn command(&self, max_files: &str, max_file_size: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logmon"));
+        self.add_options(&mut command, max_files, max_file_size);
+        command
+    }
+
+    pub(crate) fn add_options(&self, command: &mut Command, max_files: &str, max_file_size: &str) {
+        command
+            .arg("run")
+            .arg("--log-dir")
+            .arg(self.path("logs"))
+            .arg("--stdout")
+            .arg(format!("{}=demo.stdout", self.path("out").display()))
+            .args(["--max-files", max_files, "--max-file-size", max_file_size]);
+    }
+
+    pub(crate) fn start(&self, max_files: &str, max_file_size: &str) -> Logmon {
+        self.start_command(self.command(max_files, max_file_size))
+    }
+
+    /// Starts it and waits for the ready line. Diagnostics go to a file.
+    pub(crate) fn start_command(&self, mut command: Command) -> Logmon {
+        let diagnostics = self.path("diagnostics");
+        let file = File::options().create(true).append(true).open(&diagnostics).unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let logmon = Logmon { child, diagnostics };
+        assert_eq!(line, "ready\n", "{}", logmon.diagnostics());
+        logmon
+    }
+
+    /// The log files of the stream, in the order of their indices: index and length.
+    pub(crate) fn files(&self) -> Vec<(u64, Vec<u8>)> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.path("logs")).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let index = name.strip_prefix("demo.stdout.").and_then(|index| index.parse::<u64>().ok());
+            if let (Some(index), true) = (index, entry.file_type().unwrap().is_file()) {
+                // It may be deleted between listing and reading.
+                files.push((index, fs::read(entry.path()).unwrap_or_default()));
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// The log files, joined.
+    pub(crate) fn log(&self) -> Vec<u8> {
+        self.files().into_iter().flat_map(|(_, bytes)| bytes).collect()
+    }
+
+    pub(crate) fn writer(&self) -> Writer {
+        Writer::open_within(self.path("out"), LIMIT).unwrap()
+    }
+
+    /// One generation: opens the FIFO, writes, closes.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        write_all(&self.writer(), bytes);
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, expected: &[u8]) {
+        wait_until("the log is what was written", || self.log() == expected);
+    }
+}
+
+/// Writes everything, and waits for room where it has to.
+#[track_caller]
+pub(crate) fn write_all(writer: &Writer, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match writer.try_write(bytes).unwrap() {
+            Written::Bytes(count) => bytes = &bytes[count..],
+            Written::WouldBlock => assert_eq!(writer.wait_writable(LIMIT).unwrap(), Writable::Ready),
+            Written::NoReader => panic!("nobody reads"),
+        }
+    }
+}
+
+/// A running logmon; killed when it is dropped.
+pub(crate) struct Logmon {
+    child: Child,
+    diagnostics: PathBuf,
+}
+
+impl Logmon {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Sends SIGTERM, and gives the exit code and how long it took.
+    pub(crate) fn stop(mut self) -> (Option<i32>, Duration) {
+        let begun = Instant::now();
+        self.signal(Signal::SIGTERM);
+        let code = self.child.wait().unwrap().code();
+        (code, begun.elapsed())
+    }
+
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        assert_eq!(self.child.wait().unwrap().signal(), Some(9));
+    }
+
+    pub(crate) fn diagnostics(&self) -> String {
+        fs::read_to_string(&self.diagnostics).unwrap()
+    }
+
+    /// What its descriptors name, such as `/logs/demo.stdout.0`.
+    pub(crate) fn descriptors(&self) -> Vec<PathBuf> {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        folder.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
+    }
+
+    pub(crate) fn thread_count(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().count()
+    }
+
+    /// Processor time used so far, in clock ticks of 10 ms (`proc_pid_stat(5)`, fields 14 and 15).
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Drop for Logmon {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs a logmon that is expected to refuse; gives the exit code and what it says.
+pub(crate) fn refusal(mut command: Command) -> (Option<i32>, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.stdout, b"", "a refused start prints no ready line");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Lines of 100 bytes each, numbered from `first`.
+pub(crate) fn lines(first: usize, count: usize) -> Vec<u8> {
+    (first..first + count).flat_map(|number| format!("{number:099}\n").into_bytes()).collect()
+}
+
+/// True when the path is a symbolic link, and to what.
+pub(crate) fn is_link_to(path: &Path, target: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|found| found == target)
+}
