@@ -1,0 +1,121 @@
+//! The command line of the faulty logmon: that of `logmon run`, behind the fault's name. (edge)
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::collect::{CollectError, Config, StreamConfig, collect};
+use super::fault::Fault;
+
+/// A command line that makes no sense.
+const USAGE: u8 = 64;
+/// A limit was refused.
+const REFUSED_LIMIT: u8 = 65;
+/// A path was refused.
+const REFUSED_PATH: u8 = 66;
+/// The system failed.
+const SYSTEM: u8 = 71;
+/// Another logmon holds the FIFO.
+const LOCKED: u8 = 75;
+
+#[derive(Debug, Parser)]
+#[command(name = "faulty-logmon", about = "A small logmon that is wrong in one way")]
+struct Args {
+    /// What it does wrong; `none` for nothing.
+    fault: Fault,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Collect the output of one task.
+    Run(RunArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// The folder of the log files.
+    #[arg(long)]
+    log_dir: PathBuf,
+    /// FIFO=NAME of standard output.
+    #[arg(long)]
+    stdout: Option<String>,
+    /// FIFO=NAME of standard error.
+    #[arg(long)]
+    stderr: Option<String>,
+    /// Files kept per stream.
+    #[arg(long)]
+    max_files: u32,
+    /// Bytes of a file.
+    #[arg(long)]
+    max_file_size: u64,
+    /// Bytes of a line that is never split.
+    #[arg(long, default_value_t = 32 << 10)]
+    line_guard: u64,
+    /// The mode of a FIFO that is made, in octal.
+    #[arg(long, default_value = "0600", value_parser = octal)]
+    fifo_mode: u32,
+}
+
+fn octal(text: &str) -> Result<u32, std::num::ParseIntError> {
+    u32::from_str_radix(text, 8)
+}
+
+/// Runs a faulty logmon. `args` are the program's name, the fault's name, `run` and the flags of
+/// `logmon run`, with sizes as plain numbers of bytes.
+///
+/// The status is 0 after a stop, 64 for a command line that makes no sense, 65 for a refused limit,
+/// 66 for a refused path, 71 if the system failed and 75 if another logmon holds a FIFO.
+pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to tell if the message can't be printed.
+            error.print().ok();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let Command::Run(run) = args.command;
+    let streams: Option<Vec<StreamConfig>> =
+        run.stdout.iter().chain(&run.stderr).map(|text| stream(text)).collect();
+    let Some(streams) = streams.filter(|streams| !streams.is_empty()) else {
+        eprintln!("faulty-logmon: a stream is FIFO=NAME, and one is needed");
+        return ExitCode::from(USAGE);
+    };
+    let config = Config {
+        fault: args.fault,
+        folder: run.log_dir,
+        streams,
+        max_files: run.max_files,
+        max_file_bytes: run.max_file_size,
+        line_guard: run.line_guard,
+        fifo_mode: run.fifo_mode,
+    };
+    match collect(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut message = format!("failed to {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                message.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            eprintln!("faulty-logmon: {message}");
+            ExitCode::from(match error {
+                CollectError::ZeroLimit => REFUSED_LIMIT,
+                CollectError::Fifo(_) => REFUSED_PATH,
+                CollectError::Locked { .. } => LOCKED,
+                CollectError::Files(_) | CollectError::System { .. } => SYSTEM,
+            })
+        }
+    }
+}
+
+fn stream(text: &str) -> Option<StreamConfig> {
+    let (fifo, name) = text.rsplit_once('=')?;
+    Some(StreamConfig { fifo: fifo.into(), name: name.to_owned() })
+}

@@ -1,0 +1,351 @@
+//! Reads the FIFOs and writes the files, in one thread around one poll(2). (edge)
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fifo::{Lock, Reader};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::fault::Fault;
+use super::files::{Files, FilesError};
+use super::plan::{Cut, Planner, Step};
+
+/// What one stream needs.
+#[derive(Clone, Debug)]
+pub(super) struct StreamConfig {
+    pub(super) fifo: PathBuf,
+    pub(super) name: String,
+}
+
+/// What the collection needs.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) fault: Fault,
+    pub(super) folder: PathBuf,
+    pub(super) streams: Vec<StreamConfig>,
+    pub(super) max_files: u32,
+    pub(super) max_file_bytes: u64,
+    pub(super) line_guard: u64,
+    pub(super) fifo_mode: u32,
+}
+
+/// Why the collection could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CollectError {
+    /// A limit is 0.
+    #[error("a limit of 0")]
+    ZeroLimit,
+    /// A path is no FIFO.
+    #[error("use the FIFO")]
+    Fifo(#[source] fifo::Error),
+    /// Another logmon has the lock.
+    #[error("lock {}: another logmon holds it", path.display())]
+    Locked {
+        /// The FIFO.
+        path: PathBuf,
+    },
+    /// A log file can't be used.
+    #[error("keep the log")]
+    Files(#[from] FilesError),
+    /// The system refused something else.
+    #[error("{operation}")]
+    System {
+        /// What.
+        operation: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How long a FIFO without a writer is left alone before it is looked at again.
+const HUNG_MS: u16 = 5;
+/// How long draining may take when writers never end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// What a logmon that buffers keeps in memory.
+const BUFFER_BYTES: usize = 64 << 10;
+/// How late a logmon that is late writes.
+const LATE: Duration = Duration::from_secs(2);
+/// How long a slow stop takes.
+const SLOW_STOP: Duration = Duration::from_secs(4);
+
+/// What one read gave.
+enum Outcome {
+    Bytes(usize),
+    Empty,
+    NoWriter,
+}
+
+struct Stream {
+    fd: OwnedFd,
+    planner: Planner,
+    files: Files,
+    fault: Fault,
+    buffer: Vec<u8>,
+    buffered_since: Instant,
+    seen_writer: bool,
+    /// There was no writer at the last read.
+    hung: bool,
+    /// Never read again.
+    abandoned: bool,
+    is_new_line: bool,
+}
+
+/// Opens everything, says `ready`, and collects until SIGTERM or SIGINT.
+pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
+    if config.fault != Fault::AcceptsZeroLimits
+        && (config.max_files == 0 || config.max_file_bytes == 0)
+    {
+        return Err(CollectError::ZeroLimit);
+    }
+    let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
+    signals.thread_block().map_err(system("block signals"))?;
+    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(system("make a signal descriptor"))?;
+    let mut streams =
+        config.streams.iter().map(|stream| Stream::open(config, stream)).collect::<Result<Vec<_>, _>>()?;
+    if config.fault == Fault::SwapsStreams
+        && let [first, second] = &mut streams[..]
+    {
+        std::mem::swap(&mut first.files, &mut second.files);
+    }
+    println!("ready");
+    io::stdout().flush().map_err(|source| CollectError::System { operation: "say ready", source })?;
+
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        if wait(&streams, &signals)? {
+            break;
+        }
+        for stream in &mut streams {
+            stream.turn(&mut chunk)?;
+        }
+        if config.fault == Fault::EndsAtFirstEof && streams.iter().all(|stream| stream.abandoned) {
+            return Ok(());
+        }
+    }
+    if config.fault == Fault::LosesOnSigterm {
+        return Ok(());
+    }
+    let deadline = Instant::now() + DRAIN_LIMIT;
+    for stream in &mut streams {
+        stream.drain(&mut chunk, deadline)?;
+    }
+    if config.fault == Fault::SlowStop {
+        thread::park_timeout(SLOW_STOP);
+    }
+    Ok(())
+}
+
+fn system(operation: &'static str) -> impl Fn(Errno) -> CollectError {
+    move |errno| CollectError::System { operation, source: errno.into() }
+}
+
+/// Waits for bytes, for the next look at a FIFO without a writer, or for the signal: true.
+fn wait(streams: &[Stream], signals: &SignalFd) -> Result<bool, CollectError> {
+    let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    let mut limit = PollTimeout::NONE;
+    for stream in streams {
+        if stream.abandoned {
+            continue;
+        }
+        if stream.hung || stream.is_late() {
+            limit = PollTimeout::from(HUNG_MS);
+        }
+        if !stream.hung {
+            fds.push(PollFd::new(stream.fd.as_fd(), PollFlags::POLLIN));
+        }
+    }
+    match poll(&mut fds, limit) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(system("wait for the FIFOs")(errno)),
+    }
+    Ok(signals.read_signal().map_err(system("read a signal"))?.is_some())
+}
+
+impl Stream {
+    fn open(config: &Config, stream: &StreamConfig) -> Result<Self, CollectError> {
+        let fault = config.fault;
+        let fd = open_fifo(config, &stream.fifo)?;
+        let max_files = usize::try_from(config.max_files).unwrap_or(usize::MAX).max(1);
+        let files = Files::open(&config.folder, &stream.name, max_files, fault)?;
+        let max_file_bytes = match (fault, config.max_file_bytes) {
+            (_, 0) => u64::MAX,
+            (Fault::RotatesEarly, bytes) => bytes - bytes / 16,
+            (_, bytes) => bytes,
+        };
+        let cut = if fault == Fault::SplitsLines {
+            Cut::Anywhere
+        } else if fault == Fault::Oversize {
+            Cut::AfterTheLimit
+        } else {
+            Cut::BetweenLines
+        };
+        let planner = Planner::new(
+            max_file_bytes,
+            config.line_guard,
+            cut,
+            files.bytes_at_start,
+            files.in_line_at_start,
+        );
+        Ok(Self {
+            fd,
+            planner,
+            files,
+            fault,
+            buffer: Vec::new(),
+            buffered_since: Instant::now(),
+            seen_writer: false,
+            hung: false,
+            abandoned: false,
+            is_new_line: true,
+        })
+    }
+
+    fn is_late(&self) -> bool {
+        self.fault == Fault::LateVisibility && !self.buffer.is_empty()
+    }
+
+    /// One read, if there is something to read, and what follows from it.
+    fn turn(&mut self, chunk: &mut [u8]) -> Result<(), CollectError> {
+        if self.abandoned {
+            return Ok(());
+        }
+        match self.read(chunk)? {
+            Outcome::Bytes(bytes) => {
+                self.hung = false;
+                self.seen_writer = true;
+                self.take(&chunk[..bytes])?;
+            }
+            Outcome::Empty => {
+                self.hung = false;
+                self.seen_writer = true;
+            }
+            Outcome::NoWriter => self.end_of_file(),
+        }
+        if self.is_late() && self.buffered_since.elapsed() >= LATE {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn end_of_file(&mut self) {
+        let is_first_look = !self.hung;
+        self.hung = self.seen_writer;
+        if !self.seen_writer || !is_first_look {
+            return;
+        }
+        self.abandoned = matches!(self.fault, Fault::EndsAtFirstEof | Fault::HoldsWithoutDraining);
+        if self.fault == Fault::ParksThreadPerRestart {
+            drop(thread::spawn(|| {
+                loop {
+                    thread::park();
+                }
+            }));
+        }
+    }
+
+    fn read(&self, chunk: &mut [u8]) -> Result<Outcome, CollectError> {
+        match nix::unistd::read(&self.fd, chunk) {
+            Ok(0) => Ok(Outcome::NoWriter),
+            Ok(bytes) => Ok(Outcome::Bytes(bytes)),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Outcome::Empty),
+            Err(errno) => Err(system("read from a FIFO")(errno)),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), CollectError> {
+        if self.fault == Fault::StripsCr {
+            let kept: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
+            return self.keep(&kept);
+        }
+        if !matches!(self.fault, Fault::BuffersAndLosesOnKill | Fault::LateVisibility) {
+            return self.keep(bytes);
+        }
+        if self.buffer.is_empty() {
+            self.buffered_since = Instant::now();
+        }
+        self.buffer.extend_from_slice(bytes);
+        if self.fault == Fault::BuffersAndLosesOnKill && self.buffer.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), CollectError> {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.keep(&buffer)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), CollectError> {
+        if let Some(last) = bytes.last() {
+            self.is_new_line = *last == b'\n';
+        }
+        let steps = self.planner.feed(bytes);
+        self.perform(steps)
+    }
+
+    fn perform(&mut self, steps: Vec<Step>) -> Result<(), CollectError> {
+        for step in steps {
+            match step {
+                Step::Write(bytes) => self.files.append(&bytes)?,
+                Step::Rotate => self.files.rotate()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is in the pipe and in memory. What comes after the deadline stays in the FIFO.
+    fn drain(&mut self, chunk: &mut [u8], deadline: Instant) -> Result<(), CollectError> {
+        while !self.abandoned && Instant::now() < deadline {
+            match self.read(chunk)? {
+                Outcome::Bytes(bytes) => self.take(&chunk[..bytes])?,
+                Outcome::Empty | Outcome::NoWriter => break,
+            }
+        }
+        self.flush()?;
+        if self.fault == Fault::AddsNewlineAtStop && self.planner.is_in_line() && !self.is_new_line {
+            self.keep(b"\n")?;
+        }
+        let steps = self.planner.finish();
+        self.perform(steps)
+    }
+}
+
+fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {
+    let open = |flags: OFlag| -> Result<OwnedFd, CollectError> {
+        OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map(|file: File| file.into()).map_err(
+            |source| CollectError::System { operation: "open what stands at the FIFO's path", source },
+        )
+    };
+    if config.fault == Fault::AcceptsPlainFile && path.exists() {
+        return open(OFlag::O_NONBLOCK);
+    }
+    if config.fault == Fault::ReplacesFifo && path.exists() {
+        std::fs::remove_file(path)
+            .map_err(|source| CollectError::System { operation: "remove the FIFO", source })?;
+    }
+    fifo::create_or_adopt(path, config.fifo_mode).map_err(CollectError::Fifo)?;
+    if config.fault == Fault::WaitsForWriterInOpen {
+        let fd = open(OFlag::empty())?;
+        nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+            .map_err(system("make the descriptor non-blocking"))?;
+        return Ok(fd);
+    }
+    let reader = Reader::open(path).map_err(CollectError::Fifo)?;
+    if config.fault != Fault::SharesFifo {
+        match reader.try_lock().map_err(CollectError::Fifo)? {
+            Lock::Acquired => {}
+            Lock::HeldElsewhere => return Err(CollectError::Locked { path: path.to_owned() }),
+        }
+    }
+    Ok(reader.into())
+}

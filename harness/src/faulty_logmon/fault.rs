@@ -1,0 +1,157 @@
+//! What a faulty logmon does wrong, by name. (core)
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One way in which a logmon can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// Nothing: the baseline that passes every case.
+    None,
+    /// Keeps up to 64 KiB in memory until it is asked to end.
+    BuffersAndLosesOnKill,
+    /// Ends at once on SIGTERM and leaves what lies in the pipe.
+    LosesOnSigterm,
+    /// Stops reading a stream at its first end of file, and ends after both.
+    EndsAtFirstEof,
+    /// Stops reading a stream at its first end of file, and holds it open.
+    HoldsWithoutDraining,
+    /// Fills each file to its last byte and cuts the line there.
+    SplitsLines,
+    /// Counts bytes that it did not write, and closes a file too early.
+    RotatesEarly,
+    /// Looks at the limit only after the line that goes beyond it.
+    Oversize,
+    /// Deletes the oldest file one rotation too late.
+    KeepsOneFileTooMany,
+    /// Counts and deletes whatever begins with the stream's name.
+    PurgesByBarePrefix,
+    /// Begins with the file of index 0 every time it starts.
+    RestartsAtIndex0,
+    /// Empties the file that it goes on with.
+    TruncatesOnRestart,
+    /// Writes stdout into stderr's files and the other way round.
+    SwapsStreams,
+    /// Leaves a waiting thread behind for every generation of the task.
+    ParksThreadPerRestart,
+    /// Opens a log file through whatever link stands there.
+    FollowsSymlink,
+    /// Reads from whatever stands at the FIFO's path.
+    AcceptsPlainFile,
+    /// Ends an open line when it is asked to end.
+    AddsNewlineAtStop,
+    /// Takes no lock: two of them share the bytes of a FIFO.
+    SharesFifo,
+    /// Takes a limit of 0 for no limit.
+    AcceptsZeroLimits,
+    /// Writes what came only 2 s later.
+    LateVisibility,
+    /// Takes 4 s to end.
+    SlowStop,
+    /// Opens the FIFOs as a shell does, and so waits for a writer.
+    WaitsForWriterInOpen,
+    /// Removes the FIFOs that it finds and makes new ones.
+    ReplacesFifo,
+    /// Leaves out every carriage return.
+    StripsCr,
+}
+
+impl Fault {
+    /// All of them, the correct baseline first.
+    pub const ALL: &[Self] = &[
+        Self::None,
+        Self::BuffersAndLosesOnKill,
+        Self::LosesOnSigterm,
+        Self::EndsAtFirstEof,
+        Self::HoldsWithoutDraining,
+        Self::SplitsLines,
+        Self::RotatesEarly,
+        Self::Oversize,
+        Self::KeepsOneFileTooMany,
+        Self::PurgesByBarePrefix,
+        Self::RestartsAtIndex0,
+        Self::TruncatesOnRestart,
+        Self::SwapsStreams,
+        Self::ParksThreadPerRestart,
+        Self::FollowsSymlink,
+        Self::AcceptsPlainFile,
+        Self::AddsNewlineAtStop,
+        Self::SharesFifo,
+        Self::AcceptsZeroLimits,
+        Self::LateVisibility,
+        Self::SlowStop,
+        Self::WaitsForWriterInOpen,
+        Self::ReplacesFifo,
+        Self::StripsCr,
+    ];
+
+    /// The name used on command lines and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::BuffersAndLosesOnKill => "buffers-and-loses-on-kill",
+            Self::LosesOnSigterm => "loses-on-sigterm",
+            Self::EndsAtFirstEof => "ends-at-first-eof",
+            Self::HoldsWithoutDraining => "holds-without-draining",
+            Self::SplitsLines => "splits-lines",
+            Self::RotatesEarly => "rotates-early",
+            Self::Oversize => "oversize",
+            Self::KeepsOneFileTooMany => "keeps-one-file-too-many",
+            Self::PurgesByBarePrefix => "purges-by-bare-prefix",
+            Self::RestartsAtIndex0 => "restarts-at-index-0",
+            Self::TruncatesOnRestart => "truncates-on-restart",
+            Self::SwapsStreams => "swaps-streams",
+            Self::ParksThreadPerRestart => "parks-thread-per-restart",
+            Self::FollowsSymlink => "follows-symlink",
+            Self::AcceptsPlainFile => "accepts-plain-file",
+            Self::AddsNewlineAtStop => "adds-newline-at-stop",
+            Self::SharesFifo => "shares-fifo",
+            Self::AcceptsZeroLimits => "accepts-zero-limits",
+            Self::LateVisibility => "late-visibility",
+            Self::SlowStop => "slow-stop",
+            Self::WaitsForWriterInOpen => "waits-for-writer-in-open",
+            Self::ReplacesFifo => "replaces-fifo",
+            Self::StripsCr => "strips-cr",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A name that is no fault.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no faulty logmon is named `{0}`")]
+pub struct UnknownFault(pub String);
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFault> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|fault| fault.as_str() == name)
+            .ok_or_else(|| UnknownFault(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_found_by_its_own_name_only() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.as_str().parse(), Ok(*fault));
+        }
+        assert_eq!(
+            "nonsense".parse::<Fault>(),
+            Err(UnknownFault("nonsense".into()))
+        );
+    }
+}
