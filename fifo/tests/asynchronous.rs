@@ -30,6 +30,23 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
+/// Runs the test in a runtime of its own, in a thread that can be given up: a wait that spins inside of
+/// one poll would otherwise hang the test instead of failing it.
+fn run(test: impl Future<Output = ()> + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        runtime().block_on(test);
+        done.send(()).unwrap();
+    });
+    // A test that panicked drops its end of the channel.
+    if is_done.recv_timeout(2 * LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("the runtime's thread never came back");
+    }
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 fn write(writer: &Writer, bytes: &[u8]) {
     assert_eq!(
         writer.try_write(bytes).unwrap(),
@@ -70,7 +87,7 @@ async fn turns(count: usize) {
 #[test]
 fn a_read_without_a_writer_says_so_at_once_and_again() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let mut buffer = [0; 16];
         assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::NoWriter);
@@ -83,7 +100,7 @@ fn a_read_without_a_writer_says_so_at_once_and_again() {
 #[test]
 fn a_read_waits_for_bytes_while_there_is_a_writer() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         let task = tokio::spawn(async move {
@@ -103,7 +120,7 @@ fn a_read_waits_for_bytes_while_there_is_a_writer() {
 #[test]
 fn a_waiting_read_ends_when_the_last_writer_leaves() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         let task = tokio::spawn(async move { read(&reader, &mut [0; 16]).await });
@@ -117,7 +134,7 @@ fn a_waiting_read_ends_when_the_last_writer_leaves() {
 #[test]
 fn after_the_last_writer_left_waiting_costs_no_wake_ups() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = Arc::new(AsyncReader::new(Reader::open(&path).unwrap()).unwrap());
         let writer = Writer::try_open(&path).unwrap();
         write(&writer, b"first");
@@ -146,7 +163,7 @@ fn after_the_last_writer_left_waiting_costs_no_wake_ups() {
 #[test]
 fn writers_that_come_and_go_without_a_byte_do_not_end_the_wait() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = Arc::new(AsyncReader::new(Reader::open(&path).unwrap()).unwrap());
         let (task, polls) = spawn_counted_wait(Arc::clone(&reader));
         for _ in 0..50 {
@@ -168,7 +185,7 @@ fn writers_that_come_and_go_without_a_byte_do_not_end_the_wait() {
 #[test]
 fn waiting_for_data_returns_at_once_while_there_is_some() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         write(&writer, b"abc");
@@ -207,7 +224,7 @@ fn every_new_writer_revives_the_same_reader_and_no_wake_up_is_lost() {
             }
         }
     });
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(reader).unwrap();
         let mut count = 0;
         let mut buffer = [0; 16];
@@ -236,7 +253,7 @@ fn every_new_writer_revives_the_same_reader_and_no_wake_up_is_lost() {
 #[test]
 fn a_cancelled_read_takes_no_byte() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         for round in 0..100_u8 {
@@ -260,7 +277,7 @@ fn a_cancelled_read_takes_no_byte() {
 #[test]
 fn a_cancelled_wait_loses_no_wake_up() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         for round in 0..100 {
             {
@@ -282,7 +299,7 @@ fn a_cancelled_wait_loses_no_wake_up() {
 #[test]
 fn a_stream_that_never_runs_dry_does_not_starve_other_tasks() {
     let (_folder, path) = fresh::fifo();
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         let ran = Arc::new(AtomicBool::new(false));
@@ -337,7 +354,7 @@ fn the_reader_comes_back_with_its_lock_and_can_be_registered_again() {
     let reader = runtime().block_on(async { AsyncReader::new(reader).unwrap().into_inner() });
     assert_eq!(reader.identity(), identity);
     assert_eq!(other.try_lock().unwrap(), Lock::HeldElsewhere);
-    runtime().block_on(async {
+    run(async move {
         let reader = AsyncReader::new(reader).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         write(&writer, b"again");
