@@ -23,12 +23,16 @@ pub enum Status {
     /// A condition was not met, so the case proves nothing.
     Inconclusive,
     /// Not applicable: a capability is not declared.
+    #[serde(rename = "skipped:capability")]
     SkippedCapability,
     /// Left out by a filter.
+    #[serde(rename = "skipped:filter")]
     SkippedFilter,
     /// A bug in the suite.
+    #[serde(rename = "error:suite")]
     ErrorSuite,
     /// The machine is to blame.
+    #[serde(rename = "error:environment")]
     ErrorEnvironment,
 }
 

@@ -14,7 +14,7 @@ mod subject;
 pub use collect::{CollectError, shipped_scenarios, user_scenarios};
 pub use machine::{Machine, Stop};
 pub use out::{Keep, OutDir, OutError};
-pub use play::{Attempt, PlayRequest, play_once, run_id};
+pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};
 pub use probe::{Probe, ProbeFailure, probe};
 pub use result::{CaseResult, Counts, Skip, ending, settle};
 pub use run::{Progress, SuiteRun, run_suite};

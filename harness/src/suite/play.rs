@@ -63,9 +63,9 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         driver_capabilities: request.subject.capabilities.clone(),
         leave_out: request.leave_out,
     };
-    let played = runner::play(&case, dir, request.deadline).map_err(|error| chain(&error));
+    let played = runner::play(&case, dir, request.deadline).map_err(|error| error_chain(&error));
     machine::sweep();
-    let loaded = runner::load(dir).map_err(|error| chain(&error));
+    let loaded = runner::load(dir).map_err(|error| error_chain(&error));
     let (mut verdict, history) = match loaded {
         Ok(history) => (judge::judge(&history), Some(history)),
         Err(text) => (Verdict { suite_errors: vec![text], ..Verdict::default() }, None),
@@ -88,7 +88,8 @@ pub fn run_id(seed: u64, case: &str, attempt: u32) -> String {
 }
 
 /// An error with its causes in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

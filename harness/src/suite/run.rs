@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::outcome::{Status, Verdict};
 use crate::report;
 use crate::scenario::Scenario;
-use crate::suite::play::{PlayRequest, chain, play_once};
+use crate::suite::play::{PlayRequest, error_chain, play_once};
 use crate::suite::{CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
 
 /// When a case process is killed, whatever it does.
@@ -218,7 +218,7 @@ fn side_by_side(
 fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
     let dir = match run.out.case_dir(&scenario.id, attempt) {
         Ok(dir) => dir,
-        Err(error) => return not_played(chain(&error)),
+        Err(error) => return not_played(error_chain(&error)),
     };
     let request = PlayRequest {
         scenario,
@@ -246,7 +246,7 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
                 run.out.discard(&dir);
                 None
             }
-            Err(error) => return not_played(chain(&error)),
+            Err(error) => return not_played(error_chain(&error)),
         }
     } else {
         run.out.discard(&dir);

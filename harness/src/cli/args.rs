@@ -1,0 +1,267 @@
+//! The command line as types. (core)
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::capability::Capability;
+use crate::rule::{Level, Profile};
+use crate::suite::Keep;
+
+/// A conformance suite for task drivers and logmon.
+///
+/// Without a command it is `run`: the whole suite on the bundled mock driver and logmon.
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 conformant, 1 failures, 3 only flaky, 4 nothing ran, 5 the suite can't see failures \
+here, 64 wrong command line, 65 wrong scenario or folder, 69 the subject can't be started or is \
+dishonest, 70 a bug in the suite, 75 the machine is unfit, 130 interrupted.
+
+Further programs in this one: `harness logmon`, `harness mock-driver`, `harness task` and \
+`harness faulty-logmon`.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs the suite.
+    Run(Box<RunArgs>),
+    /// Lists the cases.
+    List(ListArgs),
+    /// Explains a rule (FIFO-10) or a case (mon/kill-full-pipe).
+    Explain {
+        /// The id of a rule or of a case.
+        id: String,
+    },
+    /// Says whether this machine is fit, and what will be skipped.
+    Doctor {
+        /// The folder that runs will write to.
+        #[arg(long, value_name = "DIR", default_value = "out")]
+        out: PathBuf,
+    },
+    /// Runs the suite against good and faulty subjects: the kill matrix.
+    SelfTest(SelfTestArgs),
+    /// Plays the case in a folder.
+    #[command(name = "__case", hide = true)]
+    Case {
+        /// The case's folder.
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Default, ClapArgs)]
+pub(super) struct SubjectArgs {
+    /// The command that starts the driver, with {task}, {stdout}, {stderr}, {task_dir}, {log_dir},
+    /// {id}. The bundled mock driver if left out.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(super) driver: Option<String>,
+    /// The command that starts logmon, with {log_dir}, {stdout_fifo}, {stdout_name}, {stderr_fifo},
+    /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}. The bundled one if left out.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(super) logmon: Option<String>,
+    /// What the driver declares beside what any command can do: forwards, merged,
+    /// no-log-collection, recover, user-change.
+    #[arg(long = "capability", value_name = "NAME", value_delimiter = ',')]
+    pub(super) capabilities: Vec<Capability>,
+}
+
+#[derive(Debug, Default, ClapArgs)]
+pub(super) struct SelectArgs {
+    /// Only these cases: globs on id, family, tag or rule.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    pub(super) filter: Vec<String>,
+    /// All but these cases.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    pub(super) exclude: Vec<String>,
+    /// Only these profiles: base, resilient. All if left out.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(super) profile: Vec<Profile>,
+    /// Cases down to this level: must, should. All if left out.
+    #[arg(long, value_name = "NAME")]
+    pub(super) level: Option<Level>,
+    /// The cases of this file, or of the *.toml in this folder, instead of the shipped ones.
+    #[arg(long, value_name = "FILE")]
+    pub(super) scenario: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) subject: SubjectArgs,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    /// Cases side by side. Twice the number of cores if left out.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) jobs: Option<u16>,
+    /// Seed of everything random. Drawn, and shown, if left out.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Plays each case this many times; one failure is a failure.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) stress: u32,
+    /// Begins no further case after the first failure.
+    #[arg(long)]
+    pub(super) fail_fast: bool,
+    /// Where reports and the folders of failed cases go.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(super) out: PathBuf,
+    /// Which cases' folders are kept.
+    #[arg(long, value_enum, default_value_t = KeepKind::Fail)]
+    pub(super) keep: KeepKind,
+    /// Further reports: junit=FILE, json=FILE, text=FILE.
+    #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
+    pub(super) report: Vec<ReportTarget>,
+    /// How progress is shown: a bar on a terminal, a line per case elsewhere.
+    #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
+    pub(super) progress: ProgressKind,
+    /// Colours on standard output. NO_COLOR is honoured.
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    pub(super) color: Colour,
+    /// Says what would be played, and plays nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) subject: SubjectArgs,
+    /// Cases by globs on id, family, tag or rule. All if left out.
+    #[arg(value_name = "FILTER")]
+    pub(super) filter: Vec<String>,
+    /// The cases of this file or folder instead of the shipped ones.
+    #[arg(long, value_name = "FILE")]
+    pub(super) scenario: Vec<PathBuf>,
+    /// One JSON array.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Says why a case does not apply to the subject.
+    #[arg(long)]
+    pub(super) why_skipped: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SelfTestArgs {
+    /// Plays every case against every faulty subject, not only those that must catch it.
+    #[arg(long)]
+    pub(super) full: bool,
+    /// Only these subjects, by glob on their names.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    pub(super) filter: Vec<String>,
+    /// Cases side by side. Twice the number of cores if left out.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) jobs: Option<u16>,
+    /// Where the folders of surprising cases go.
+    #[arg(long, value_name = "DIR", default_value = "out-self-test")]
+    pub(super) out: PathBuf,
+    /// Seed of everything random.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Colour {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `--progress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressKind {
+    /// A bar on a terminal, else lines.
+    Auto,
+    /// A bar with the cases that run.
+    Bar,
+    /// A line per case.
+    Lines,
+    /// Failures and the summary only.
+    None,
+}
+
+/// `--keep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeepKind {
+    /// Those that did not pass.
+    Fail,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+impl From<KeepKind> for Keep {
+    fn from(kind: KeepKind) -> Self {
+        match kind {
+            KeepKind::Fail => Self::Fail,
+            KeepKind::All => Self::All,
+            KeepKind::None => Self::None,
+        }
+    }
+}
+
+/// One `--report`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ReportTarget {
+    /// JUnit XML.
+    Junit(PathBuf),
+    /// The same as `report.json`.
+    Json(PathBuf),
+    /// What is printed, without colours.
+    Text(PathBuf),
+}
+
+impl FromStr for ReportTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((_, "")) | None => Err("write KIND=FILE, for instance junit=out/junit.xml".into()),
+            Some(("junit", path)) => Ok(Self::Junit(path.into())),
+            Some(("json", path)) => Ok(Self::Json(path.into())),
+            Some(("text", path)) => Ok(Self::Text(path.into())),
+            Some((kind, _)) => {
+                Err(format!("unknown kind of report `{kind}`; known are junit, json and text"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_a_run() {
+        let args = Args::try_parse_from(["harness", "--filter", "mon/*", "-j", "3"]).unwrap();
+        assert!(args.command.is_none());
+        assert_eq!(args.run.select.filter, ["mon/*"]);
+        assert_eq!(args.run.jobs, Some(3));
+    }
+
+    #[test]
+    fn a_report_is_a_kind_and_a_file() {
+        assert_eq!("junit=a.xml".parse(), Ok(ReportTarget::Junit("a.xml".into())));
+        assert!("xml=a".parse::<ReportTarget>().unwrap_err().contains("junit, json and text"));
+        assert!("junit".parse::<ReportTarget>().is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! What is shown while a run goes on. (edge)
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::ProgressKind;
+use super::console;
+use crate::outcome::Status;
+use crate::report::{self, Paint};
+use crate::suite::CaseResult;
+
+/// Shows progress in the chosen way. Failures are always shown.
+#[derive(Debug)]
+pub(super) struct Live {
+    kind: ProgressKind,
+    paint: Paint,
+    bar: ProgressBar,
+    running: Vec<String>,
+    failed: usize,
+}
+
+impl Live {
+    /// `kind` is not `auto`.
+    pub(super) fn new(kind: ProgressKind, paint: Paint) -> Self {
+        let bar = match kind {
+            ProgressKind::Bar => ProgressBar::new(0),
+            ProgressKind::Auto | ProgressKind::Lines | ProgressKind::None => ProgressBar::hidden(),
+        };
+        let template = "{elapsed:>4} [{bar:24}] {pos}/{len} {wide_msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self { kind, paint, bar, running: Vec::new(), failed: 0 }
+    }
+
+    /// Whether text is coloured.
+    pub(super) fn paint(&self) -> Paint {
+        self.paint
+    }
+
+    /// Shows what goes on before the first case.
+    pub(super) fn note(&mut self, text: &str) {
+        self.bar.set_message(text.to_owned());
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    /// `attempts` are planned.
+    pub(super) fn begin(&mut self, attempts: usize) {
+        self.bar.set_length(attempts as u64);
+        self.bar.reset_elapsed();
+    }
+
+    /// An attempt began.
+    pub(super) fn began(&mut self, id: &str) {
+        self.running.push(id.to_owned());
+        self.show();
+    }
+
+    /// An attempt ended, and another one is to come.
+    pub(super) fn ended(&mut self, id: &str, status: Status) {
+        self.leave(id);
+        if self.kind == ProgressKind::Lines && status != Status::Pass {
+            console::say(&format!("again         {id:<44}  {status}\n"));
+        }
+        self.bar.inc(1);
+        self.show();
+    }
+
+    /// Everything about a case is known.
+    pub(super) fn settled(&mut self, result: &CaseResult) {
+        if !result.status.has_run() {
+            return;
+        }
+        self.leave(&result.id);
+        let passed = result.status == Status::Pass;
+        self.failed += usize::from(!passed);
+        let wanted = self.kind == ProgressKind::Lines || !passed;
+        if wanted {
+            let text = Self::lines_of(result, self.paint);
+            self.bar.suspend(|| console::say(&text));
+        }
+        if result.attempts <= 1 {
+            self.bar.inc(1);
+        }
+        self.show();
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(&mut self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// What is printed of a case: a line, or the whole failure.
+    pub(super) fn lines_of(result: &CaseResult, paint: Paint) -> String {
+        if result.status == Status::Pass {
+            format!("{}\n", report::case_line(result, paint))
+        } else {
+            format!("\n{}{}\n", report::failure_head(result, paint), result.text)
+        }
+    }
+
+    fn leave(&mut self, id: &str) {
+        if let Some(index) = self.running.iter().position(|running| running == id) {
+            self.running.remove(index);
+        }
+    }
+
+    fn show(&self) {
+        let failed = match self.failed {
+            0 => String::new(),
+            failed => format!("{failed} not passed; "),
+        };
+        self.bar.set_message(format!("{failed}{}", self.running.join(" ")));
+    }
+}

@@ -1,0 +1,71 @@
+//! The command line: reads arguments, calls the suite, prints, and picks the exit code. (edge)
+
+mod args;
+mod console;
+mod doctor;
+mod explain;
+mod list;
+mod live;
+mod refusal;
+mod run;
+mod self_test;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::outcome::Ending;
+use crate::runner;
+use crate::suite::Machine;
+use args::{Args, Command};
+use refusal::Refusal;
+
+/// Runs the program with these arguments, the program's name first.
+///
+/// Exit codes are those of [`Ending`]; a wrong command line is 64, help and version are 0.
+#[must_use]
+pub fn main_impl(args: Vec<OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            // Nothing can be done if the terminal is gone.
+            drop(error.print());
+            let ending = match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ending::Conformant,
+                _ => Ending::Usage,
+            };
+            return exit_code(ending);
+        }
+    };
+    if let Some(Command::Case { dir }) = &args.command {
+        return match Machine::unblock_signals() {
+            Ok(()) => runner::case_main(dir),
+            Err(errno) => {
+                console::complain(&format!("can't unblock signals: {errno}"));
+                exit_code(Ending::SuiteBug)
+            }
+        };
+    }
+    exit_code(command(args).unwrap_or_else(|refusal: Refusal| {
+        console::complain(&refusal.text);
+        refusal.ending
+    }))
+}
+
+fn command(args: Args) -> Result<Ending, Refusal> {
+    match args.command {
+        None => run::run(&args.run),
+        Some(Command::Run(run)) => run::run(&run),
+        Some(Command::List(list)) => list::list(&list),
+        Some(Command::Explain { id }) => explain::explain(&id),
+        Some(Command::Doctor { out }) => doctor::doctor(&out),
+        Some(Command::SelfTest(options)) => self_test::self_test(&options),
+        Some(Command::Case { .. }) => Ok(Ending::SuiteBug), // Handled before.
+    }
+}
+
+fn exit_code(ending: Ending) -> ExitCode {
+    ExitCode::from(ending.code())
+}

@@ -1,0 +1,306 @@
+//! `harness run`. (edge)
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::args::{ReportTarget, RunArgs, SelectArgs, SubjectArgs};
+use super::console;
+use super::live::Live;
+use super::refusal::Refusal;
+use crate::outcome::Ending;
+use crate::report::{self, Paint, Report, SubjectFacts};
+use crate::scenario::Scenario;
+use crate::suite::{
+    self, CaseResult, Choice, Counts, Filter, Machine, OutDir, Probe, Progress, Selected, Stop,
+    Subject, SuiteRun,
+};
+
+/// Runs the suite and returns how it ended.
+pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
+    let subject = subject(&args.subject)?;
+    let scenarios = scenarios(&args.select.scenario)?;
+    let filter = filter(&args.select)?;
+    let whole = filter.is_all() && args.select.scenario.is_empty();
+    let selected = suite::select(scenarios, &subject, &filter);
+    if args.dry_run {
+        return Ok(dry_run(&selected));
+    }
+    let machine = Machine::prepare()
+        .map_err(|errno| Refusal::new(Ending::Unfit, format!("can't prepare this process: {errno}")))?;
+    let reexec = reexec()?;
+    let out = OutDir::open(&args.out)?;
+    let mut session = Session {
+        args,
+        out: &out,
+        live: Live::new(console::progress(args.progress), console::paint(args.color)),
+        text: String::new(),
+        report: first_report(args, &subject, !whole),
+        begun: Instant::now(),
+    };
+    session.write_report()?;
+    let ending = session.go(&subject, &selected, &reexec, &machine.stop())?;
+    out.finish();
+    Ok(ending)
+}
+
+/// A run and everything that it tells.
+struct Session<'a> {
+    args: &'a RunArgs,
+    out: &'a OutDir,
+    live: Live,
+    /// What `--report text=` gets.
+    text: String,
+    report: Report,
+    begun: Instant,
+}
+
+impl Session<'_> {
+    fn go(
+        &mut self,
+        subject: &Subject,
+        selected: &[Selected],
+        reexec: &[String],
+        stop: &Stop,
+    ) -> Result<Ending, Refusal> {
+        let chosen = selected.iter().filter(|one| one.choice == Choice::Run).count();
+        if chosen == 0 {
+            self.report.cases = skipped(selected);
+            self.report.message = Some(nothing_ran(selected));
+            return self.end(Ending::NothingRan);
+        }
+        let seed = self.report.seed;
+        self.live.note("probing the subject");
+        match suite::probe(subject, reexec, self.out, seed, stop) {
+            Ok(Probe { facts }) => self.report.probes = facts,
+            Err(failure) => {
+                self.report.message = Some(failure.text);
+                return self.end(failure.ending);
+            }
+        }
+        self.live.begin(chosen * self.args.stress as usize);
+        let run = SuiteRun {
+            selected,
+            subject,
+            seed,
+            jobs: self.args.jobs.map_or_else(default_jobs, usize::from),
+            stress: self.args.stress,
+            fail_fast: self.args.fail_fast,
+            keep: self.args.keep.into(),
+            reexec,
+            out: self.out,
+            stop,
+        };
+        let mut broken = None;
+        let cases = suite::run_suite(&run, |progress| {
+            if let Err(refusal) = self.progress(&progress) {
+                // Go on without a report on disk; the end tells of it.
+                broken.get_or_insert(refusal);
+            }
+        });
+        let ending = if stop.is_asked() { Ending::Interrupted } else { suite::ending(&cases) };
+        self.report.cases = cases;
+        let ended = self.end(ending);
+        match broken {
+            Some(refusal) => Err(refusal),
+            None => ended,
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress<'_>) -> Result<(), Refusal> {
+        match progress {
+            Progress::Began { id } => self.live.began(id),
+            Progress::Ended { id, status } => self.live.ended(id, *status),
+            Progress::Settled(result) => {
+                self.live.settled(result);
+                if result.status.has_run() {
+                    self.text.push_str(&Live::lines_of(result, Paint::Plain));
+                }
+                let line = serde_json::to_string(result).map_err(|error| suite_bug(&error))?;
+                self.out.add_result(&line)?;
+                self.report.cases.push((*result).clone());
+                if result.status.has_run() {
+                    self.write_report()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes the report, writes all of them and prints the summary.
+    fn end(&mut self, ending: Ending) -> Result<Ending, Refusal> {
+        self.live.end();
+        self.report.complete = ending != Ending::Interrupted;
+        self.report.ending = Some(ending);
+        self.report.exit_code = Some(ending.code());
+        self.write_report()?;
+        console::say(&report::summary(&self.report, self.live.paint()));
+        self.text.push_str(&report::summary(&self.report, Paint::Plain));
+        for target in &self.args.report {
+            self.write_target(target)?;
+        }
+        if let Some(message) = &self.report.message {
+            console::complain(message);
+        }
+        Ok(ending)
+    }
+
+    fn write_report(&mut self) -> Result<(), Refusal> {
+        self.report.seconds = self.begun.elapsed().as_secs_f64();
+        self.report.counts = Counts::of(&self.report.cases);
+        let json = self.report.to_json().map_err(|error| suite_bug(&error))?;
+        Ok(self.out.write_report(&json)?)
+    }
+
+    fn write_target(&self, target: &ReportTarget) -> Result<(), Refusal> {
+        let (path, text) = match target {
+            ReportTarget::Junit(path) => {
+                (path, report::junit(&self.report).map_err(|error| suite_bug(&error))?)
+            }
+            ReportTarget::Json(path) => {
+                (path, self.report.to_json().map_err(|error| suite_bug(&error))?)
+            }
+            ReportTarget::Text(path) => (path, self.text.clone()),
+        };
+        write_file(path, &text)
+    }
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Refusal> {
+    if let Some(folder) = path.parent() {
+        // If it can't be made, writing the file says so.
+        drop(fs::create_dir_all(folder));
+    }
+    fs::write(path, text).map_err(|error| {
+        Refusal::new(
+            Ending::BadConfiguration,
+            format!("can't write the report {}: {error}", path.display()),
+        )
+    })
+}
+
+fn suite_bug(error: &dyn std::error::Error) -> Refusal {
+    Refusal::new(Ending::SuiteBug, suite::error_chain(error))
+}
+
+/// The subject that the arguments ask for.
+pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
+    let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
+    Ok(Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?)
+}
+
+/// The shipped cases, or those of the user's files.
+pub(super) fn scenarios(files: &[std::path::PathBuf]) -> Result<Vec<Scenario>, Refusal> {
+    if files.is_empty() {
+        suite::shipped_scenarios()
+            .map_err(|error| Refusal::new(Ending::SuiteBug, suite::error_chain(&error)))
+    } else {
+        Ok(suite::user_scenarios(files)?)
+    }
+}
+
+fn filter(args: &SelectArgs) -> Result<Filter, Refusal> {
+    let profiles = args.profile.iter().copied().collect();
+    Ok(Filter::new(&args.filter, &args.exclude, args.level, profiles)?)
+}
+
+/// How to start this program again.
+pub(super) fn reexec() -> Result<Vec<String>, Refusal> {
+    let unfit = |why: String| Refusal::new(Ending::Unfit, format!("can't find this program: {why}"));
+    let path = env::current_exe().map_err(|error| unfit(error.to_string()))?;
+    match path.to_str() {
+        Some(path) => Ok(vec![path.to_owned()]),
+        None => Err(unfit(format!("{} is not UTF-8; move it", path.display()))),
+    }
+}
+
+/// Twice the number of cores: most of a case is waiting.
+pub(super) fn default_jobs() -> usize {
+    thread::available_parallelism().map_or(2, |cores| cores.get() * 2)
+}
+
+fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Report {
+        version: report::REPORT_VERSION,
+        suite: concat!("harness ", env!("CARGO_PKG_VERSION")).to_owned(),
+        complete: false,
+        ending: None,
+        exit_code: None,
+        message: None,
+        seed: args.seed.unwrap_or_else(draw_seed),
+        filtered,
+        began_unix_ms: u64::try_from(began.as_millis()).unwrap_or(u64::MAX),
+        seconds: 0.0,
+        subject: SubjectFacts {
+            name: subject.describe(),
+            driver: subject.driver.clone(),
+            logmon: subject.logmon.clone(),
+            under_test: subject.under_test.iter().map(ToString::to_string).collect(),
+            capabilities: subject.capabilities.iter().map(ToString::to_string).collect(),
+        },
+        probes: Vec::new(),
+        counts: Counts::default(),
+        cases: Vec::new(),
+    }
+}
+
+/// A short seed, so that it is easily typed again.
+pub(super) fn draw_seed() -> u64 {
+    u64::from(rand::random::<u32>())
+}
+
+fn skipped(selected: &[Selected]) -> Vec<CaseResult> {
+    use crate::outcome::Status;
+    selected
+        .iter()
+        .filter_map(|Selected { scenario, choice }| match choice {
+            Choice::Run => None,
+            Choice::NotApplicable { why } => {
+                Some(CaseResult::skipped(scenario, Status::SkippedCapability, why))
+            }
+            Choice::Filtered { why } => {
+                Some(CaseResult::skipped(scenario, Status::SkippedFilter, why))
+            }
+        })
+        .collect()
+}
+
+fn nothing_ran(selected: &[Selected]) -> String {
+    let filtered =
+        selected.iter().filter(|one| matches!(one.choice, Choice::Filtered { .. })).count();
+    if filtered > 0 {
+        format!(
+            "no case is left: {filtered} of {} applicable cases are filtered out; `harness list` \
+             shows the ids, families, tags and rules that --filter and --exclude compare with",
+            filtered
+        )
+    } else {
+        "no case applies to this subject; `harness list --why-skipped` says why".to_owned()
+    }
+}
+
+fn dry_run(selected: &[Selected]) -> Ending {
+    let mut count = 0;
+    for Selected { scenario, choice } in selected {
+        let line = match choice {
+            Choice::Run => {
+                count += 1;
+                format!("run   {:<44}  {}\n", scenario.id, scenario.title)
+            }
+            Choice::NotApplicable { why } | Choice::Filtered { why } => {
+                format!("skip  {:<44}  {why}\n", scenario.id)
+            }
+        };
+        console::say(&line);
+    }
+    if count == 0 {
+        console::complain(&nothing_ran(selected));
+        Ending::NothingRan
+    } else {
+        Ending::Conformant
+    }
+}

@@ -1,0 +1,75 @@
+//! The report as JSON. (core)
+//!
+//! `report.json` is one [`Report`]; `results.jsonl` is one [`CaseResult`] a line, in the order in
+//! which the cases ended. A reader accepts fields that it does not know; a field that is here in
+//! one version keeps its meaning in all later ones with the same number.
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Ending;
+use crate::suite::{CaseResult, Counts};
+
+/// The version of the form.
+pub const REPORT_VERSION: u32 = 1;
+
+/// Everything about a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// Name and version of the suite.
+    pub suite: String,
+    /// Whether the run came to its end: false while it goes on, and for ever if it was killed.
+    pub complete: bool,
+    /// How the run ended; none until it has.
+    pub ending: Option<Ending>,
+    /// The exit code; none until the run has ended.
+    pub exit_code: Option<u8>,
+    /// Why no verdict was given, or what went wrong in the suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Whether cases were left out, or were not the shipped ones: then nothing is said about
+    /// conformance.
+    pub filtered: bool,
+    /// Milliseconds since the epoch at which the run began.
+    pub began_unix_ms: u64,
+    /// Seconds so far.
+    pub seconds: f64,
+    /// What was judged.
+    pub subject: SubjectFacts,
+    /// What the honesty probes found, one sentence each.
+    pub probes: Vec<String>,
+    /// How many cases have which status.
+    pub counts: Counts,
+    /// The cases that are settled, in the order of the suite.
+    pub cases: Vec<CaseResult>,
+}
+
+/// What was judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectFacts {
+    /// In one line.
+    pub name: String,
+    /// The driver's command template.
+    pub driver: Vec<String>,
+    /// logmon's command template.
+    pub logmon: Vec<String>,
+    /// Whose rules are judged: `driver`, `logmon`, `host`.
+    pub under_test: Vec<String>,
+    /// What the driver declares.
+    pub capabilities: Vec<String>,
+}
+
+impl Report {
+    /// The report's JSON text, with a final newline.
+    ///
+    /// # Errors
+    /// Never for a report that this program made; serde's signature allows it.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+}

@@ -1,0 +1,124 @@
+//! One line per case, and the end of a run in a few lines. (core)
+
+use std::collections::BTreeMap;
+
+use crate::outcome::{Ending, Status};
+use crate::report::{Paint, Report, wrapped};
+use crate::suite::{CaseResult, Counts};
+
+/// The line of one case: status, id, seconds.
+#[must_use]
+pub fn case_line(result: &CaseResult, paint: Paint) -> String {
+    let word = paint.status(result.status, &format!("{:<12}", short(result.status)));
+    match &result.skipped {
+        Some(skip) => format!("{word}  {:<44}  {}", result.id, skip.why),
+        None => format!("{word}  {:<44}  {:>6.2} s", result.id, result.seconds),
+    }
+    .trim_end()
+    .to_owned()
+}
+
+fn short(status: Status) -> &'static str {
+    match status {
+        Status::SkippedCapability | Status::SkippedFilter => "skip",
+        Status::ErrorSuite | Status::ErrorEnvironment => "error",
+        Status::Pass
+        | Status::Fail
+        | Status::Xfail
+        | Status::Xpass
+        | Status::Flaky
+        | Status::Inconclusive => status.as_str(),
+    }
+}
+
+/// The end of a run: what did not pass by name, the counts, what was not run and why, the seed
+/// and the verdict.
+#[must_use]
+pub fn summary(report: &Report, paint: Paint) -> String {
+    let counts = Counts::of(&report.cases);
+    let mut out = String::new();
+    for result in &report.cases {
+        let matters = match result.status {
+            Status::Fail
+            | Status::Xpass
+            | Status::Flaky
+            | Status::Inconclusive
+            | Status::ErrorSuite
+            | Status::ErrorEnvironment => true,
+            Status::Pass | Status::Xfail | Status::SkippedCapability | Status::SkippedFilter => false,
+        };
+        if matters {
+            out.push_str(&case_line(result, paint));
+            out.push('\n');
+        }
+    }
+    let parts: Vec<String> = counts
+        .by_status
+        .iter()
+        .filter(|(status, _)| status.has_run())
+        .map(|(status, count)| paint.status(*status, &format!("{count} {status}")))
+        .collect();
+    if !parts.is_empty() {
+        out.push_str(&format!("{}\n", parts.join(", ")));
+    }
+    out.push_str(&wrapped(&ran(report, &counts), "", 80));
+    let probes = report.probes.iter().find(|fact| fact.contains("canary"));
+    let canary = probes.map_or("no canary", |_| "canary seen");
+    out.push_str(&format!(
+        "{canary}, seed {}, {:.1} s, subject: {}\n",
+        report.seed, report.seconds, report.subject.name
+    ));
+    out.push_str(&verdict(report, paint));
+    out
+}
+
+/// "ran a of b applicable; c not applicable because …; d filtered".
+fn ran(report: &Report, counts: &Counts) -> String {
+    let mut text = format!("ran {} of {} applicable", counts.ran(), counts.applicable());
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for result in &report.cases {
+        if let (Status::SkippedCapability, Some(skip)) = (result.status, &result.skipped) {
+            *reasons.entry(skip.why.as_str()).or_default() += 1;
+        }
+    }
+    if !reasons.is_empty() {
+        let reasons: Vec<String> =
+            reasons.into_iter().map(|(why, count)| format!("{why} ({count})")).collect();
+        text.push_str(&format!(
+            "; {} not applicable because {}",
+            counts.get(Status::SkippedCapability),
+            reasons.join(", ")
+        ));
+    }
+    let filtered = counts.get(Status::SkippedFilter);
+    if filtered > 0 {
+        text.push_str(&format!("; {filtered} filtered"));
+    }
+    text
+}
+
+fn verdict(report: &Report, paint: Paint) -> String {
+    let Some(ending) = report.ending else {
+        return "the run has not ended\n".to_owned();
+    };
+    let (status, text) = match ending {
+        Ending::Conformant if report.filtered => (
+            Status::Pass,
+            "everything that ran passed; a filtered run says nothing about conformance".to_owned(),
+        ),
+        Ending::Conformant => (Status::Pass, "conformant".to_owned()),
+        Ending::Flaky => (Status::Flaky, "flaky: a failure that did not come again".to_owned()),
+        Ending::ExpectationsStale => (Status::Xpass, "expectations are out of date".to_owned()),
+        Ending::Failures => (Status::Fail, "not conformant".to_owned()),
+        Ending::NothingRan => (Status::Fail, "nothing ran, so nothing is shown".to_owned()),
+        Ending::OutOfBudget => (Status::Fail, "the time budget was used up".to_owned()),
+        Ending::Blind => (Status::Fail, "the suite can't see failures here".to_owned()),
+        Ending::Unfit => (Status::ErrorEnvironment, "this machine is unfit".to_owned()),
+        Ending::BadSubject => (Status::Fail, "the subject can't be judged".to_owned()),
+        Ending::SuiteBug => (Status::ErrorSuite, "a bug in the suite".to_owned()),
+        Ending::Interrupted => (Status::Inconclusive, "interrupted".to_owned()),
+        Ending::BadConfiguration => (Status::ErrorSuite, "wrong configuration".to_owned()),
+        Ending::Usage => (Status::ErrorSuite, "wrong command line".to_owned()),
+    };
+    format!("{} (exit {})\n", paint.status(status, &text), ending.code())
+}
