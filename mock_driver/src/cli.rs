@@ -97,7 +97,7 @@ fn list_faults() -> Result<u8> {
     for fault in Fault::value_variants() {
         let name = fault.to_possible_value();
         let name = name.as_ref().map_or("", |value| value.get_name());
-        writeln!(out, "{name:<32}{}", fault.description()).context("cannot print the faults")?;
+        writeln!(out, "{name:<34}{}", fault.description()).context("cannot print the faults")?;
     }
     Ok(0)
 }

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -155,7 +156,7 @@ fn drive(
         }
     };
     let phase = Phase::new(policy.patience).context("cannot make a pipe")?;
-    let (done, running) = nix::unistd::pipe().context("cannot make a pipe")?;
+    let (done, running) = nix::unistd::pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
     let Task { mut child, flows } = task;
     let (status, lost) = std::thread::scope(|scope| {
         let mut pumps = Vec::new();
