@@ -155,7 +155,8 @@ impl Reader {
     ///
     /// The lock is an exclusive `flock(2)` on the opened FIFO itself. It binds only those who ask for
     /// it; a second reader can still open and read. It lives as long as this open description: until
-    /// the reader and every copy of its descriptor are gone, however the process ends.
+    /// the reader and every copy of its descriptor are gone, however the process ends. A program that
+    /// another thread starts has such a copy for a moment, between `fork(2)` and `execve(2)`.
     ///
     /// # Errors
     /// [`Error::Lock`]: `flock(2)` failed.

@@ -2,9 +2,7 @@
 
 mod fresh;
 
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::os::fd::OwnedFd;
 
 use fifo::{Lock, ReadOutcome, Reader, Writer, Written};
 use nix::errno::Errno;
@@ -67,24 +65,4 @@ fn the_lock_is_an_exclusive_flock_on_the_fifo_itself() {
     let _held = Flock::lock(other, FlockArg::LockSharedNonblock).unwrap();
     let reader = Reader::open(&path).unwrap();
     assert_eq!(reader.try_lock().unwrap(), Lock::HeldElsewhere);
-}
-
-#[test]
-fn the_lock_lives_until_the_last_copy_is_gone_however_its_process_ends() {
-    let (_folder, path) = fresh::fifo();
-    let reader = Reader::open(&path).unwrap();
-    assert_eq!(reader.try_lock().unwrap(), Lock::Acquired);
-    let copy: File = reader.as_fd().try_clone_to_owned().unwrap().into();
-    let mut holder = Command::new("sleep")
-        .arg("1000")
-        .stdin(Stdio::from(copy))
-        .spawn()
-        .unwrap();
-    drop(reader);
-
-    let next = Reader::open(&path).unwrap();
-    assert_eq!(next.try_lock().unwrap(), Lock::HeldElsewhere);
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    assert_eq!(next.try_lock().unwrap(), Lock::Acquired);
 }

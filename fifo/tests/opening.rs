@@ -3,11 +3,10 @@
 mod fresh;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use fifo::{Error, ReadOutcome, Readable, Reader, Writable, Writer, Written};
+use fifo::{Error, Reader, Writable, Writer, Written};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 
@@ -103,34 +102,6 @@ fn both_ends_are_non_blocking_and_close_on_exec_and_no_end_is_both() {
         Errno::EBADF
     );
     assert_eq!(nix::unistd::write(&reader, b"x").unwrap_err(), Errno::EBADF);
-}
-
-#[test]
-fn a_child_gets_a_blocking_stdout() {
-    let (_folder, path) = fresh::fifo();
-    let reader = Reader::open(&path).unwrap();
-    let stdout = Writer::try_open(&path)
-        .unwrap()
-        .into_child_stdout()
-        .unwrap();
-    let status = OFlag::from_bits_retain(fcntl(&stdout, FcntlArg::F_GETFL).unwrap());
-    assert!(!status.contains(OFlag::O_NONBLOCK), "got {status:?}");
-    assert_eq!(status & OFlag::O_ACCMODE, OFlag::O_WRONLY);
-
-    let mut child = Command::new("sh")
-        .args(["-c", "printf 'from the task'"])
-        .stdout(Stdio::from(stdout))
-        .spawn()
-        .unwrap();
-    assert!(child.wait().unwrap().success());
-    let mut buffer = [0; 64];
-    assert_eq!(
-        reader.try_read(&mut buffer).unwrap(),
-        ReadOutcome::Bytes(13)
-    );
-    assert_eq!(&buffer[..13], b"from the task");
-    // The command kept no copy: the child was the last writer.
-    assert_eq!(reader.wait_readable(LONG).unwrap(), Readable::NoWriter);
 }
 
 #[test]
