@@ -70,7 +70,7 @@ pub enum Event {
     Rotated(RotationStep),
     /// Something foreign has the name with this index.
     NameTaken(u32),
-    /// The prepared file is lost.
+    /// The prepared file is lost, because its folder is; that is a failure, too.
     Unprepared,
     /// The file with this index is gone, or is foreign by now.
     Deleted(u32),
@@ -244,7 +244,10 @@ impl Collect {
                 self.try_at_once(now);
             }
             Event::NameTaken(index) => self.planner.name_taken(index),
-            Event::Unprepared => self.planner.unprepared(),
+            Event::Unprepared => {
+                self.planner.unprepared();
+                self.fail(now);
+            }
             Event::Deleted(index) => {
                 self.planner.deleted(index);
                 self.try_at_once(now);

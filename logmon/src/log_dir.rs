@@ -65,6 +65,8 @@ pub(crate) enum Resumed {
 pub(crate) enum Published {
     /// It has its name.
     File(LogFile),
+    /// The folder was removed; it is made again at its path, and the file has to be prepared in it.
+    FolderReplaced,
     /// Something else has the name.
     NameTaken,
 }
@@ -113,7 +115,7 @@ impl LogDir {
                     EntryKind::Other
                 },
                 bytes: u64::try_from(stat.st_size).unwrap_or(0),
-                links: u64::from(stat.st_nlink),
+                links: stat.st_nlink,
                 owner: if stat.st_uid == ours {
                     Owner::Ours
                 } else {
@@ -164,31 +166,42 @@ impl LogDir {
 
     /// Gets a new file without a name, or none where the file system has no such files.
     pub(crate) fn prepare(&mut self) -> Result<Option<LogFile>, Error> {
-        match self.try_prepare() {
-            // The folder was removed: it is made again at its path (HEAL-3).
-            Err(Errno::ENOENT) => {
+        let prepared = match self.try_prepare() {
+            // The folder was removed or replaced: it is looked up, or made again, at its path (HEAL-3).
+            // What the kernel says about files in a removed folder depends on the file system.
+            Err(_) if !self.is_at_its_path() => {
                 self.reopen()?;
                 self.try_prepare()
             }
             other => other,
-        }
-        .map_err(|errno| Error::PrepareLogFile {
+        };
+        prepared.map_err(|errno| Error::PrepareLogFile {
             path: self.path.clone(),
             source: errno.into(),
         })
     }
 
+    fn is_at_its_path(&self) -> bool {
+        let here = fstat(&self.folder);
+        let there = fstatat(AT_FDCWD, &self.path, AtFlags::AT_SYMLINK_NOFOLLOW);
+        match (here, there) {
+            (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
+            (Ok(_), Err(Errno::ENOENT)) => false,
+            (Err(_), _) | (_, Err(_)) => true,
+        }
+    }
+
     fn try_prepare(&self) -> Result<Option<LogFile>, Errno> {
         let flags = OFlag::O_WRONLY | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
-        let file = match openat(
-            &self.folder,
-            ".",
-            flags,
-            Mode::from_bits_truncate(LOG_FILE_MODE),
-        ) {
+        let mode = Mode::from_bits_truncate(LOG_FILE_MODE);
+        let file = match openat(&self.folder, ".", flags, mode) {
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL) => return Ok(None),
             other => other?,
         };
+        if nix::sys::stat::stat(path_in_proc(&file).as_str()).is_err() {
+            // Without /proc it could not be given a name.
+            return Ok(None);
+        }
         let file = Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
         Ok(Some(LogFile { file }))
     }
@@ -209,7 +222,7 @@ impl LogDir {
     /// Gives the prepared file its name; without one, makes a new file of this name. Nothing that exists
     /// is opened or replaced.
     pub(crate) fn publish(
-        &self,
+        &mut self,
         name: &StreamName,
         index: u32,
         prepared: Option<&LogFile>,
@@ -218,6 +231,8 @@ impl LogDir {
         match self.try_publish(&file_name, prepared) {
             Ok(file) => Ok(Published::File(file)),
             Err(Errno::EEXIST) => Ok(Published::NameTaken),
+            // A removed folder takes files without a name and refuses names (HEAL-3).
+            Err(Errno::ENOENT) => self.reopen().map(|()| Published::FolderReplaced),
             Err(errno) => Err(Error::PublishLogFile {
                 path: self.path.join(file_name),
                 source: errno.into(),
@@ -239,7 +254,7 @@ impl LogDir {
                 Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
             return Ok(LogFile { file });
         };
-        let link = format!("/proc/self/fd/{}", prepared.as_fd().as_raw_fd());
+        let link = path_in_proc(prepared);
         match linkat(
             AT_FDCWD,
             link.as_str(),
@@ -296,6 +311,11 @@ impl AsFd for LogFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// The path that names an open file, with or without a name of its own (`proc_pid_fd(5)`).
+fn path_in_proc(file: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
 use nix::libc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,9 +28,11 @@ pub fn main_with_args<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
 fn tell_usage(error: &clap::Error) -> Exit {
     // Nobody may be there to read it; the exit code says the same.
     drop(error.print());
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Drained,
-        _ => Exit::Usage,
+    // What is printed on stdout was asked for: help or the version.
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Drained
     }
 }
 

@@ -218,6 +218,12 @@ impl Stream {
                         warn!(stream = %self.config.name, index, "skipped an index that something else has");
                         Ok(Event::NameTaken(index))
                     }
+                    Published::FolderReplaced => {
+                        self.prepared = None;
+                        self.last_failure =
+                            format!("{} was removed", self.log_dir.path().display());
+                        Ok(Event::Unprepared)
+                    }
                     Published::File(file) => {
                         self.current = Some(file);
                         self.prepared = None;

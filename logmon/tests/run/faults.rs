@@ -11,7 +11,11 @@ use crate::subject::{LIMIT, Logmon, Place, lines, wait_until, write_all};
 /// Starts a logmon that can't make a file larger than 10,240 bytes, until [`lift`].
 fn start_with_small_disk(place: &Place, policy: &str) -> Logmon {
     let mut command = Command::new("prlimit");
-    command.args(["--fsize=10240:unlimited", "--", env!("CARGO_BIN_EXE_logmon")]);
+    command.args([
+        "--fsize=10240:unlimited",
+        "--",
+        env!("CARGO_BIN_EXE_logmon"),
+    ]);
     place.add_options(&mut command, "5", "1MiB");
     command.args(["--on-full", policy]);
     place.start_command(command)
@@ -19,7 +23,13 @@ fn start_with_small_disk(place: &Place, policy: &str) -> Logmon {
 
 fn lift(logmon: &Logmon) {
     let pid = logmon.pid().to_string();
-    assert!(Command::new("prlimit").args(["--fsize=unlimited", "--pid", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("prlimit")
+            .args(["--fsize=unlimited", "--pid", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
@@ -32,15 +42,29 @@ fn block_lets_the_task_wait_and_loses_nothing() {
     let written = fill_until_blocked(&writer, &expected);
     assert!(written > capacity, "the pipe is full");
     assert_eq!(place.log(), expected[..10_240]);
-    assert!(logmon.diagnostics().contains("WARN"), "{}", logmon.diagnostics());
+    assert!(
+        logmon.diagnostics().contains("WARN"),
+        "{}",
+        logmon.diagnostics()
+    );
     let before = logmon.cpu_ticks();
-    assert_eq!(writer.wait_writable(Duration::from_millis(600)).unwrap(), Writable::TimedOut);
-    assert!(logmon.cpu_ticks() - before <= 5, "it retries without a pause");
+    assert_eq!(
+        writer.wait_writable(Duration::from_millis(600)).unwrap(),
+        Writable::TimedOut
+    );
+    assert!(
+        logmon.cpu_ticks() - before <= 5,
+        "it retries without a pause"
+    );
 
     lift(&logmon);
     let lifted = Instant::now();
     assert_eq!(writer.wait_writable(LIMIT).unwrap(), Writable::Ready);
-    assert!(lifted.elapsed() < Duration::from_secs(2), "{:?}", lifted.elapsed());
+    assert!(
+        lifted.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        lifted.elapsed()
+    );
     write_all(&writer, &expected[written..]);
     place.wait_for_log(&expected);
     assert_eq!(logmon.stop().0, Some(0));
@@ -52,7 +76,7 @@ fn fill_until_blocked(writer: &Writer, bytes: &[u8]) -> usize {
     while written < bytes.len() {
         match writer.try_write(&bytes[written..]).unwrap() {
             Written::Bytes(count) => written += count,
-            Written::WouldBlock => match writer.wait_writable(Duration::from_millis(500)).unwrap() {
+            Written::Full => match writer.wait_writable(Duration::from_millis(500)).unwrap() {
                 Writable::Ready => {}
                 Writable::TimedOut | Writable::NoReader => return written,
             },
@@ -94,11 +118,20 @@ fn drop_lets_the_task_go_on_and_records_exactly_what_is_missing() {
     assert!(dropped > 0, "{told}");
     assert_eq!(log.len() + dropped, total, "{told}");
     assert!(told.contains("stream=demo.stdout"), "{told}");
-    assert!(log.chunks(100).all(|line| line.ends_with(b"\n") && line[..99].iter().all(u8::is_ascii_digit)));
+    assert!(
+        log.chunks(100)
+            .all(|line| line.ends_with(b"\n") && line[..99].iter().all(u8::is_ascii_digit))
+    );
 }
 
 fn number_after(line: &str, key: &str) -> usize {
-    let digits: String = line.split_once(key).unwrap().1.chars().take_while(char::is_ascii_digit).collect();
+    let digits: String = line
+        .split_once(key)
+        .unwrap()
+        .1
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     digits.parse().unwrap()
 }
 
@@ -114,8 +147,14 @@ fn a_stop_with_a_full_disk_ends_in_time_and_says_what_is_lost() {
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert_eq!(code, Some(71));
     let told = fs::read_to_string(diagnostics).unwrap();
-    let lost = told.lines().find(|line| line.contains("lost_bytes=")).unwrap();
-    assert_eq!(number_after(lost, "lost_bytes=") + writer.fill_level().unwrap(), 30_000 - 10_240);
+    let lost = told
+        .lines()
+        .find(|line| line.contains("lost_bytes="))
+        .unwrap();
+    assert_eq!(
+        number_after(lost, "lost_bytes=") + writer.fill_level().unwrap(),
+        30_000 - 10_240
+    );
 }
 
 #[test]
@@ -129,8 +168,12 @@ fn a_log_folder_that_vanishes_is_made_again_at_the_next_rotation() {
     // Something else is in the way, so it can't be made yet.
     fs::write(place.path("logs"), "").unwrap();
     write_all(&writer, &lines(10, 10));
-    wait_until("it says so", || logmon.diagnostics().contains("takes no bytes"));
+    wait_until("it says so", || {
+        logmon.diagnostics().contains("takes no bytes")
+    });
     fs::remove_file(place.path("logs")).unwrap();
-    wait_until("it goes on", || place.path("logs").is_dir() && place.log() == lines(10, 10));
+    wait_until("it goes on", || {
+        place.path("logs").is_dir() && place.log() == lines(10, 10)
+    });
     assert_eq!(logmon.stop().0, Some(0));
 }

@@ -26,11 +26,26 @@ fn config(place: &Place, fifo: &str, name: &str) -> StreamConfig {
 async fn a_running_stream_is_untouched_while_the_other_one_starts() {
     let place = Place::new();
     let mut collector = Collector::new();
-    assert_eq!(collector.start(config(&place, "out", "demo.stdout")).unwrap(), Started::Now);
+    assert_eq!(
+        collector
+            .start(config(&place, "out", "demo.stdout"))
+            .unwrap(),
+        Started::Now
+    );
     let writer = place.writer();
     write_all(&writer, &lines(0, 3));
-    assert_eq!(collector.start(config(&place, "out", "demo.stdout")).unwrap(), Started::AlreadyRunning);
-    assert_eq!(collector.start(config(&place, "err", "demo.stderr")).unwrap(), Started::Now);
+    assert_eq!(
+        collector
+            .start(config(&place, "out", "demo.stdout"))
+            .unwrap(),
+        Started::AlreadyRunning
+    );
+    assert_eq!(
+        collector
+            .start(config(&place, "err", "demo.stderr"))
+            .unwrap(),
+        Started::Now
+    );
     write_all(&writer, &lines(3, 3));
     let summaries = collector.stop().await.unwrap();
     assert_eq!(summaries.len(), 2);
@@ -42,9 +57,17 @@ async fn a_running_stream_is_untouched_while_the_other_one_starts() {
 async fn other_settings_for_a_running_stream_are_an_error_and_change_nothing() {
     let place = Place::new();
     let mut collector = Collector::new();
-    collector.start(config(&place, "out", "demo.stdout")).unwrap();
-    let other = StreamConfig { limits: Limits::checked(9, 10, 1).unwrap(), ..config(&place, "out", "demo.stdout") };
-    assert!(matches!(collector.start(other), Err(Error::OtherSettings { .. })));
+    collector
+        .start(config(&place, "out", "demo.stdout"))
+        .unwrap();
+    let other = StreamConfig {
+        limits: Limits::checked(9, 10, 1).unwrap(),
+        ..config(&place, "out", "demo.stdout")
+    };
+    assert!(matches!(
+        collector.start(other),
+        Err(Error::OtherSettings { .. })
+    ));
     place.write(&lines(0, 3));
     collector.stop().await.unwrap();
     assert_eq!(place.log(), lines(0, 3));
@@ -54,13 +77,18 @@ async fn other_settings_for_a_running_stream_are_an_error_and_change_nothing() {
 async fn a_collector_that_is_dropped_drains_and_lets_go() {
     let place = Place::new();
     let mut collector = Collector::new();
-    collector.start(config(&place, "out", "demo.stdout")).unwrap();
+    collector
+        .start(config(&place, "out", "demo.stdout"))
+        .unwrap();
     place.write(&lines(0, 3));
     drop(collector);
     let spare = Reader::open(place.path("out")).unwrap();
     let deadline = tokio::time::Instant::now() + LIMIT;
     while spare.try_lock().unwrap() != fifo::Lock::Acquired {
-        assert!(tokio::time::Instant::now() < deadline, "the lock is not freed");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the lock is not freed"
+        );
         tokio::task::yield_now().await;
     }
     assert_eq!(place.log(), lines(0, 3));

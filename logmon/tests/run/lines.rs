@@ -12,7 +12,10 @@ fn files_are_full_to_the_last_line_that_fits() {
     place.write(&lines(0, 95));
     place.wait_for_log(&lines(0, 95));
     let lengths: Vec<usize> = place.files().iter().map(|(_, bytes)| bytes.len()).collect();
-    assert_eq!(lengths, [1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 500]);
+    assert_eq!(
+        lengths,
+        [1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 500]
+    );
     assert_eq!(logmon.stop().0, Some(0));
 }
 
@@ -40,7 +43,9 @@ fn lines_of_any_length_and_any_bytes_arrive_as_they_were_written() {
     let logmon = place.start("1000", "300000");
     let mut expected = Vec::new();
     let mut seed = 1u32;
-    for length in [1, 2, 100, 4096, 4097, 32_768, 32_769, 65_536, 100_000, 1_048_576, 1, 7] {
+    for length in [
+        1, 2, 100, 4096, 4097, 32_768, 32_769, 65_536, 100_000, 1_048_576, 1, 7,
+    ] {
         for _ in 1..length {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let byte = (seed >> 24) as u8;
@@ -55,7 +60,11 @@ fn lines_of_any_length_and_any_bytes_arrive_as_they_were_written() {
     let files = place.files();
     assert!(files.iter().all(|(_, bytes)| bytes.len() <= 300_000));
     // Every file but the last ends with a line, or in the middle of the one that is longer than the guard.
-    assert!(files[..files.len() - 1].iter().all(|(_, bytes)| bytes.len() > 300_000 - 32_768));
+    assert!(
+        files[..files.len() - 1]
+            .iter()
+            .all(|(_, bytes)| bytes.len() > 300_000 - 32_768)
+    );
 }
 
 #[test]
@@ -69,18 +78,28 @@ fn a_prompt_is_visible_within_200_ms_and_so_is_one_that_had_to_wait_for_the_next
         for (best, filled) in best.iter_mut().zip([0, 9]) {
             let before = place.log().len();
             write_all(&writer, &lines(0, filled));
-            wait_until("the lines are there", || place.log().len() == before + filled * 100);
+            wait_until("the lines are there", || {
+                place.log().len() == before + filled * 100
+            });
             let begun = Instant::now();
             write_all(&writer, b"prompt> ");
             wait_until("the prompt is there", || place.log().ends_with(b"prompt> "));
             *best = (*best).min(begun.elapsed());
             write_all(&writer, b"yes\n");
-            wait_until("the answer is there", || place.log().ends_with(b"prompt> yes\n"));
+            wait_until("the answer is there", || {
+                place.log().ends_with(b"prompt> yes\n")
+            });
         }
     }
-    assert!(best.iter().all(|best| *best < Duration::from_millis(200)), "{best:?}");
+    assert!(
+        best.iter().all(|best| *best < Duration::from_millis(200)),
+        "{best:?}"
+    );
     for (_, bytes) in place.files() {
-        assert!(bytes.is_empty() || bytes.ends_with(b"\n"), "a line is split");
+        assert!(
+            bytes.is_empty() || bytes.ends_with(b"\n"),
+            "a line is split"
+        );
     }
     assert_eq!(logmon.stop().0, Some(0));
 }
@@ -95,9 +114,14 @@ fn there_are_never_more_files_than_allowed_and_no_deleted_file_stays_open() {
             write_all(&writer, &lines(round * 5, 5));
             assert!(place.files().len() <= max_files);
         }
-        wait_until("the last line is there", || place.log().ends_with(&lines(999, 1)));
+        wait_until("the last line is there", || {
+            place.log().ends_with(&lines(999, 1))
+        });
         let descriptors = logmon.descriptors();
-        let logs: Vec<_> = descriptors.iter().filter(|path| path.starts_with(place.path("logs"))).collect();
+        let logs: Vec<_> = descriptors
+            .iter()
+            .filter(|path| path.starts_with(place.path("logs")))
+            .collect();
         // The folder and the current file.
         assert_eq!(logs.len(), 2, "{logs:?}");
         assert!(logs.iter().all(|path| path.exists()), "{logs:?}");

@@ -1,5 +1,10 @@
 //! Edge: `logmon run` as a process, with real FIFOs, files and signals.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that it did not expect"
+)]
+
 mod faults;
 mod idempotent_start;
 mod lines;

@@ -34,8 +34,14 @@ fn after_kill_9_the_next_life_goes_on_in_the_same_file() {
         logmon.kill();
     }
     let files = place.files();
-    let shape: Vec<(u64, usize)> = files.iter().map(|(index, bytes)| (*index, bytes.len())).collect();
-    assert_eq!(shape, [(0, 1000), (1, 1000), (2, 1000), (3, 1000), (4, 200)]);
+    let shape: Vec<(u64, usize)> = files
+        .iter()
+        .map(|(index, bytes)| (*index, bytes.len()))
+        .collect();
+    assert_eq!(
+        shape,
+        [(0, 1000), (1, 1000), (2, 1000), (3, 1000), (4, 200)]
+    );
 }
 
 #[test]
@@ -83,15 +89,30 @@ fn a_second_logmon_on_the_same_files_is_refused_after_rotations_too() {
     let place = Place::new();
     let logmon = place.start("5", "1000");
     let mut command = place.command("5", "1000");
-    command.arg("--stderr").arg(format!("{}=demo.stdout", place.path("other").display()));
+    command
+        .arg("--stderr")
+        .arg(format!("{}=demo.stdout", place.path("other").display()));
     assert_eq!(refusal(command).0, Some(65));
     for count in [1, 25] {
         place.write(&lines(0, count));
-        wait_until("the lines are there", || place.log().ends_with(&lines(count - 1, 1)));
+        wait_until("the lines are there", || {
+            place.log().ends_with(&lines(count - 1, 1))
+        });
         let other = Place::new();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_logmon"));
-        command.args(["run", "--max-files", "5", "--max-file-size", "1000", "--log-dir"]).arg(place.path("logs"));
-        command.arg("--stdout").arg(format!("{}=demo.stdout", other.path("out").display()));
+        command
+            .args([
+                "run",
+                "--max-files",
+                "5",
+                "--max-file-size",
+                "1000",
+                "--log-dir",
+            ])
+            .arg(place.path("logs"));
+        command
+            .arg("--stdout")
+            .arg(format!("{}=demo.stdout", other.path("out").display()));
         let (code, told) = refusal(command);
         assert_eq!(code, Some(75), "{told}");
         assert!(told.contains("demo.stdout."), "{told}");
@@ -103,7 +124,11 @@ fn a_second_logmon_on_the_same_files_is_refused_after_rotations_too() {
 fn retention_holds_as_soon_as_the_start_returned() {
     let place = Place::new();
     for index in 3..13 {
-        fs::write(place.log_file(&format!("demo.stdout.{index}")), lines(index, 1)).unwrap();
+        fs::write(
+            place.log_file(&format!("demo.stdout.{index}")),
+            lines(index, 1),
+        )
+        .unwrap();
     }
     let logmon = place.start("2", "1MiB");
     let indices: Vec<u64> = place.files().iter().map(|(index, _)| *index).collect();
@@ -148,8 +173,14 @@ fn hostile_names_change_nothing_and_stay() {
         fs::read(place.log_file("demo.stdout.6")).is_ok_and(|bytes| bytes == lines(20, 10))
     });
     assert_eq!(logmon.stop().0, Some(0));
-    assert_eq!(fs::read(place.log_file("demo.stdout.5")).unwrap(), lines(10, 10));
-    assert!(!place.log_file("demo.stdout.0").exists(), "retention deletes our oldest file");
+    assert_eq!(
+        fs::read(place.log_file("demo.stdout.5")).unwrap(),
+        lines(10, 10)
+    );
+    assert!(
+        !place.log_file("demo.stdout.0").exists(),
+        "retention deletes our oldest file"
+    );
     for name in foreign {
         assert_eq!(fs::read_to_string(place.log_file(name)).unwrap(), name);
     }

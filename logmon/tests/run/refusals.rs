@@ -47,7 +47,10 @@ fn a_log_folder_that_is_missing_or_a_link_or_a_file_is_refused() {
         let (code, told) = refusal(place.command("2", "1000"));
         assert_eq!(code, Some(66), "{told}");
         assert!(told.contains(logs.to_str().unwrap()), "{told}");
-        assert!(!place.path("out").exists(), "nothing is made for a refused start");
+        assert!(
+            !place.path("out").exists(),
+            "nothing is made for a refused start"
+        );
     };
     fs::remove_dir(&logs).unwrap();
     assert_names_folder();
@@ -63,8 +66,19 @@ fn a_log_folder_that_is_missing_or_a_link_or_a_file_is_refused() {
 fn a_fifo_in_a_missing_folder_is_refused() {
     let place = Place::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_logmon"));
-    command.args(["run", "--max-files", "2", "--max-file-size", "1000", "--log-dir"]).arg(place.path("logs"));
-    command.arg("--stdout").arg(format!("{}=demo.stdout", place.path("none/out").display()));
+    command
+        .args([
+            "run",
+            "--max-files",
+            "2",
+            "--max-file-size",
+            "1000",
+            "--log-dir",
+        ])
+        .arg(place.path("logs"));
+    command
+        .arg("--stdout")
+        .arg(format!("{}=demo.stdout", place.path("none/out").display()));
     assert_eq!(refusal(command).0, Some(66));
 }
 
@@ -86,7 +100,11 @@ fn limits_of_nothing_or_too_much_are_refused_by_name() {
         assert_eq!(code, Some(65), "{files} {size}: {told}");
         assert!(told.contains(option), "{told}");
     }
-    for (option, value) in [("--line-guard", "0"), ("--fifo-mode", "0644"), ("--fifo-mode", "9")] {
+    for (option, value) in [
+        ("--line-guard", "0"),
+        ("--fifo-mode", "0644"),
+        ("--fifo-mode", "9"),
+    ] {
         let mut command = place.command("2", "1000");
         command.args([option, value]);
         let (code, told) = refusal(command);
@@ -101,14 +119,27 @@ fn unsafe_names_and_one_fifo_for_two_streams_are_refused() {
     let place = Place::new();
     for name in ["", "a/b", "..", ".hidden", &"n".repeat(201)] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logmon"));
-        command.args(["run", "--max-files", "2", "--max-file-size", "1000", "--log-dir"]).arg(place.path("logs"));
-        command.arg("--stdout").arg(format!("{}={name}", place.path("out").display()));
+        command
+            .args([
+                "run",
+                "--max-files",
+                "2",
+                "--max-file-size",
+                "1000",
+                "--log-dir",
+            ])
+            .arg(place.path("logs"));
+        command
+            .arg("--stdout")
+            .arg(format!("{}={name}", place.path("out").display()));
         let (code, told) = refusal(command);
         assert_eq!(code, Some(65), "{name:?}: {told}");
         assert!(told.contains("--stdout"), "{told}");
     }
     let mut command = place.command("2", "1000");
-    command.arg("--stderr").arg(format!("{}=demo.stderr", place.path("out").display()));
+    command
+        .arg("--stderr")
+        .arg(format!("{}=demo.stderr", place.path("out").display()));
     assert_eq!(refusal(command).0, Some(65));
 }
 
@@ -120,8 +151,22 @@ fn a_command_line_that_is_not_understood_is_a_usage_error() {
     let mut policy = place.command("2", "1000");
     policy.args(["--on-full", "explode"]);
     let mut no_stream = Command::new(env!("CARGO_BIN_EXE_logmon"));
-    no_stream.args(["run", "--max-files", "2", "--max-file-size", "1000", "--log-dir"]).arg(place.path("logs"));
-    for command in [typo, policy, no_stream, Command::new(env!("CARGO_BIN_EXE_logmon"))] {
+    no_stream
+        .args([
+            "run",
+            "--max-files",
+            "2",
+            "--max-file-size",
+            "1000",
+            "--log-dir",
+        ])
+        .arg(place.path("logs"));
+    for command in [
+        typo,
+        policy,
+        no_stream,
+        Command::new(env!("CARGO_BIN_EXE_logmon")),
+    ] {
         assert_eq!(refusal(command).0, Some(64));
     }
 }

@@ -9,7 +9,9 @@ fn fifty_generations_add_no_thread_and_no_descriptor() {
     let place = Place::new();
     let mut command = place.command("5", "1MiB");
     // The second stream is never opened by a writer.
-    command.arg("--stderr").arg(format!("{}=demo.stderr", place.path("err").display()));
+    command
+        .arg("--stderr")
+        .arg(format!("{}=demo.stderr", place.path("err").display()));
     let logmon = place.start_command(command);
     let mut expected = Vec::new();
     let mut counts = Vec::new();

@@ -1,7 +1,6 @@
 //! Edge: stopping drains the pipe and memory, and ends in time (contract MON-7, MON-14).
 
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,7 +50,9 @@ fn a_held_line_is_written_at_the_stop() {
     let logmon = place.start("5", "1000");
     let writer = place.writer();
     write_all(&writer, &[lines(0, 9), b"prompt> ".to_vec()].concat());
-    wait_until("the complete lines are written", || place.log().len() >= 900);
+    wait_until("the complete lines are written", || {
+        place.log().len() >= 900
+    });
     assert_eq!(logmon.stop().0, Some(0));
     assert_eq!(place.log(), [lines(0, 9), b"prompt> ".to_vec()].concat());
 }
@@ -77,7 +78,11 @@ fn a_writer_that_never_ends_does_not_keep_it_and_what_is_not_read_stays_in_the_p
     while let ReadOutcome::Bytes(count) = spare.try_read(&mut buffer).unwrap() {
         left += count;
     }
-    let logged: u64 = place.files().iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    let logged: u64 = place
+        .files()
+        .iter()
+        .map(|(_, bytes)| bytes.len() as u64)
+        .sum();
     assert_eq!(accepted, logged + left as u64);
 }
 
@@ -87,7 +92,7 @@ fn write_until(writer: &Writer, is_over: &AtomicBool) -> u64 {
     while !is_over.load(Ordering::Relaxed) {
         match writer.try_write(&chunk).unwrap() {
             Written::Bytes(count) => accepted += count as u64,
-            Written::WouldBlock | Written::NoReader => std::thread::yield_now(),
+            Written::Full | Written::NoReader => std::thread::yield_now(),
         }
     }
     accepted
@@ -98,10 +103,16 @@ fn closed_stdout_and_stderr_do_not_hurt() {
     let place = Place::new();
     let mut command = place.command("5", "1000");
     command.args(["--log-level", "trace"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     place_write_when_ready(&place, &lines(0, 30));
-    wait_until("the log is complete", || place.log().ends_with(&lines(29, 1)));
+    wait_until("the log is complete", || {
+        place.log().ends_with(&lines(29, 1))
+    });
     assert_eq!(child.try_wait().unwrap(), None);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -113,16 +124,24 @@ fn a_stderr_that_nobody_reads_does_not_stop_it() {
     let (unread, stderr) = nix::unistd::pipe().unwrap();
     let mut command = place.command("3", "200");
     command.args(["--log-level", "trace"]);
-    let mut child = command.stdout(Stdio::null()).stderr(OwnedFd::from(stderr)).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .unwrap();
     place_write_when_ready(&place, &lines(0, 20_000));
-    wait_until("the log is complete", || place.log().ends_with(&lines(19_999, 1)));
+    wait_until("the log is complete", || {
+        place.log().ends_with(&lines(19_999, 1))
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     drop(unread);
 }
 
 fn place_write_when_ready(place: &Place, bytes: &[u8]) {
-    wait_until("the FIFO is made", || fs::symlink_metadata(place.path("out")).is_ok());
+    wait_until("the FIFO is made", || {
+        fs::symlink_metadata(place.path("out")).is_ok()
+    });
     let writer = Writer::open_within(place.path("out"), LIMIT).unwrap();
     write_all(&writer, bytes);
 }

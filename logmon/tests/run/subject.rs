@@ -33,7 +33,10 @@ pub(crate) fn let_pass(span: Duration) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the pause between two looks at a condition"
+)]
 fn pause() {
     std::thread::sleep(Duration::from_millis(2));
 }
@@ -82,10 +85,21 @@ impl Place {
     /// Starts it and waits for the ready line. Diagnostics go to a file.
     pub(crate) fn start_command(&self, mut command: Command) -> Logmon {
         let diagnostics = self.path("diagnostics");
-        let file = File::options().create(true).append(true).open(&diagnostics).unwrap();
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&diagnostics)
+            .unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let logmon = Logmon { child, diagnostics };
         assert_eq!(line, "ready\n", "{}", logmon.diagnostics());
         logmon
@@ -97,7 +111,9 @@ impl Place {
         for entry in fs::read_dir(self.path("logs")).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
-            let index = name.strip_prefix("demo.stdout.").and_then(|index| index.parse::<u64>().ok());
+            let index = name
+                .strip_prefix("demo.stdout.")
+                .and_then(|index| index.parse::<u64>().ok());
             if let (Some(index), true) = (index, entry.file_type().unwrap().is_file()) {
                 // It may be deleted between listing and reading.
                 files.push((index, fs::read(entry.path()).unwrap_or_default()));
@@ -109,7 +125,10 @@ impl Place {
 
     /// The log files, joined.
     pub(crate) fn log(&self) -> Vec<u8> {
-        self.files().into_iter().flat_map(|(_, bytes)| bytes).collect()
+        self.files()
+            .into_iter()
+            .flat_map(|(_, bytes)| bytes)
+            .collect()
     }
 
     pub(crate) fn writer(&self) -> Writer {
@@ -133,7 +152,9 @@ pub(crate) fn write_all(writer: &Writer, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match writer.try_write(bytes).unwrap() {
             Written::Bytes(count) => bytes = &bytes[count..],
-            Written::WouldBlock => assert_eq!(writer.wait_writable(LIMIT).unwrap(), Writable::Ready),
+            Written::Full => {
+                assert_eq!(writer.wait_writable(LIMIT).unwrap(), Writable::Ready)
+            }
             Written::NoReader => panic!("nobody reads"),
         }
     }
@@ -178,17 +199,26 @@ impl Logmon {
     /// What its descriptors name, such as `/logs/demo.stdout.0`.
     pub(crate) fn descriptors(&self) -> Vec<PathBuf> {
         let folder = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
-        folder.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
+        folder
+            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+            .collect()
     }
 
     pub(crate) fn thread_count(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().count()
+        fs::read_dir(format!("/proc/{}/task", self.pid()))
+            .unwrap()
+            .count()
     }
 
     /// Processor time used so far, in clock ticks of 10 ms (`proc_pid_stat(5)`, fields 14 and 15).
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 }
@@ -204,12 +234,17 @@ impl Drop for Logmon {
 pub(crate) fn refusal(mut command: Command) -> (Option<i32>, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.stdout, b"", "a refused start prints no ready line");
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 /// Lines of 100 bytes each, numbered from `first`.
 pub(crate) fn lines(first: usize, count: usize) -> Vec<u8> {
-    (first..first + count).flat_map(|number| format!("{number:099}\n").into_bytes()).collect()
+    (first..first + count)
+        .flat_map(|number| format!("{number:099}\n").into_bytes())
+        .collect()
 }
 
 /// True when the path is a symbolic link, and to what.
