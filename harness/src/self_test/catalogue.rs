@@ -1,0 +1,249 @@
+//! The subjects whose behaviour is known: the good ones and the faulty ones. (core)
+
+use crate::faulty_logmon::Fault as LogmonFault;
+use crate::finding::Shape;
+
+/// Which side of the contract a subject plays; the other side is the bundled program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// It is a driver.
+    Driver,
+    /// It is a logmon.
+    Logmon,
+}
+
+impl Part {
+    /// `driver` or `logmon`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Logmon => "logmon",
+        }
+    }
+}
+
+/// A subject whose behaviour is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name; a driver and a logmon may have the same one.
+    pub name: String,
+    /// What it is.
+    pub part: Part,
+    /// How it is started. `{examples}` stands for the folder of the example drivers.
+    pub template: String,
+    /// Capabilities that it declares beside what any command can do.
+    pub capabilities: &'static [&'static str],
+    /// What is expected of it.
+    pub kind: Kind,
+}
+
+/// What is expected of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Passes every case that applies. Left out, by name, on a machine without this program.
+    Good {
+        /// The program.
+        program: Option<&'static str>,
+    },
+    /// Is caught.
+    Faulty(Catch),
+}
+
+/// The case that must catch a faulty subject, and the shape that it must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Catch {
+    /// The case's id.
+    pub case: &'static str,
+    /// The shape of one of its findings.
+    pub shape: Shape,
+}
+
+/// What a forwarding driver of ours declares.
+const FORWARDS: &[&str] = &["forwards", "no-log-collection"];
+
+/// Every subject: good drivers, good logmons, faulty drivers, faulty logmons.
+#[must_use]
+pub fn catalogue() -> Vec<Known> {
+    let mut all = good();
+    all.extend(DRIVERS.iter().map(|(name, case, shape)| Known {
+        name: (*name).to_owned(),
+        part: Part::Driver,
+        template: format!(
+            "{{self}} mock-driver run --fault {name} --stdout {{stdout}} --stderr {{stderr}} \
+             --journal {{driver_journal}} -- {{task}}"
+        ),
+        capabilities: FORWARDS,
+        kind: Kind::Faulty(Catch { case, shape: *shape }),
+    }));
+    all.extend(LogmonFault::ALL.iter().filter_map(|fault| {
+        let (case, shape) = logmon_catch(*fault)?;
+        Some(faulty_logmon(fault.as_str(), Kind::Faulty(Catch { case, shape })))
+    }));
+    all
+}
+
+fn good() -> Vec<Known> {
+    let driver = |name: &str, template: &str, capabilities, program| Known {
+        name: name.to_owned(),
+        part: Part::Driver,
+        template: template.to_owned(),
+        capabilities,
+        kind: Kind::Good { program },
+    };
+    vec![
+        driver("mock-run", crate::suite::BUNDLED_DRIVER, FORWARDS, None),
+        driver(
+            "mock-play",
+            "{self} mock-driver play --stdout {stdout} --stderr {stderr} --script {script} \
+             --run {run} --generation {generation} --gates {gates} --journal {journal}",
+            FORWARDS,
+            None,
+        ),
+        driver("shell", "sh -c 'exec {task} >{stdout} 2>{stderr}'", &[], Some("sh")),
+        driver(
+            "bash",
+            "bash {examples}/bash_driver.sh --out {stdout} --err {stderr} -- {task}",
+            &["no-log-collection"],
+            Some("bash"),
+        ),
+        driver(
+            "python",
+            "python3 {examples}/python_driver.py --out {stdout} --err {stderr} -- {task}",
+            FORWARDS,
+            Some("python3"),
+        ),
+        Known {
+            name: "logmon".to_owned(),
+            part: Part::Logmon,
+            template: crate::suite::BUNDLED_LOGMON.to_owned(),
+            capabilities: &[],
+            kind: Kind::Good { program: None },
+        },
+        faulty_logmon(LogmonFault::None.as_str(), Kind::Good { program: None }),
+    ]
+}
+
+fn faulty_logmon(name: &str, kind: Kind) -> Known {
+    Known {
+        name: if kind == (Kind::Good { program: None }) { "plain".into() } else { name.to_owned() },
+        part: Part::Logmon,
+        template: format!(
+            "{{self}} faulty-logmon {name} run --log-dir {{log_dir}} \
+             --stdout {{stdout_fifo}}={{stdout_name}} --stderr {{stderr_fifo}}={{stderr_name}} \
+             --max-files {{max_files}} --max-file-size {{max_file_bytes}} \
+             --line-guard {{line_guard}}"
+        ),
+        capabilities: &[],
+        kind,
+    }
+}
+
+/// The mock driver's faults: name, the case that must catch it, and the shape.
+const DRIVERS: &[(&str, &str, Shape)] = &[
+    ("dies-of-sigpipe", "mon/kill-empty-pipe-bare", Shape::WrongExit),
+    ("drops-on-epipe", "mon/kill-empty-pipe-bare", Shape::LostMiddle),
+    ("close-then-reopen", "mon/kill-full-pipe-bare", Shape::LostPipeContent),
+    ("resends-last-record", "mon/kill-full-pipe-bare", Shape::Repeated),
+    ("drops-on-eagain", "fifo/frozen-reader", Shape::LostMiddle),
+    ("gives-up-on-enxio", "fifo/late-reader", Shape::LostAll),
+    ("creates-plain-file", "data/smoke", Shape::FifoReplaced),
+    ("replaces-fifo", "data/smoke", Shape::FifoReplaced),
+    ("opens-read-write-and-exits-first", "fifo/late-reader", Shape::LostAll),
+    ("loses-unterminated-tail", "data/no-final-newline", Shape::LostTail),
+    ("child-keeps-fifo", "fifo/eof-after-exit-without", Shape::NoEof),
+    ("torn-writers", "data/concurrent-writers", Shape::Torn),
+    ("block-buffers", "data/prompt", Shape::Late),
+    ("merges-streams", "data/smoke", Shape::StreamsMixed),
+    ("swaps-streams", "data/smoke", Shape::StreamsMixed),
+    ("adds-prefix", "data/smoke", Shape::Altered),
+    ("crlf", "data/smoke", Shape::Altered),
+    ("skips-silent-stream", "fifo/silent-stream", Shape::StreamNotOpened),
+    ("blocks-start-without-reader", "fifo/start-without-reader", Shape::Blocked),
+    ("leaks-fd-per-restart", "life/restarts-100", Shape::GrowthFd),
+    ("closes-early", "life/short-lived", Shape::LostTail),
+    ("truncates-at-nul", "data/binary", Shape::LostMiddle),
+    ("wrong-exit-code", "life/exit-code", Shape::WrongExit),
+    ("reads-own-fifo", "fifo/never-reads", Shape::ForeignReader),
+    ("leaks-fifo-into-task", "data/smoke", Shape::BadInheritance),
+    ("ignores-sigpipe-for-task", "data/smoke", Shape::BadInheritance),
+    ("deaf-to-stop", "life/stop-blocked", Shape::Blocked),
+    ("waits-for-children", "life/child-holds-streams", Shape::Late),
+    ("disabled-through-pipe", "fifo/disabled", Shape::NotNull),
+];
+
+fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
+    Some(match fault {
+        LogmonFault::None => return None,
+        LogmonFault::BuffersAndLosesOnKill => ("mon/kill-empty-pipe-spare", Shape::LostMiddle),
+        LogmonFault::LosesOnSigterm => ("mon/stop-drains", Shape::LostTail),
+        LogmonFault::EndsAtFirstEof => ("mon/eof-is-not-the-end", Shape::Died),
+        LogmonFault::HoldsWithoutDraining => ("mon/drains", Shape::Blocked),
+        LogmonFault::SplitsLines => ("rot/lines-in-pieces", Shape::LineSplit),
+        LogmonFault::RotatesEarly => ("rot/boundary", Shape::EarlyRotation),
+        LogmonFault::Oversize => ("rot/boundary", Shape::OversizeFile),
+        LogmonFault::KeepsOneFileTooMany => ("rot/retention", Shape::TooManyFiles),
+        LogmonFault::PurgesByBarePrefix => ("rot/hostile-names", Shape::ForeignTouched),
+        LogmonFault::RestartsAtIndex0 => ("rot/continues-after-restart", Shape::Reordered),
+        LogmonFault::TruncatesOnRestart => ("rot/continues-after-restart", Shape::FileRewritten),
+        LogmonFault::SwapsStreams => ("data/smoke", Shape::StreamsMixed),
+        LogmonFault::ParksThreadPerRestart => ("cost/logmon-restarts", Shape::GrowthThread),
+        LogmonFault::FollowsSymlink => ("sec/planted-links", Shape::ForeignTouched),
+        LogmonFault::AcceptsPlainFile => ("mon/refuses-plain-file", Shape::Accepted),
+        LogmonFault::AddsNewlineAtStop => ("mon/stop-adds-nothing", Shape::Altered),
+        LogmonFault::SharesFifo => ("mon/second-logmon", Shape::Accepted),
+        LogmonFault::AcceptsZeroLimits => ("rot/limits-refused-bytes", Shape::Accepted),
+        LogmonFault::LateVisibility => ("data/prompt", Shape::Late),
+        LogmonFault::SlowStop => ("mon/one-stream", Shape::Late),
+        LogmonFault::WaitsForWriterInOpen => ("mon/one-stream", Shape::Late),
+        LogmonFault::ReplacesFifo => ("data/smoke", Shape::FifoReplaced),
+        LogmonFault::StripsCr => ("data/binary", Shape::Altered),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::scenario::{expand, shipped};
+    use crate::suite::Subject;
+
+    #[test]
+    fn every_named_case_is_shipped() {
+        let ids: BTreeSet<String> = shipped()
+            .into_iter()
+            .flat_map(|(path, text)| expand(text, path).unwrap())
+            .map(|scenario| scenario.id)
+            .collect();
+        for known in catalogue() {
+            if let Kind::Faulty(catch) = known.kind {
+                assert!(ids.contains(catch.case), "{}: {}", known.name, catch.case);
+            }
+        }
+    }
+
+    #[test]
+    fn every_fault_of_the_mock_driver_must_be_caught() {
+        use clap::ValueEnum;
+        let listed: BTreeSet<&str> = DRIVERS.iter().map(|(name, _, _)| *name).collect();
+        let known: BTreeSet<String> = mock_driver::fault::Fault::value_variants()
+            .iter()
+            .filter_map(|fault| Some(fault.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        assert_eq!(listed, known.iter().map(String::as_str).collect());
+    }
+
+    #[test]
+    fn every_template_is_a_subject() {
+        for known in catalogue() {
+            let template = known.template.replace("{examples}", "/examples");
+            let (driver, logmon) = match known.part {
+                Part::Driver => (Some(template.as_str()), None),
+                Part::Logmon => (None, Some(template.as_str())),
+            };
+            let declared = known.capabilities.iter().map(|name| name.parse().unwrap()).collect();
+            Subject::from_templates(driver, logmon, &declared).unwrap();
+        }
+    }
+}
