@@ -11,10 +11,13 @@ use crate::driver::{PlayArgs, RunArgs, play, run};
 use crate::fault::Fault;
 use crate::faults::left_behind::{LingerArgs, linger};
 use crate::reexec::Reexec;
+use crate::script::ScriptError;
 use crate::task::{HoldArgs, PartArgs, TaskArgs, hold, task, write_part};
 
 /// A command line that makes no sense.
 const USAGE: u8 = 64;
+/// A script that makes no sense.
+const CONFIGURATION: u8 = 65;
 /// The system refused something that the program needs.
 const SYSTEM: u8 = 71;
 
@@ -49,8 +52,16 @@ enum Part {
 /// this program again in front of one of its subcommands, for instance the path of an executable
 /// and `mock-driver`; empty stands for the running executable alone.
 ///
-/// The status is the task's own where there is a task (128 + n for signal n), 64 for a command line
-/// that makes no sense, and 71 when the system refused something.
+/// The status is the task's own where there is a task (128 + n for signal n). Else it is
+///
+/// | status | meaning |
+/// |---|---|
+/// | 64 | the command line makes no sense |
+/// | 65 | the script makes no sense |
+/// | 66 | a path is neither a FIFO nor a character device |
+/// | 71 | the system refused something that the program needs |
+/// | 75 | the task succeeded, but output was lost because nobody read it |
+/// | 126, 127 | the task cannot be run; it does not exist |
 pub fn main_with_args<I>(args: I, reexec: Vec<OsString>) -> ExitCode
 where
     I: IntoIterator<Item = OsString>,
@@ -68,7 +79,8 @@ where
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&format!("{error:#}"));
-            ExitCode::from(SYSTEM)
+            let is_script = error.chain().any(|cause| cause.is::<ScriptError>());
+            ExitCode::from(if is_script { CONFIGURATION } else { SYSTEM })
         }
     }
 }

@@ -79,7 +79,7 @@ impl Fault {
                 "leaves a process with one descriptor behind for 60 s after each run"
             }
             Self::ClosesEarly => {
-                "copies every 10 ms and stops as soon as the task is gone, whatever is left in its pipes"
+                "gathers output for up to 100 ms and forgets what is left as soon as the task is gone"
             }
             Self::TruncatesAtNul => "takes a chunk for a C string: the rest behind a NUL is lost",
             Self::WrongExitCode => {

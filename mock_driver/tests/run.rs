@@ -432,7 +432,7 @@ fn a_bad_script_is_refused_before_anything_starts() {
     let fifos = Fifos::in_folder(folder);
     fs::write(fifos.folder.path("script.toml"), "[[step]]\ndo='nap'").unwrap();
     let output = fifos.play(&[]).output().unwrap();
-    assert_eq!(output.status.code(), Some(71));
+    assert_eq!(output.status.code(), Some(65));
     assert!(
         String::from_utf8(output.stderr)
             .unwrap()

@@ -306,7 +306,7 @@ fn a_bad_script_is_refused_by_path_and_key() {
     fs::write(folder.path("script.toml"), "sead = 3").unwrap();
     let output = task(&folder).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(71), "{message}");
+    assert_eq!(output.status.code(), Some(65), "{message}");
     assert!(
         message.contains("script.toml") && message.contains("sead"),
         "{message}"

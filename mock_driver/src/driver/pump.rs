@@ -28,8 +28,8 @@ const CHUNK: usize = 65_536;
 const LOOK_EVERY: Duration = Duration::from_millis(3);
 /// How long a full pipe is waited for before the patience is looked at again.
 const ROOM_LIMIT: Duration = Duration::from_millis(50);
-/// How often the copier that closes early looks at its pipe.
-const TICK: Duration = Duration::from_millis(10);
+/// How long the copier that closes early gathers bytes before it writes them.
+const GATHER_MS: u16 = 100;
 
 /// One stream on its way.
 pub(crate) struct Pump<'a> {
@@ -116,7 +116,10 @@ impl<'a> Pump<'a> {
             | Opening::Replace => self.open(),
         };
         if go == Go::On {
-            go = self.copy();
+            go = match self.policy.at_exit {
+                AtExit::Drain | AtExit::WaitForHolders => self.copy(),
+                AtExit::Stop => self.copy_until_exit(),
+            };
         }
         self.phase.set_silent(self.stream);
         if go == Go::GiveUp {
@@ -138,9 +141,6 @@ impl<'a> Pump<'a> {
         let mut left_after_exit = None;
         loop {
             let has_exited = self.wait_for_input(left_after_exit.is_some());
-            if has_exited && self.policy.at_exit == AtExit::Stop {
-                return Go::On;
-            }
             let drains = has_exited && self.policy.at_exit == AtExit::Drain;
             if drains && left_after_exit.is_none() {
                 left_after_exit = Some(self.capacity());
@@ -166,14 +166,44 @@ impl<'a> Pump<'a> {
         self.deliver(&rest)
     }
 
+    /// Gathers what comes close together, and forgets all that is not yet written when the task
+    /// is gone: the faulty way.
+    fn copy_until_exit(&mut self) -> Go {
+        let mut buffer = vec![0; CHUNK];
+        let mut gathered = Vec::new();
+        loop {
+            let mut fds = [
+                PollFd::new(self.flow.source.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.phase.exit_fd(), PollFlags::POLLIN),
+            ];
+            let limit = if gathered.is_empty() {
+                PollTimeout::NONE
+            } else {
+                PollTimeout::from(GATHER_MS)
+            };
+            let is_quiet = poll(&mut fds, limit) == Ok(0);
+            if self.phase.has_exited() {
+                return Go::On;
+            }
+            match self.read(&mut buffer) {
+                Chunk::Bytes(taken) => gathered.extend_from_slice(&buffer[..taken]),
+                Chunk::Empty => {}
+                Chunk::End => return Go::On,
+            }
+            if is_quiet || gathered.len() >= CHUNK {
+                let go = self.deliver(&gathered);
+                gathered.clear();
+                if go == Go::GiveUp {
+                    return Go::GiveUp;
+                }
+            }
+        }
+    }
+
     /// Waits until there is something to read or the task is gone; says whether it is gone.
     fn wait_for_input(&self, is_draining: bool) -> bool {
         if is_draining {
             return true;
-        }
-        if self.policy.at_exit == AtExit::Stop {
-            pause(TICK);
-            return self.phase.has_exited();
         }
         let has_exited = self.phase.has_exited();
         let mut fds = vec![PollFd::new(self.flow.source.as_fd(), PollFlags::POLLIN)];
@@ -277,6 +307,7 @@ impl<'a> Pump<'a> {
         };
         match written {
             fifo::Written::Bytes(bytes) => {
+                self.reads_back.steal();
                 self.progress = Instant::now();
                 self.phase.set_blocked(self.stream, false);
                 self.end += bytes as u64;
@@ -286,7 +317,6 @@ impl<'a> Pump<'a> {
                     bytes: bytes as u64,
                     seq: None,
                 });
-                self.reads_back.steal();
             }
             fifo::Written::Full => {}
             fifo::Written::NoReader => self.journal.error(self.stream, Errno::EPIPE),
