@@ -58,6 +58,7 @@ fn across_a_gap(fault: &str) -> (String, Child) {
     let mut got = read_bytes(&first, 4);
     wait_until("two in the pipe", || first.fill_level().unwrap() == 4);
     drop(first);
+    support::until_nobody_reads(&fifos.path(Stream::Stdout));
     fs::write(fifos.folder.path("gone"), "").unwrap();
     wait_until("EPIPE", || {
         saw_error(&fifos, "EPIPE") || driver.try_wait().unwrap().is_some()

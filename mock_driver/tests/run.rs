@@ -176,6 +176,7 @@ fn a_new_reader_goes_on_with_the_very_next_byte() {
     let mut got = support::read_bytes(&first, 4);
     assert_eq!(got, b"one\n");
     drop(first);
+    support::until_nobody_reads(&fifos.path(Stream::Stdout));
     fs::write(&go, "").unwrap();
     let refused = || {
         let journal = fifos.folder.journal();

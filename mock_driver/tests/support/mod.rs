@@ -5,14 +5,14 @@
     reason = "each test program uses a part of it, and a test may unwrap"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use fifo::{ReadOutcome, Reader};
+use fifo::{ReadOutcome, Reader, Writer};
 use mock_driver::journal::{Line, parse_line};
 use mock_driver::record::{Item, RecordId, RunId, scan};
 use mock_driver::script::{Expected, Script};
@@ -210,6 +210,14 @@ pub(crate) fn read_bytes(reader: &Reader, count: usize) -> Vec<u8> {
 /// Whether somebody has the FIFO open for writing. It must be empty.
 pub(crate) fn has_writer(reader: &Reader) -> bool {
     matches!(reader.try_read(&mut [0]).unwrap(), ReadOutcome::Empty)
+}
+
+/// Waits until nobody has the FIFO open for reading. A program that another test is just starting
+/// holds a copy of every descriptor for a moment.
+pub(crate) fn until_nobody_reads(path: &Path) {
+    wait_until("the last reader's end", || {
+        matches!(Writer::try_open(path), Err(fifo::Error::NoReader { .. }))
+    });
 }
 
 /// Waits for the end of a program within the limit.
