@@ -23,15 +23,15 @@ use crate::planner::{Flush, Planner, RotationStep, Step};
 /// How long an incomplete line is held: with the time to write it, well under the 200 ms of DATA-5.
 pub const HOLD: Duration = Duration::from_millis(120);
 /// How long the task may block before `drop` drops: with the time to notice, under the 1 s of HEAL-2.
-pub const DROP_AFTER: Duration = Duration::from_millis(700);
+pub const DROP_AFTER: Duration = Duration::from_millis(500);
 /// Pause before the first retry.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause between two retries: a quarter of the 2 s of HEAL-1.
 pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long a stopping stream goes on reading from a writer that never ends.
-pub const DRAIN_READING: Duration = Duration::from_millis(1000);
+pub const DRAIN_READING: Duration = Duration::from_millis(800);
 /// When a stopping stream ends in any case: under the 2 s of MON-7.
-pub const DRAIN_END: Duration = Duration::from_millis(1500);
+pub const DRAIN_END: Duration = Duration::from_millis(1200);
 /// How long after the report of a trouble the next one is kept quiet (HEAL-7).
 pub const REPORT_PAUSE: Duration = Duration::from_secs(10);
 

@@ -102,7 +102,7 @@ impl Collector {
         Error::StreamDied { name }
     }
 
-    /// Stops all streams at once: each drains its pipe and its memory and ends within 1.5 s, in the
+    /// Stops all streams at once: each drains its pipe and its memory and ends within 1.2 s, in the
     /// order of their names.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fifo::{ReadOutcome, Reader, Writer, Written};
 use nix::sys::signal::Signal;
 
-use crate::subject::{LIMIT, Place, lines, wait_until, write_all};
+use crate::subject::{LIMIT, Place, assert_quick, lines, wait_until, write_all};
 
 #[test]
 fn sigterm_writes_what_lies_in_the_pipe() {
@@ -38,10 +38,11 @@ fn sigint_drains_too() {
 
 #[test]
 fn a_stop_without_any_writer_is_quick() {
-    let place = Place::new();
-    let (code, took) = place.start("5", "1MiB").stop();
-    assert_eq!(code, Some(0));
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert_quick(Duration::from_millis(500), || {
+        let (code, took) = Place::new().start("5", "1MiB").stop();
+        assert_eq!(code, Some(0));
+        took
+    });
 }
 
 #[test]
@@ -59,31 +60,36 @@ fn a_held_line_is_written_at_the_stop() {
 
 #[test]
 fn a_writer_that_never_ends_does_not_keep_it_and_what_is_not_read_stays_in_the_pipe() {
+    assert_quick(Duration::from_secs(2), stop_with_a_writer_that_never_ends);
+}
+
+/// Gives how long the stop took.
+fn stop_with_a_writer_that_never_ends() -> Duration {
     let place = Place::new();
     let logmon = place.start("1000", "10MB");
     let spare = Reader::open(place.path("out")).unwrap();
     let writer = place.writer();
     let is_over = AtomicBool::new(false);
-    let accepted = std::thread::scope(|scope| {
+    let (accepted, took) = std::thread::scope(|scope| {
         let busy = scope.spawn(|| write_until(&writer, &is_over));
-        wait_until("there is some output", || !place.log().is_empty());
+        wait_until("there is some output", || !place.files().is_empty());
         let (code, took) = logmon.stop();
         is_over.store(true, Ordering::Relaxed);
         assert_eq!(code, Some(0));
-        assert!(took < Duration::from_secs(2), "{took:?}");
-        busy.join().unwrap()
+        (busy.join().unwrap(), took)
     });
     let mut left = 0;
     let mut buffer = vec![0; 1 << 20];
     while let ReadOutcome::Bytes(count) = spare.try_read(&mut buffer).unwrap() {
-        left += count;
+        left += count as u64;
     }
     let logged: u64 = place
         .files()
         .iter()
         .map(|(_, bytes)| bytes.len() as u64)
         .sum();
-    assert_eq!(accepted, logged + left as u64);
+    assert_eq!(accepted, logged + left);
+    took
 }
 
 fn write_until(writer: &Writer, is_over: &AtomicBool) -> u64 {

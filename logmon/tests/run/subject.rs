@@ -25,6 +25,14 @@ pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
     }
 }
 
+/// Asserts that the best of several attempts takes less than the limit, as the machine may be busy with
+/// something else.
+#[track_caller]
+pub(crate) fn assert_quick(limit: Duration, mut attempt: impl FnMut() -> Duration) {
+    let best = (0..3).map(|_| attempt()).find(|took| *took < limit);
+    assert!(best.is_some(), "three times {limit:?} or longer");
+}
+
 /// Waits for so long. Only for tests that measure what happens in a span of time.
 pub(crate) fn let_pass(span: Duration) {
     let end = Instant::now() + span;
@@ -84,11 +92,10 @@ impl Place {
 
     /// Starts it and waits for the ready line. Diagnostics go to a file.
     pub(crate) fn start_command(&self, mut command: Command) -> Logmon {
-        let diagnostics = self.path("diagnostics");
         let file = File::options()
             .create(true)
             .append(true)
-            .open(&diagnostics)
+            .open(self.path("diagnostics"))
             .unwrap();
         let mut child = command
             .stdin(Stdio::null())
@@ -100,8 +107,8 @@ impl Place {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        let logmon = Logmon { child, diagnostics };
-        assert_eq!(line, "ready\n", "{}", logmon.diagnostics());
+        let logmon = Logmon { child };
+        assert_eq!(line, "ready\n", "{}", self.diagnostics());
         logmon
     }
 
@@ -129,6 +136,11 @@ impl Place {
             .into_iter()
             .flat_map(|(_, bytes)| bytes)
             .collect()
+    }
+
+    /// What logmon said on stderr so far.
+    pub(crate) fn diagnostics(&self) -> String {
+        fs::read_to_string(self.path("diagnostics")).unwrap()
     }
 
     pub(crate) fn writer(&self) -> Writer {
@@ -163,7 +175,6 @@ pub(crate) fn write_all(writer: &Writer, mut bytes: &[u8]) {
 /// A running logmon; killed when it is dropped.
 pub(crate) struct Logmon {
     child: Child,
-    diagnostics: PathBuf,
 }
 
 impl Logmon {
@@ -190,10 +201,6 @@ impl Logmon {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         assert_eq!(self.child.wait().unwrap().signal(), Some(9));
-    }
-
-    pub(crate) fn diagnostics(&self) -> String {
-        fs::read_to_string(&self.diagnostics).unwrap()
     }
 
     /// What its descriptors name, such as `/logs/demo.stdout.0`.
