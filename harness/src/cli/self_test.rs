@@ -13,8 +13,12 @@ use crate::suite::{self, Machine, OutDir};
 /// Runs the suite against the good and the faulty subjects.
 pub(super) fn self_test(args: &SelfTestArgs) -> Result<Ending, Refusal> {
     let names = names(&args.filter)?;
-    let machine = Machine::prepare()
-        .map_err(|errno| Refusal::new(Ending::Unfit, format!("can't prepare this process: {errno}")))?;
+    let machine = Machine::prepare().map_err(|errno| {
+        Refusal::new(
+            Ending::Unfit,
+            format!("can't prepare this process: {errno}"),
+        )
+    })?;
     let reexec = reexec()?;
     let out = OutDir::open(&args.out)?;
     let options = Options {
@@ -35,7 +39,10 @@ pub(super) fn self_test(args: &SelfTestArgs) -> Result<Ending, Refusal> {
 
 fn names(texts: &[String]) -> Result<GlobSet, Refusal> {
     let usage = |error: globset::Error| {
-        Refusal::new(Ending::Usage, format!("{error}; --filter takes globs on subjects' names"))
+        Refusal::new(
+            Ending::Usage,
+            format!("{error}; --filter takes globs on subjects' names"),
+        )
     };
     let mut set = GlobSetBuilder::new();
     for text in texts {

@@ -22,7 +22,10 @@ const SYSTEM: u8 = 71;
 const LOCKED: u8 = 75;
 
 #[derive(Debug, Parser)]
-#[command(name = "faulty-logmon", about = "A small logmon that is wrong in one way")]
+#[command(
+    name = "faulty-logmon",
+    about = "A small logmon that is wrong in one way"
+)]
 struct Args {
     /// What it does wrong; `none` for nothing.
     fault: Fault,
@@ -80,8 +83,12 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let Command::Run(run) = args.command;
-    let streams: Option<Vec<StreamConfig>> =
-        run.stdout.iter().chain(&run.stderr).map(|text| stream(text)).collect();
+    let streams: Option<Vec<StreamConfig>> = run
+        .stdout
+        .iter()
+        .chain(&run.stderr)
+        .map(|text| stream(text))
+        .collect();
     let Some(streams) = streams.filter(|streams| !streams.is_empty()) else {
         eprintln!("faulty-logmon: a stream is FIFO=NAME, and one is needed");
         return ExitCode::from(USAGE);
@@ -117,5 +124,8 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn stream(text: &str) -> Option<StreamConfig> {
     let (fifo, name) = text.rsplit_once('=')?;
-    Some(StreamConfig { fifo: fifo.into(), name: name.to_owned() })
+    Some(StreamConfig {
+        fifo: fifo.into(),
+        name: name.to_owned(),
+    })
 }

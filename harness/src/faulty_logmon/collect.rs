@@ -42,7 +42,7 @@ pub(super) struct Config {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CollectError {
     /// A limit is 0.
-    #[error("a limit of 0")]
+    #[error("accept a limit of 0")]
     ZeroLimit,
     /// A path is no FIFO.
     #[error("use the FIFO")]
@@ -110,15 +110,23 @@ pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
     signals.thread_block().map_err(system("block signals"))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(system("make a signal descriptor"))?;
-    let mut streams =
-        config.streams.iter().map(|stream| Stream::open(config, stream)).collect::<Result<Vec<_>, _>>()?;
+    let mut streams = config
+        .streams
+        .iter()
+        .map(|stream| Stream::open(config, stream))
+        .collect::<Result<Vec<_>, _>>()?;
     if config.fault == Fault::SwapsStreams
         && let [first, second] = &mut streams[..]
     {
         std::mem::swap(&mut first.files, &mut second.files);
     }
     println!("ready");
-    io::stdout().flush().map_err(|source| CollectError::System { operation: "say ready", source })?;
+    io::stdout()
+        .flush()
+        .map_err(|source| CollectError::System {
+            operation: "say ready",
+            source,
+        })?;
 
     let mut chunk = vec![0; 64 << 10];
     loop {
@@ -146,7 +154,10 @@ pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
 }
 
 fn system(operation: &'static str) -> impl Fn(Errno) -> CollectError {
-    move |errno| CollectError::System { operation, source: errno.into() }
+    move |errno| CollectError::System {
+        operation,
+        source: errno.into(),
+    }
 }
 
 /// Waits for bytes, for the next look at a FIFO without a writer, or for the signal: true.
@@ -168,14 +179,19 @@ fn wait(streams: &[Stream], signals: &SignalFd) -> Result<bool, CollectError> {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(system("wait for the FIFOs")(errno)),
     }
-    Ok(signals.read_signal().map_err(system("read a signal"))?.is_some())
+    Ok(signals
+        .read_signal()
+        .map_err(system("read a signal"))?
+        .is_some())
 }
 
 impl Stream {
     fn open(config: &Config, stream: &StreamConfig) -> Result<Self, CollectError> {
         let fault = config.fault;
         let fd = open_fifo(config, &stream.fifo)?;
-        let max_files = usize::try_from(config.max_files).unwrap_or(usize::MAX).max(1);
+        let max_files = usize::try_from(config.max_files)
+            .unwrap_or(usize::MAX)
+            .max(1);
         let files = Files::open(&config.folder, &stream.name, max_files, fault)?;
         let max_file_bytes = match (fault, config.max_file_bytes) {
             (_, 0) => u64::MAX,
@@ -243,7 +259,10 @@ impl Stream {
         if !self.seen_writer || !is_first_look {
             return;
         }
-        self.abandoned = matches!(self.fault, Fault::EndsAtFirstEof | Fault::HoldsWithoutDraining);
+        self.abandoned = matches!(
+            self.fault,
+            Fault::EndsAtFirstEof | Fault::HoldsWithoutDraining
+        );
         if self.fault == Fault::ParksThreadPerRestart {
             drop(thread::spawn(|| {
                 loop {
@@ -264,10 +283,17 @@ impl Stream {
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), CollectError> {
         if self.fault == Fault::StripsCr {
-            let kept: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
+            let kept: Vec<u8> = bytes
+                .iter()
+                .copied()
+                .filter(|byte| *byte != b'\r')
+                .collect();
             return self.keep(&kept);
         }
-        if !matches!(self.fault, Fault::BuffersAndLosesOnKill | Fault::LateVisibility) {
+        if !matches!(
+            self.fault,
+            Fault::BuffersAndLosesOnKill | Fault::LateVisibility
+        ) {
             return self.keep(bytes);
         }
         if self.buffer.is_empty() {
@@ -312,7 +338,8 @@ impl Stream {
             }
         }
         self.flush()?;
-        if self.fault == Fault::AddsNewlineAtStop && self.planner.is_in_line() && !self.is_new_line {
+        if self.fault == Fault::AddsNewlineAtStop && self.planner.is_in_line() && !self.is_new_line
+        {
             self.keep(b"\n")?;
         }
         let steps = self.planner.finish();
@@ -322,16 +349,24 @@ impl Stream {
 
 fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {
     let open = |flags: OFlag| -> Result<OwnedFd, CollectError> {
-        OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map(|file: File| file.into()).map_err(
-            |source| CollectError::System { operation: "open what stands at the FIFO's path", source },
-        )
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path)
+            .map(|file: File| file.into())
+            .map_err(|source| CollectError::System {
+                operation: "open what stands at the FIFO's path",
+                source,
+            })
     };
     if config.fault == Fault::AcceptsPlainFile && path.exists() {
         return open(OFlag::O_NONBLOCK);
     }
     if config.fault == Fault::ReplacesFifo && path.exists() {
-        std::fs::remove_file(path)
-            .map_err(|source| CollectError::System { operation: "remove the FIFO", source })?;
+        std::fs::remove_file(path).map_err(|source| CollectError::System {
+            operation: "remove the FIFO",
+            source,
+        })?;
     }
     fifo::create_or_adopt(path, config.fifo_mode).map_err(CollectError::Fifo)?;
     if config.fault == Fault::WaitsForWriterInOpen {
@@ -344,7 +379,11 @@ fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {
     if config.fault != Fault::SharesFifo {
         match reader.try_lock().map_err(CollectError::Fifo)? {
             Lock::Acquired => {}
-            Lock::HeldElsewhere => return Err(CollectError::Locked { path: path.to_owned() }),
+            Lock::HeldElsewhere => {
+                return Err(CollectError::Locked {
+                    path: path.to_owned(),
+                });
+            }
         }
     }
     Ok(reader.into())

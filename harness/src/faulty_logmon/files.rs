@@ -92,7 +92,10 @@ impl Files {
                 None => create_from(folder, name, 0)?,
             }
         };
-        let failed = |source| FilesError::Open { path: path_of(folder, name, index), source };
+        let failed = |source| FilesError::Open {
+            path: path_of(folder, name, index),
+            source,
+        };
         if fault == Fault::TruncatesOnRestart {
             current.set_len(0).map_err(failed)?;
         }
@@ -114,10 +117,12 @@ impl Files {
 
     /// Appends to the current file.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), FilesError> {
-        self.current.write_all(bytes).map_err(|source| FilesError::Write {
-            path: path_of(&self.folder, &self.name, self.index),
-            source,
-        })
+        self.current
+            .write_all(bytes)
+            .map_err(|source| FilesError::Write {
+                path: path_of(&self.folder, &self.name, self.index),
+                source,
+            })
     }
 
     /// Begins the next file; the oldest goes first, so that there is never one too many.
@@ -157,9 +162,14 @@ impl Files {
     fn by_bare_prefix(&self) -> Result<Vec<PathBuf>, FilesError> {
         let mut files = Vec::new();
         for name in names(&self.folder)? {
-            let Some(rest) = name.strip_prefix(&self.name) else { continue };
+            let Some(rest) = name.strip_prefix(&self.name) else {
+                continue;
+            };
             let path = self.folder.join(&name);
-            let number = rest.rsplit('.').next().and_then(|end| end.parse::<u64>().ok());
+            let number = rest
+                .rsplit('.')
+                .next()
+                .and_then(|end| end.parse::<u64>().ok());
             if let (Some(number), true) = (number, path.is_file()) {
                 files.push((number, path));
             }
@@ -174,7 +184,10 @@ fn path_of(folder: &Path, name: &str, index: u64) -> PathBuf {
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, FilesError> {
-    let failed = |source| FilesError::List { path: folder.to_owned(), source };
+    let failed = |source| FilesError::List {
+        path: folder.to_owned(),
+        source,
+    };
     let mut names = Vec::new();
     for entry in read_dir(folder).map_err(failed)? {
         if let Ok(name) = entry.map_err(failed)?.file_name().into_string() {
@@ -189,18 +202,28 @@ fn list(folder: &Path, name: &str) -> Result<Vec<Found>, FilesError> {
     let mut found = Vec::new();
     let own = nix::unistd::geteuid().as_raw();
     for entry in names(folder)? {
-        let Some(digits) = entry.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) else {
+        let Some(digits) = entry
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('.'))
+        else {
             continue;
         };
-        let Ok(index) = digits.parse::<u32>() else { continue };
+        let Ok(index) = digits.parse::<u32>() else {
+            continue;
+        };
         if index.to_string() != digits {
             continue;
         }
-        let Ok(meta) = folder.join(&entry).symlink_metadata() else { continue };
+        let Ok(meta) = folder.join(&entry).symlink_metadata() else {
+            continue;
+        };
         let usable = meta.is_file() && meta.nlink() == 1 && meta.uid() == own;
         // A folder or a link never held output, so the file below it is gone on with.
         if usable || meta.is_file() || meta.is_symlink() {
-            found.push(Found { index: u64::from(index), usable });
+            found.push(Found {
+                index: u64::from(index),
+                usable,
+            });
         }
     }
     found.sort_by_key(|found| found.index);
@@ -214,7 +237,10 @@ fn open_any(path: &Path) -> Result<File, FilesError> {
         .append(true)
         .create(true)
         .open(path)
-        .map_err(|source| FilesError::Open { path: path.to_owned(), source })
+        .map_err(|source| FilesError::Open {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn open_existing(path: &Path) -> Result<File, FilesError> {
@@ -223,14 +249,23 @@ fn open_existing(path: &Path) -> Result<File, FilesError> {
         .append(true)
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)
-        .map_err(|source| FilesError::Open { path: path.to_owned(), source })
+        .map_err(|source| FilesError::Open {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// Makes the file with this index, or with the next one that is free.
 fn create_from(folder: &Path, name: &str, mut index: u64) -> Result<(u64, File), FilesError> {
     loop {
         let path = path_of(folder, name, index);
-        match OpenOptions::new().read(true).append(true).create_new(true).mode(0o644).open(&path) {
+        match OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&path)
+        {
             Ok(file) => return Ok((index, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => index += 1,
             Err(source) => return Err(FilesError::Open { path, source }),

@@ -103,12 +103,7 @@ impl Planner {
     }
 
     /// Takes bytes of a line, or nothing if it must be held back.
-    fn whole_line(
-        &mut self,
-        piece: &[u8],
-        complete: bool,
-        steps: &mut Vec<Step>,
-    ) -> Option<usize> {
+    fn whole_line(&mut self, piece: &[u8], complete: bool, steps: &mut Vec<Step>) -> Option<usize> {
         let room = self.max_file_bytes.saturating_sub(self.file_bytes);
         let bytes = piece.len() as u64;
         if self.in_line || bytes > self.line_guard || (complete && bytes <= room) {
@@ -159,7 +154,10 @@ mod tests {
 
     fn files(planner: &mut Planner, chunks: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut files = vec![Vec::new()];
-        let mut steps: Vec<Step> = chunks.iter().flat_map(|chunk| planner.feed(chunk)).collect();
+        let mut steps: Vec<Step> = chunks
+            .iter()
+            .flat_map(|chunk| planner.feed(chunk))
+            .collect();
         steps.extend(planner.finish());
         for step in steps {
             match step {

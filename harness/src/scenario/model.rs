@@ -387,7 +387,7 @@ pub enum Condition {
     TaskGone,
     /// The driver has ended.
     DriverGone,
-    /// The current logmon has ended by itself.
+    /// The current logmon has ended, by itself or after a signal that `signal-logmon` sent.
     LogmonGone,
 }
 

@@ -95,8 +95,10 @@ mod tests {
                 found.insert(path.to_str().unwrap().to_owned());
             }
         }
-        let shipped: BTreeSet<String> =
-            shipped().into_iter().map(|(path, _)| path.to_owned()).collect();
+        let shipped: BTreeSet<String> = shipped()
+            .into_iter()
+            .map(|(path, _)| path.to_owned())
+            .collect();
         assert_eq!(shipped, found);
     }
 
@@ -105,7 +107,11 @@ mod tests {
         let mut seen = BTreeSet::new();
         for (path, scenario) in all() {
             let name = path.trim_end_matches(".toml");
-            assert!(scenario.id.starts_with(name), "{path} holds {}", scenario.id);
+            assert!(
+                scenario.id.starts_with(name),
+                "{path} holds {}",
+                scenario.id
+            );
             assert!(seen.insert(scenario.id.clone()), "{} twice", scenario.id);
         }
     }

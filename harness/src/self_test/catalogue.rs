@@ -74,11 +74,17 @@ pub fn catalogue() -> Vec<Known> {
              --journal {{driver_journal}} -- {{task}}"
         ),
         capabilities: FORWARDS,
-        kind: Kind::Faulty(Catch { case, shape: *shape }),
+        kind: Kind::Faulty(Catch {
+            case,
+            shape: *shape,
+        }),
     }));
     all.extend(LogmonFault::ALL.iter().filter_map(|fault| {
         let (case, shape) = logmon_catch(*fault)?;
-        Some(faulty_logmon(fault.as_str(), Kind::Faulty(Catch { case, shape })))
+        Some(faulty_logmon(
+            fault.as_str(),
+            Kind::Faulty(Catch { case, shape }),
+        ))
     }));
     all
 }
@@ -100,7 +106,12 @@ fn good() -> Vec<Known> {
             FORWARDS,
             None,
         ),
-        driver("shell", "sh -c 'exec {task} >{stdout} 2>{stderr}'", &[], Some("sh")),
+        driver(
+            "shell",
+            "sh -c 'exec {task} >{stdout} 2>{stderr}'",
+            &[],
+            Some("sh"),
+        ),
         driver(
             "bash",
             "bash {examples}/bash_driver.sh --out {stdout} --err {stderr} -- {task}",
@@ -126,7 +137,11 @@ fn good() -> Vec<Known> {
 
 fn faulty_logmon(name: &str, kind: Kind) -> Known {
     Known {
-        name: if kind == (Kind::Good { program: None }) { "plain".into() } else { name.to_owned() },
+        name: if kind == (Kind::Good { program: None }) {
+            "plain".into()
+        } else {
+            name.to_owned()
+        },
         part: Part::Logmon,
         template: format!(
             "{{self}} faulty-logmon {name} run --log-dir {{log_dir}} \
@@ -141,34 +156,78 @@ fn faulty_logmon(name: &str, kind: Kind) -> Known {
 
 /// The mock driver's faults: name, the case that must catch it, and the shape.
 const DRIVERS: &[(&str, &str, Shape)] = &[
-    ("dies-of-sigpipe", "mon/kill-empty-pipe-bare", Shape::WrongExit),
-    ("drops-on-epipe", "mon/kill-empty-pipe-bare", Shape::LostMiddle),
-    ("close-then-reopen", "mon/kill-full-pipe-bare", Shape::LostPipeContent),
-    ("resends-last-record", "mon/kill-full-pipe-bare", Shape::Repeated),
+    (
+        "dies-of-sigpipe",
+        "mon/kill-empty-pipe-bare",
+        Shape::WrongExit,
+    ),
+    (
+        "drops-on-epipe",
+        "mon/kill-empty-pipe-bare",
+        Shape::LostMiddle,
+    ),
+    (
+        "close-then-reopen",
+        "mon/kill-full-pipe-bare",
+        Shape::LostPipeContent,
+    ),
+    (
+        "resends-last-record",
+        "mon/kill-full-pipe-bare",
+        Shape::Repeated,
+    ),
     ("drops-on-eagain", "fifo/frozen-reader", Shape::LostMiddle),
     ("gives-up-on-enxio", "fifo/late-reader", Shape::LostAll),
     ("creates-plain-file", "data/smoke", Shape::FifoReplaced),
     ("replaces-fifo", "data/smoke", Shape::FifoReplaced),
-    ("opens-read-write-and-exits-first", "fifo/late-reader", Shape::LostAll),
-    ("loses-unterminated-tail", "data/no-final-newline", Shape::LostTail),
-    ("child-keeps-fifo", "fifo/eof-after-exit-without", Shape::NoEof),
+    (
+        "opens-read-write-and-exits-first",
+        "fifo/late-reader",
+        Shape::LostAll,
+    ),
+    (
+        "loses-unterminated-tail",
+        "data/no-final-newline",
+        Shape::LostTail,
+    ),
+    (
+        "child-keeps-fifo",
+        "fifo/eof-after-exit-without",
+        Shape::NoEof,
+    ),
     ("torn-writers", "data/concurrent-writers", Shape::Torn),
     ("block-buffers", "data/prompt", Shape::Late),
     ("merges-streams", "data/smoke", Shape::StreamsMixed),
     ("swaps-streams", "data/smoke", Shape::StreamsMixed),
     ("adds-prefix", "data/smoke", Shape::Altered),
     ("crlf", "data/smoke", Shape::Altered),
-    ("skips-silent-stream", "fifo/silent-stream", Shape::StreamNotOpened),
-    ("blocks-start-without-reader", "fifo/start-without-reader", Shape::Blocked),
+    (
+        "skips-silent-stream",
+        "fifo/silent-stream",
+        Shape::StreamNotOpened,
+    ),
+    (
+        "blocks-start-without-reader",
+        "fifo/start-without-reader",
+        Shape::Blocked,
+    ),
     ("leaks-fd-per-restart", "life/restarts-100", Shape::GrowthFd),
     ("closes-early", "life/short-lived", Shape::LostTail),
     ("truncates-at-nul", "data/binary", Shape::LostMiddle),
     ("wrong-exit-code", "life/exit-code", Shape::WrongExit),
     ("reads-own-fifo", "fifo/never-reads", Shape::ForeignReader),
     ("leaks-fifo-into-task", "data/smoke", Shape::BadInheritance),
-    ("ignores-sigpipe-for-task", "data/smoke", Shape::BadInheritance),
+    (
+        "ignores-sigpipe-for-task",
+        "data/smoke",
+        Shape::BadInheritance,
+    ),
     ("deaf-to-stop", "life/stop-blocked", Shape::Blocked),
-    ("waits-for-children", "life/child-holds-streams", Shape::Late),
+    (
+        "waits-for-children",
+        "life/child-holds-streams",
+        Shape::Late,
+    ),
     ("disabled-through-pipe", "fifo/disabled", Shape::NotNull),
 ];
 
@@ -242,7 +301,11 @@ mod tests {
                 Part::Driver => (Some(template.as_str()), None),
                 Part::Logmon => (None, Some(template.as_str())),
             };
-            let declared = known.capabilities.iter().map(|name| name.parse().unwrap()).collect();
+            let declared = known
+                .capabilities
+                .iter()
+                .map(|name| name.parse().unwrap())
+                .collect();
             Subject::from_templates(driver, logmon, &declared).unwrap();
         }
     }

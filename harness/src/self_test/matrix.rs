@@ -98,7 +98,10 @@ pub fn matrix(
     );
     line(
         &mut text,
-        &format!("{} of {} good subjects pass every case that applies", score.clean, score.good),
+        &format!(
+            "{} of {} good subjects pass every case that applies",
+            score.clean, score.good
+        ),
     );
     (text, score)
 }
@@ -115,19 +118,23 @@ fn of<'a>(rows: &'a [Row], subject: usize) -> impl Iterator<Item = &'a Row> + us
 fn faulty(text: &mut String, score: &mut Score, known: &[Known], rows: &[Row], part: Part) {
     let mut is_first = true;
     for (index, subject) in known.iter().enumerate() {
-        let Kind::Faulty(catch) = subject.kind else { continue };
+        let Kind::Faulty(catch) = subject.kind else {
+            continue;
+        };
         if subject.part != part || of(rows, index).next().is_none() {
             continue;
         }
         if is_first {
             let head = format!("faulty {}", part.as_str());
-            line(text, &format!("{head:<33}{:<28}{:<20}also caught by", "case", "shape"));
+            line(
+                text,
+                &format!("{head:<33}{:<28}{:<20}also caught by", "case", "shape"),
+            );
             is_first = false;
         }
         score.faulty += 1;
         let named = of(rows, index).find(|row| row.case == catch.case);
-        let is_caught =
-            named.is_some_and(|row| row.catches() && row.shapes.contains(&catch.shape));
+        let is_caught = named.is_some_and(|row| row.catches() && row.shapes.contains(&catch.shape));
         score.caught += usize::from(is_caught);
         score.diagnosed += usize::from(
             named.is_some_and(|row| row.blamed.as_deref() == Some(subject.name.as_str())),
@@ -181,11 +188,18 @@ fn good(
     rows: &[Row],
     left_out: &[(String, String)],
 ) {
-    line(text, &format!("{:<33}{:<28}", "good subject", "cases passed"));
+    line(
+        text,
+        &format!("{:<33}{:<28}", "good subject", "cases passed"),
+    );
     for (index, subject) in known.iter().enumerate() {
-        let (Kind::Good { .. }, Some(_)) = (subject.kind, of(rows, index).next()) else { continue };
+        let (Kind::Good { .. }, Some(_)) = (subject.kind, of(rows, index).next()) else {
+            continue;
+        };
         let played = of(rows, index).count();
-        let passed = of(rows, index).filter(|row| row.status == Status::Pass).count();
+        let passed = of(rows, index)
+            .filter(|row| row.status == Status::Pass)
+            .count();
         score.good += 1;
         score.clean += usize::from(passed == played);
         score.unsteady += of(rows, index).filter(|row| row.unsteady).count();
@@ -194,9 +208,18 @@ fn good(
         line(text, &format!("{name:<33}{mark} {passed} of {played}"));
         for row in of(rows, index) {
             if row.status != Status::Pass {
-                line(text, &format!("    {} {}: {}", row.case, row.status, row.headline));
+                line(
+                    text,
+                    &format!("    {} {}: {}", row.case, row.status, row.headline),
+                );
             } else if row.unsteady {
-                line(text, &format!("    {} passed only when it was played again alone", row.case));
+                line(
+                    text,
+                    &format!(
+                        "    {} passed only when it was played again alone",
+                        row.case
+                    ),
+                );
             }
         }
     }
@@ -215,7 +238,9 @@ fn questioned(
 ) {
     let mut killers: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for row in rows {
-        let is_faulty = known.get(row.subject).is_some_and(|one| matches!(one.kind, Kind::Faulty(_)));
+        let is_faulty = known
+            .get(row.subject)
+            .is_some_and(|one| matches!(one.kind, Kind::Faulty(_)));
         if is_faulty && row.catches() {
             killers.entry(row.subject).or_default().push(&row.case);
         }
@@ -234,11 +259,20 @@ fn questioned(
             _ => None,
         })
         .collect();
-    let questioned: Vec<&str> =
-        rules.keys().map(String::as_str).filter(|case| !alone.contains(case)).collect();
-    line(text, "questioned: the only killer of nothing, and no rule is checked by it alone");
+    let questioned: Vec<&str> = rules
+        .keys()
+        .map(String::as_str)
+        .filter(|case| !alone.contains(case))
+        .collect();
+    line(
+        text,
+        "questioned: the only killer of nothing, and no rule is checked by it alone",
+    );
     for case in questioned {
-        let kills = killers.values().filter(|cases| cases.contains(&case)).count();
+        let kills = killers
+            .values()
+            .filter(|cases| cases.contains(&case))
+            .count();
         let mut entry = String::new();
         // Writing into a string can't fail.
         write!(entry, "    {case:<40}one of the killers of {kills}").ok();
@@ -260,8 +294,14 @@ mod tests {
             capabilities: &[],
             kind,
         };
-        let catch = Catch { case: "mon/kill", shape: Shape::LostMiddle };
-        vec![one("good", Kind::Good { program: None }), one("bad", Kind::Faulty(catch))]
+        let catch = Catch {
+            case: "mon/kill",
+            shape: Shape::LostMiddle,
+        };
+        vec![
+            one("good", Kind::Good { program: None }),
+            one("bad", Kind::Faulty(catch)),
+        ]
     }
 
     fn row(subject: usize, case: &str, status: Status, shapes: &[Shape]) -> Row {
@@ -283,8 +323,10 @@ mod tests {
     #[test]
     fn a_fault_is_caught_only_by_its_case_with_its_shape() {
         let good = row(0, "mon/kill", Status::Pass, &[]);
-        let (text, score) =
-            judged(&[good.clone(), row(1, "mon/kill", Status::Fail, &[Shape::LostMiddle])]);
+        let (text, score) = judged(&[
+            good.clone(),
+            row(1, "mon/kill", Status::Fail, &[Shape::LostMiddle]),
+        ]);
         assert_eq!((score.caught, score.diagnosed, score.clean), (1, 1, 1));
         assert_eq!(score.ending(), Ending::Conformant, "{text}");
         for escape in [
@@ -326,6 +368,9 @@ mod tests {
         let (text, _) = matrix(&subjects(), &rows, &[], &rules, true);
         let questioned = text.split("questioned").nth(1).unwrap();
         assert!(questioned.contains("a/nothing"), "{text}");
-        assert!(!questioned.contains("a/kills") && !questioned.contains("a/rule"), "{text}");
+        assert!(
+            !questioned.contains("a/kills") && !questioned.contains("a/rule"),
+            "{text}"
+        );
     }
 }

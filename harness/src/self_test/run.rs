@@ -36,8 +36,14 @@ const SMOKE: &str = "data/smoke";
 
 /// The example drivers, as they are given to anyone who writes one.
 const EXAMPLES: &[(&str, &str)] = &[
-    ("bash_driver.sh", include_str!("../../examples/bash_driver.sh")),
-    ("python_driver.py", include_str!("../../examples/python_driver.py")),
+    (
+        "bash_driver.sh",
+        include_str!("../../examples/bash_driver.sh"),
+    ),
+    (
+        "python_driver.py",
+        include_str!("../../examples/python_driver.py"),
+    ),
 ];
 
 /// What a self-test needs.
@@ -117,7 +123,9 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
         if !options.names.is_empty() && !options.names.is_match(&one.name) {
             continue;
         }
-        if let Kind::Good { program: Some(program) } = one.kind
+        if let Kind::Good {
+            program: Some(program),
+        } = one.kind
             && !is_installed(program)
         {
             left_out.push((one.name.clone(), format!("this machine has no {program}")));
@@ -129,13 +137,20 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
     let mut good = Vec::new();
     let mut faulty = Vec::new();
     for (index, subject) in &subjects {
-        let Some(one) = known.get(*index) else { continue };
+        let Some(one) = known.get(*index) else {
+            continue;
+        };
         for selected in suite::select(scenarios.clone(), subject, &Filter::default()) {
             let id = &selected.scenario.id;
             let Some(scenario) = scenarios.iter().find(|scenario| scenario.id == *id) else {
                 continue;
             };
-            let job = Job { index: *index, known: one, subject, scenario };
+            let job = Job {
+                index: *index,
+                known: one,
+                subject,
+                scenario,
+            };
             match one.kind {
                 _ if selected.choice != Choice::Run => {}
                 Kind::Good { .. } => good.push(job),
@@ -156,10 +171,19 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
 
     let rules: BTreeMap<String, Vec<String>> = scenarios
         .iter()
-        .map(|case| (case.id.clone(), case.rules.iter().map(ToString::to_string).collect()))
+        .map(|case| {
+            (
+                case.id.clone(),
+                case.rules.iter().map(ToString::to_string).collect(),
+            )
+        })
         .collect();
     let (text, score) = matrix(&known, &rows, &left_out, &rules, options.full);
-    let ending = if options.stop.is_asked() { Ending::Interrupted } else { score.ending() };
+    let ending = if options.stop.is_asked() {
+        Ending::Interrupted
+    } else {
+        score.ending()
+    };
     Ok(Outcome { text, ending })
 }
 
@@ -171,9 +195,15 @@ fn subject_of(known: &Known, examples: &Path) -> Result<Subject, SelfTestError> 
         Part::Logmon => (None, Some(template.as_str())),
     };
     // The catalogue's own test reads every name.
-    let declared = known.capabilities.iter().filter_map(|name| name.parse().ok()).collect();
-    Subject::from_templates(driver, logmon, &declared)
-        .map_err(|source| SelfTestError::Subject { name: known.name.clone(), source })
+    let declared = known
+        .capabilities
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    Subject::from_templates(driver, logmon, &declared).map_err(|source| SelfTestError::Subject {
+        name: known.name.clone(),
+        source,
+    })
 }
 
 fn write_examples(out: &Path) -> Result<PathBuf, SelfTestError> {
@@ -216,7 +246,10 @@ fn side_by_side(
             let (queue, sender) = (&queue, sender.clone());
             scope.spawn(move || {
                 while !options.stop.is_asked() {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let next = queue
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .pop_front();
                     let Some(job) = next else { return };
                     let row = play(options, job, 1);
                     if options.stop.is_asked() {
@@ -241,7 +274,13 @@ fn side_by_side(
 
 fn told(known: &Known, row: &Row) -> String {
     let shapes: Vec<&str> = row.shapes.iter().map(|shape| shape.as_str()).collect();
-    format!("{:<12} {:<33}{:<30}{}", row.status, known.name, row.case, shapes.join(", "))
+    format!(
+        "{:<12} {:<33}{:<30}{}",
+        row.status,
+        known.name,
+        row.case,
+        shapes.join(", ")
+    )
 }
 
 fn is_surprising(known: &Known, row: &Row) -> bool {
@@ -270,7 +309,10 @@ fn again_if_surprising<'a>(
         let again = play(options, job, attempt)?;
         tell(&told(job.known, &again));
         if !is_surprising(job.known, &again) {
-            *row = Row { unsteady: true, ..again };
+            *row = Row {
+                unsteady: true,
+                ..again
+            };
         }
     }
     Ok(())
@@ -278,7 +320,12 @@ fn again_if_surprising<'a>(
 
 /// Plays one attempt. Its folder is kept if it was a surprise.
 fn play(options: &Options<'_>, job: &Job<'_>, attempt: u32) -> Result<Row, SelfTestError> {
-    let name = format!("{}-{}/{}", job.known.part.as_str(), job.known.name, job.scenario.id);
+    let name = format!(
+        "{}-{}/{}",
+        job.known.part.as_str(),
+        job.known.name,
+        job.scenario.id
+    );
     let dir = options.out.case_dir(&name, attempt)?;
     let request = PlayRequest {
         scenario: job.scenario,
@@ -294,7 +341,12 @@ fn play(options: &Options<'_>, job: &Job<'_>, attempt: u32) -> Result<Row, SelfT
         subject: job.index,
         case: job.scenario.id.clone(),
         status: played.status,
-        shapes: played.verdict.findings.iter().map(|one| one.shape).collect::<BTreeSet<_>>(),
+        shapes: played
+            .verdict
+            .findings
+            .iter()
+            .map(|one| one.shape)
+            .collect::<BTreeSet<_>>(),
         headline: headline(&played),
         blamed: blamed(&played),
         unsteady: false,
