@@ -215,7 +215,7 @@ impl Stream {
                     .publish(&self.config.name, index, self.prepared.as_ref())?
                 {
                     Published::NameTaken => {
-                        warn!(stream = %self.config.name, index, "skipped an index that something else has");
+                        debug!(stream = %self.config.name, index, "skipped an index that something else has");
                         Ok(Event::NameTaken(index))
                     }
                     Published::FolderReplaced => {
@@ -336,9 +336,9 @@ fn resume(config: &StreamConfig, log_dir: &LogDir) -> Result<(Planner, Option<Lo
             mark_changed(entry, config, &changed);
         }
         let mut recovery = recover(&config.name, config.limits.max_files(), &entries);
-        for foreign in &recovery.foreign {
-            let name = String::from_utf8_lossy(foreign);
-            warn!(stream = %config.name, name = %name, "left alone: not a log file of this stream");
+        if let Some(first) = recovery.foreign.first() {
+            let (count, first) = (recovery.foreign.len(), String::from_utf8_lossy(first));
+            warn!(stream = %config.name, count, first = %first, "left alone: no log files of this stream");
         }
         let Some(found) = recovery.resume else {
             return Ok((Planner::new(config.limits, &recovery, false), None));
