@@ -63,7 +63,7 @@ impl Live {
         if self.kind == ProgressKind::Lines && status != Status::Pass {
             console::say(&format!("again         {id:<44}  {status}\n"));
         }
-        self.bar.inc(1);
+        self.advance();
         self.show();
     }
 
@@ -80,9 +80,7 @@ impl Live {
             let text = Self::lines_of(result, self.paint);
             self.bar.suspend(|| console::say(&text));
         }
-        if result.attempts <= 1 {
-            self.bar.inc(1);
-        }
+        self.advance();
         self.show();
     }
 
@@ -98,6 +96,12 @@ impl Live {
         } else {
             format!("\n{}{}\n", report::failure_head(result, paint), result.text)
         }
+    }
+
+    /// Attempts that were not planned, such as those again alone, don't count beyond the end.
+    fn advance(&self) {
+        let planned = self.bar.length().unwrap_or_default();
+        self.bar.set_position((self.bar.position() + 1).min(planned));
     }
 
     fn leave(&mut self, id: &str) {

@@ -107,7 +107,7 @@ fn watch(fd: &SignalFd, stop: &Stop) {
             for child in children() {
                 if child.is_case() {
                     // It may have ended meanwhile; then there is nobody to ask.
-                    drop(kill(child.pid, signal));
+                    kill(child.pid, signal).ok();
                 }
             }
         }
@@ -123,21 +123,16 @@ pub(crate) fn sweep() {
             // A child that has not yet called exec looks like this process.
             Some(_) if child.command == own => {}
             Some(_) => {
-                drop(kill(child.pid, Signal::SIGKILL));
-                drop(waitpid(child.pid, None));
+                kill(child.pid, Signal::SIGKILL).ok();
+                waitpid(child.pid, None).ok();
             }
             // A zombie. One that leads a session may be a case process, which its starter reaps.
             None if session(child.pid) != Some(child.pid) => {
-                drop(waitpid(child.pid, Some(WaitPidFlag::WNOHANG)));
+                waitpid(child.pid, Some(WaitPidFlag::WNOHANG)).ok();
             }
             None => {}
         }
     }
-}
-
-/// Whether any case process lives.
-pub(crate) fn case_lives() -> bool {
-    children().iter().any(Child::is_case)
 }
 
 struct Child {

@@ -44,7 +44,9 @@ impl Filter {
         level: Option<Level>,
         profiles: BTreeSet<Profile>,
     ) -> Result<Self, FilterError> {
-        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
+        let patterns = |texts: &[String]| -> Result<Vec<Pattern>, FilterError> {
+            texts.iter().map(|text| Pattern::new(text)).collect()
+        };
         Ok(Self { include: patterns(include)?, exclude: patterns(exclude)?, level, profiles })
     }
 

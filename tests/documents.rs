@@ -1,0 +1,111 @@
+//! Every command in the documents runs. (edge)
+//!
+//! A command is a line of a block fenced as `sh`. `cargo run --release -- …` becomes the binary that
+//! was built for the tests. Commands that play the whole suite are narrowed to one quick case: the
+//! gate itself plays them whole, which is checked here too.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assert_cmd::Command;
+
+/// The documents with commands in them.
+const DOCUMENTS: &[&str] = &["README.md", "CONTRIBUTING.md", "harness/examples/README.md"];
+
+/// Commands that the gate runs as they stand, and the words of `.ci/run` that do it.
+const RUN_BY_THE_GATE: &[(&str, &str)] = &[
+    ("cargo run --release", "cargo run --release --locked"),
+    ("cargo test --workspace", "cargo test --workspace --locked"),
+    ("cargo run --release -- self-test", "-- self-test"),
+    (".ci/run", "#!/usr/bin/env bash"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The commands of a document: the lines of its `sh` blocks, continued lines joined.
+fn commands(document: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    let mut is_inside = false;
+    let mut continued = String::new();
+    for line in document.lines() {
+        if let Some(fence) = line.trim_start().strip_prefix("```") {
+            is_inside = !is_inside && fence == "sh";
+        } else if is_inside && !line.trim().is_empty() && !line.trim_start().starts_with('#') {
+            match line.trim().strip_suffix('\\') {
+                Some(start) => continued.push_str(start),
+                None => commands.push(std::mem::take(&mut continued) + line.trim()),
+            }
+        }
+    }
+    commands
+}
+
+/// The arguments after `cargo run --release --` or `harness`; none if it is another command.
+fn harness_arguments(command: &str) -> Option<Vec<String>> {
+    let rest = command
+        .strip_prefix("cargo run --release -- ")
+        .or_else(|| command.strip_prefix("harness "))
+        .or_else(|| command.strip_prefix("target/release/harness "))?;
+    let binary = env!("CARGO_BIN_EXE_harness");
+    let words = shell_words::split(rest).expect("the command can be split into words");
+    Some(words.into_iter().map(|word| word.replace("target/release/harness", binary)).collect())
+}
+
+/// Narrows a run to one quick case and a folder of its own.
+fn narrowed(mut arguments: Vec<String>, out: &Path) -> Vec<String> {
+    for argument in &mut arguments {
+        *argument = argument.replace("=out/", &format!("={}/", out.display()));
+    }
+    if arguments.first().is_some_and(|first| first == "run") {
+        if !arguments.iter().any(|argument| argument == "--filter") {
+            arguments.extend(["--filter".into(), "data/smoke".into()]);
+        }
+        arguments.extend(["--out".into(), out.display().to_string()]);
+    }
+    arguments
+}
+
+#[test]
+fn every_command_in_the_documents_runs() {
+    let mut number = 0;
+    for document in DOCUMENTS {
+        for command in commands(&read(document)) {
+            if RUN_BY_THE_GATE.iter().any(|(whole, _)| *whole == command) {
+                continue;
+            }
+            let arguments = harness_arguments(&command).unwrap_or_else(|| {
+                panic!("{document}: this test does not know how to run `{command}`")
+            });
+            number += 1;
+            let out = tempfile::tempdir().expect("a folder for the reports");
+            Command::new(env!("CARGO_BIN_EXE_harness"))
+                .current_dir(root())
+                .args(narrowed(arguments, out.path()))
+                .timeout(Duration::from_secs(120))
+                .assert()
+                .success();
+        }
+    }
+    assert!(number >= 10, "only {number} commands were found: are the blocks fenced as sh?");
+}
+
+#[test]
+fn the_gate_runs_what_this_test_leaves_out() {
+    let gate = read(".ci/run");
+    for (command, words) in RUN_BY_THE_GATE {
+        assert!(gate.contains(words), ".ci/run does not run `{command}`: no `{words}` in it");
+    }
+}
+
+#[test]
+fn the_commands_of_a_document_are_its_sh_lines() {
+    let document = "text\n```sh\na b\n# no\nc \\\n  d\n```\n```text\ne\n```\n";
+    assert_eq!(commands(document), ["a b", "c d"]);
+}

@@ -1,0 +1,125 @@
+//! Tests of the reports, each read back by a parser that is not ours.
+
+use std::fs;
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use tempfile::tempdir;
+
+use crate::program::{fifos_below, harness, json};
+
+/// A driver that never delivers the end of the output.
+const LOSES_TAIL: &str = "{self} mock-driver run --fault loses-unterminated-tail \
+                          --stdout {stdout} --stderr {stderr} --journal {driver_journal} -- {task}";
+
+#[test]
+fn the_json_report_says_what_ran_and_what_did_not() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--filter", "data/smoke", "--seed", "7", "--keep", "all"])
+        .assert()
+        .code(0)
+        .stdout(contains("data/smoke").and(contains("seed 7")));
+    let report = json(&folder.path().join("out/report.json"));
+    assert_eq!(report["version"], 1);
+    assert_eq!(report["complete"], true);
+    assert_eq!(report["exit_code"], 0);
+    assert_eq!(report["seed"], 7);
+    assert_eq!(report["counts"]["by_status"]["pass"], 1);
+    assert!(report["counts"]["by_status"]["skipped:filter"].as_u64().unwrap() > 10);
+    assert!(folder.path().join("out/data-smoke.bundle/trace.jsonl").exists());
+    let lines = fs::read_to_string(folder.path().join("out/results.jsonl")).unwrap();
+    for line in lines.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    assert!(!folder.path().join("out/running").exists());
+    assert_eq!(fifos_below(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_failure_is_told_in_text_json_and_junit_with_its_bundle() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", LOSES_TAIL, "--capability", "forwards"])
+        .args(["--filter", "data/no-final-newline,data/smoke"])
+        .args(["--report", "junit=reports/junit.xml,text=reports/run.txt"])
+        .assert()
+        .code(1)
+        .stdout(contains("FAIL  data/no-final-newline"))
+        .stdout(contains("What happened").and(contains("Likely cause")))
+        .stdout(contains("3/3 runs").and(contains("harness explain DATA-1")));
+
+    let report = json(&folder.path().join("out/report.json"));
+    let cases = report["cases"].as_array().unwrap();
+    let failed = cases.iter().find(|one| one["status"] == "fail").unwrap();
+    assert_eq!(failed["id"], "data/no-final-newline");
+    assert_eq!(failed["verdict"]["findings"][0]["shape"], "lost-tail");
+    let bundle = std::path::PathBuf::from(failed["bundle"].as_str().unwrap());
+    assert!(bundle.join("trace.jsonl").exists() && bundle.join("verdict.json").exists());
+    assert_eq!(fifos_below(&bundle), Vec::<String>::new());
+
+    let text = fs::read_to_string(folder.path().join("reports/run.txt")).unwrap();
+    assert!(text.contains("FAIL  data/no-final-newline") && !text.contains('\u{1b}'), "{text}");
+
+    let xml = fs::read_to_string(folder.path().join("reports/junit.xml")).unwrap();
+    let document = roxmltree::Document::parse(&xml).unwrap();
+    let case = |name: &str| {
+        document
+            .descendants()
+            .find(|node| node.has_tag_name("testcase") && node.attribute("name") == Some(name))
+            .unwrap_or_else(|| panic!("no test case {name} in\n{xml}"))
+    };
+    let failure = case("data/no-final-newline");
+    let failure = failure.children().find(|node| node.has_tag_name("failure")).unwrap();
+    assert_eq!(failure.attribute("type"), Some("lost-tail"));
+    assert!(failure.text().unwrap().contains("What happened"));
+    assert!(!case("data/smoke").children().any(|node| node.has_tag_name("failure")));
+    let skipped = case("fifo/tiny-pipe");
+    assert!(skipped.children().any(|node| node.has_tag_name("skipped")));
+}
+
+#[test]
+fn stress_plays_a_case_again_and_again() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--filter", "life/exit-code", "--stress", "5"])
+        .assert()
+        .code(0)
+        .stdout(contains("ran 1 of"));
+    let report = json(&folder.path().join("out/report.json"));
+    let case = report["cases"].as_array().unwrap().iter().find(|one| one["status"] == "pass").unwrap();
+    assert_eq!(case["attempts"], 5);
+    assert_eq!(case["passed"], 5);
+}
+
+#[test]
+fn a_later_run_removes_only_what_an_earlier_one_left() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out");
+    let run = || {
+        harness(&folder)
+            .args(["run", "--filter", "data/smoke", "--keep", "all"])
+            .assert()
+            .code(0);
+    };
+    run();
+    fs::write(out.join("mine.txt"), "keep").unwrap();
+    fs::write(out.join("data-smoke.bundle/of-the-first-run"), "").unwrap();
+    run();
+    assert_eq!(fs::read_to_string(out.join("mine.txt")).unwrap(), "keep");
+    assert!(out.join("data-smoke.bundle").exists());
+    assert!(!out.join("data-smoke.bundle/of-the-first-run").exists());
+}
+
+#[test]
+fn output_on_a_pipe_has_a_line_per_case_and_no_escape_sequence() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--filter", "data/smoke,life/exit-code"])
+        .assert()
+        .code(0)
+        .stdout(predicate::function(|text: &str| {
+            text.lines().filter(|line| line.starts_with("pass ")).count() == 2
+                && !text.contains('\u{1b}')
+        }));
+}

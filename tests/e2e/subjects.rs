@@ -1,0 +1,110 @@
+//! Tests of subjects: good ones pass, dishonest and broken ones are refused with a reason.
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use tempfile::tempdir;
+
+use crate::program::{SHELL_DRIVER, harness};
+
+#[test]
+fn a_shell_is_a_good_driver() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", SHELL_DRIVER, "--filter", "data/smoke,life/exit-code"])
+        .assert()
+        .code(0)
+        .stdout(contains("ran 2 of").and(contains("canary seen")))
+        .stdout(contains("conformant").not());
+}
+
+#[test]
+fn a_driver_that_does_not_exist_exits_69_and_names_it() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", "/nonexistent/driver {task}"])
+        .assert()
+        .code(69)
+        .stderr(contains("/nonexistent/driver").and(contains("--driver")));
+}
+
+#[test]
+fn a_driver_that_ignores_its_arguments_exits_69_and_says_what_it_did() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", "true {task}"])
+        .assert()
+        .code(69)
+        .stderr(contains("exited 0 without starting the task").and(contains("{task}")));
+}
+
+#[test]
+fn a_driver_that_prints_garbage_exits_69_and_shows_its_first_line() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", "sh -c 'yes garbage-line # {task}'"])
+        .assert()
+        .code(69)
+        .stderr(contains("never started the task").and(contains("`garbage-line`")));
+}
+
+#[test]
+fn a_driver_that_never_ends_exits_69_and_says_so() {
+    let folder = tempdir().unwrap();
+    let driver = "sh -c '{task} >{stdout} 2>{stderr}; exec sleep 3600'";
+    harness(&folder)
+        .args(["run", "--driver", driver])
+        .assert()
+        .code(69)
+        .stderr(contains("did not end with it"));
+}
+
+#[test]
+fn a_driver_that_reports_another_exit_exits_69() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", "sh -c '{task} >{stdout} 2>{stderr}; exit 3'"])
+        .assert()
+        .code(69)
+        .stderr(contains("the task exited 42, and the driver exited 3"));
+}
+
+#[test]
+fn a_false_claim_to_forward_exits_69_and_names_the_flag() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", SHELL_DRIVER, "--capability", "forwards"])
+        .assert()
+        .code(69)
+        .stderr(contains("leave out --capability forwards"));
+}
+
+#[test]
+fn a_forwarding_driver_that_does_not_say_so_exits_69_and_names_the_flag() {
+    let folder = tempdir().unwrap();
+    let driver = "{self} mock-driver run --stdout {stdout} --stderr {stderr} -- {task}";
+    harness(&folder)
+        .args(["run", "--driver", driver])
+        .assert()
+        .code(69)
+        .stderr(contains("add --capability forwards"));
+}
+
+#[test]
+fn a_logmon_that_does_not_exist_exits_69_and_names_it() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--logmon", "/nonexistent/logmon {log_dir}"])
+        .assert()
+        .code(69)
+        .stderr(contains("/nonexistent/logmon"));
+}
+
+#[test]
+fn a_logmon_that_never_reads_exits_69() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--logmon", "sleep 3600"])
+        .assert()
+        .code(69)
+        .stderr(contains("logmon").and(contains("ready")));
+}
