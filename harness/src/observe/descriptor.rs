@@ -1,0 +1,89 @@
+//! Who holds a pipe open, read from `/proc/PID/fd`. (edge)
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+use fifo::Identity;
+
+/// A process's descriptor of a FIFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The process.
+    pub pid: i32,
+    /// The descriptor's number.
+    pub fd: i32,
+    /// Whether it can read.
+    pub reads: bool,
+    /// Whether it can write.
+    pub writes: bool,
+}
+
+/// The descriptors of one FIFO that these processes hold. Processes that may not be looked at are
+/// left out, as if they held none.
+#[must_use]
+pub fn descriptors_of(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> Vec<Descriptor> {
+    pids.into_iter().flat_map(|pid| descriptors(fifo, pid)).collect()
+}
+
+/// Whether one of these processes can read from the FIFO.
+#[must_use]
+pub fn has_reader(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> bool {
+    pids.into_iter().any(|pid| descriptors(fifo, pid).iter().any(|held| held.reads))
+}
+
+fn descriptors(fifo: Identity, pid: i32) -> Vec<Descriptor> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let descriptor = |entry: std::io::Result<fs::DirEntry>| {
+        let fd: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let facts = fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok()?;
+        let same = facts.file_type().is_fifo() && facts.dev() == fifo.dev && facts.ino() == fifo.ino;
+        if !same {
+            return None;
+        }
+        let access = access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?)?;
+        Some(Descriptor { pid, fd, reads: access != 1, writes: access != 0 })
+    };
+    entries.filter_map(descriptor).collect()
+}
+
+/// The access mode in the text of `/proc/PID/fdinfo/N`: 0 reads, 1 writes, 2 both.
+fn access(text: &str) -> Option<u32> {
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    Some(u32::from_str_radix(flags.trim(), 8).ok()? & 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_a_fifo_are_seen_with_what_they_can_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.fifo");
+        fifo::create(&path, 0o600).unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        let reader = fifo::Reader::open(&path).unwrap();
+        let identity = reader.identity();
+        let see = || -> Vec<(bool, bool)> {
+            descriptors_of(identity, [me]).iter().map(|held| (held.reads, held.writes)).collect()
+        };
+        assert_eq!(see(), [(true, false)]);
+        assert!(has_reader(identity, [me]));
+        let writer = fifo::Writer::try_open(&path).unwrap();
+        assert_eq!(see().len(), 2);
+        assert!(see().contains(&(false, true)));
+        drop(reader);
+        assert_eq!(see(), [(false, true)]);
+        assert!(!has_reader(identity, [me]));
+        drop(writer);
+        assert_eq!(see(), []);
+    }
+
+    #[test]
+    fn access_is_the_last_octal_digits() {
+        assert_eq!(access("pos:\t0\nflags:\t02100001\nmnt_id:\t15\n"), Some(1));
+        assert_eq!(access("flags:\t0100000\n"), Some(0));
+        assert_eq!(access("flags:\t0100002\n"), Some(2));
+        assert_eq!(access("pos: 0\n"), None);
+    }
+}

@@ -1,0 +1,23 @@
+//! What can be seen of processes, pipes and folders from outside. (edge)
+//!
+//! Everything is read from `/proc` and from the file system, and nothing is changed by looking,
+//! with one exception that is told where it stands: [`PipeWatch::fill`].
+//! A process that vanishes while it is looked at is simply no longer there: that is never an error.
+
+mod clock;
+mod descriptor;
+mod folder;
+mod pipe;
+mod process;
+mod waits;
+
+pub use clock::now_us;
+pub use descriptor::{Descriptor, descriptors_of, has_reader};
+pub use folder::{Standing, look, standing, stream_bytes, stream_files};
+pub(crate) use pipe::fill_of;
+pub use pipe::{Fill, PipeWatch};
+pub use process::{
+    ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, is_stopped, lives, parse_stat,
+    resources, threads,
+};
+pub use waits::{NamedPipe, who_waits};

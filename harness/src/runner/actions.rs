@@ -1,0 +1,215 @@
+//! Does what a plan says, step by step. (edge)
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use fifo::Reader;
+use mock_driver::journal::Role;
+use mock_driver::stream::Stream;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::command;
+use super::kin::Part;
+use super::logmon::as_signal;
+use super::spawn::{chain, spawn};
+use super::stage::{Generation, Stage, Stop};
+use super::tail::Tail;
+use super::words;
+use crate::observe::{is_stopped, lives, resources};
+use crate::scenario::{Action, SignalName, Size, Step, Who};
+use crate::trace::Event;
+
+/// How long the task's first line of its journal may take when a step needs its process.
+const TASK_BEGINS: Duration = Duration::from_secs(5);
+
+impl Stage {
+    /// Plays steps in order; the first that fails ends the plan.
+    pub(super) fn play(&mut self, steps: &[Step], path: &str) -> Result<(), Stop> {
+        for (index, step) in steps.iter().enumerate() {
+            let path = if path.is_empty() { (index + 1).to_string() } else { format!("{path}.{}", index + 1) };
+            if self.time_left().is_zero() {
+                return Err(self.unmet(format!("the plan ends within {} s", self.limit.as_secs())));
+            }
+            self.trace.add(Event::Step { path: path.clone(), text: words::action(&step.action) });
+            self.act(&step.action, &path)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: &Action, path: &str) -> Result<(), Stop> {
+        match action {
+            Action::StartLogmon { expect, limits } => self.start_logmon(*expect, limits.as_ref()),
+            Action::SecondLogmon {} => self.second_logmon(),
+            Action::StopLogmon { within_ms } => self.stop_logmon(*within_ms),
+            Action::SignalLogmon { signal } => self.signal_logmon(*signal),
+            Action::StartTask { script } => self.start_task(script),
+            Action::StopDriver { within_ms } => self.stop_driver(*within_ms),
+            Action::SignalTask { signal } => self.signal_task(*signal),
+            Action::AwaitExit { within_ms } => self.await_exit(Duration::from_millis(*within_ms)),
+            Action::Release { gate } => self.release(gate),
+            Action::Await(wait) => self.await_condition(wait),
+            Action::Elapse { ms, .. } => self.wait(Duration::from_millis(*ms), |_| None::<()>).map(|_| ()),
+            Action::HoldReader { pipe_bytes } => self.hold_reader(*pipe_bytes),
+            Action::DropReader {} => {
+                self.spare = None;
+                self.trace.add(Event::SpareReader { held: false });
+                Ok(())
+            }
+            Action::Look {} => {
+                self.record_look("plan");
+                Ok(())
+            }
+            Action::Measure { of } => {
+                self.measure(*of);
+                Ok(())
+            }
+            Action::Repeat { times, plan } => {
+                (0..*times).try_for_each(|round| self.play(plan, &format!("{path}.{round}")))
+            }
+        }
+    }
+
+    fn start_task(&mut self, script: &str) -> Result<(), Stop> {
+        let number = u32::try_from(self.generations.len()).unwrap_or(u32::MAX);
+        let invocation = command::driver(&self.case, &self.dir, script, number)
+            .map_err(|error| Stop::Suite(chain(&error)))?;
+        let [stdout, stderr] = Stream::BOTH.map(|stream| self.dir.output("driver", number, stream));
+        let pid = spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
+        self.kin.register(pid, Part::Driver);
+        self.trace.add(Event::DriverStarted { generation: number, pid, script: script.to_owned() });
+        self.generations.push(Generation {
+            number,
+            pid,
+            script: script.to_owned(),
+            tail: Tail::new(&self.dir.task_journal(number)),
+            exit: None,
+            task_gone: None,
+            holders_recorded: false,
+            is_released: false,
+        });
+        self.task_seen = Instant::now();
+        Ok(())
+    }
+
+    /// Asks the driver to stop the task.
+    pub(super) fn stop_driver(&mut self, within_ms: u64) -> Result<(), Stop> {
+        let Some(generation) = self.generation().filter(|generation| generation.exit.is_none()) else {
+            return Ok(());
+        };
+        let (number, pid) = (generation.number, generation.pid);
+        self.trace.add(Event::DriverStopAsked { generation: number });
+        // Not reaped yet, so the number is still its own.
+        kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
+        let gone = self.wait(Duration::from_millis(within_ms), Self::driver_gone)?;
+        if gone.is_none() {
+            self.driver_overdue(within_ms)?;
+            return Err(Stop::Unmet);
+        }
+        Ok(())
+    }
+
+    fn driver_gone(&mut self) -> Option<()> {
+        self.generation()?.exit.map(|_| ())
+    }
+
+    /// Records that the driver is late, with who waits for whom, and kills it with all it started.
+    fn driver_overdue(&mut self, within_ms: u64) -> Result<(), Stop> {
+        let Some(generation) = self.generation().map(|generation| generation.number) else { return Ok(()) };
+        let last = self.who_waits();
+        self.trace.add(Event::DriverOverdue { generation, within_ms, last });
+        self.kill_driver()
+    }
+
+    /// Kills the driver and everything that it and the task started.
+    pub(super) fn kill_driver(&mut self) -> Result<(), Stop> {
+        for _ in 0..2 {
+            // Twice: a process may start another between the look and the kill.
+            self.look_at_processes();
+            for pid in self.kin.pids(&[Part::Driver, Part::Task]) {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+        }
+        self.wait(Duration::from_secs(2), Self::driver_gone)?;
+        Ok(())
+    }
+
+    fn await_exit(&mut self, limit: Duration) -> Result<(), Stop> {
+        if self.generations.is_empty() {
+            return Err(self.unmet("a driver was started".into()));
+        }
+        match self.wait(limit, Self::driver_gone)? {
+            Some(()) => Ok(()),
+            None => {
+                self.driver_overdue(super::stage::millis(limit))?;
+                Err(Stop::Unmet)
+            }
+        }
+    }
+
+    /// The end of the last driver, after the plan.
+    pub(super) fn await_last_exit(&mut self, limit: Duration) -> Result<(), Stop> {
+        match self.generation() {
+            Some(generation) if generation.exit.is_none() => self.await_exit(limit),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn signal_task(&mut self, signal: SignalName) -> Result<(), Stop> {
+        let writer = |stage: &mut Self| stage.generation()?.tail.progress.writer;
+        let Some((pid, role)) = self.wait(TASK_BEGINS, writer)? else {
+            return Err(self.unmet("the task runs and can be sent a signal".into()));
+        };
+        let snapshot = self.look_at_processes();
+        // The number comes from a file: only a process of this case is ever sent a signal.
+        let is_of_this_case = snapshot.descendants(self.me).iter().any(|stat| stat.pid == pid);
+        let Some(generation) = self.generation().map(|generation| generation.number) else { return Ok(()) };
+        if !is_of_this_case || !lives(pid) || role == Role::Driver {
+            return Err(self.unmet(format!("the task's process {pid} lives below this one")));
+        }
+        kill(Pid::from_raw(pid), as_signal(signal)).ok();
+        self.trace.add(Event::TaskSignalled { generation, signal });
+        if signal == SignalName::Stop {
+            let stopped = self.wait(TASK_BEGINS, |_| is_stopped(pid).then_some(()))?;
+            return stopped.ok_or_else(|| self.unmet("the task is stopped".into()));
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, gate: &str) -> Result<(), Stop> {
+        File::create(self.dir.gates().join(gate))
+            .map_err(|error| Stop::Suite(format!("open the gate {gate}: {error}")))?;
+        self.trace.add(Event::Released { gate: gate.to_owned() });
+        Ok(())
+    }
+
+    fn hold_reader(&mut self, pipe_bytes: Option<Size>) -> Result<(), Stop> {
+        let open = |stream: Stream| -> Result<Reader, fifo::Error> {
+            let reader = Reader::open(self.dir.fifo(stream))?;
+            if let Some(Size(bytes)) = pipe_bytes {
+                reader.set_capacity(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+            }
+            Ok(reader)
+        };
+        let readers = open(Stream::Stdout).and_then(|stdout| Ok([stdout, open(Stream::Stderr)?]));
+        self.spare = Some(readers.map_err(|error| Stop::Suite(chain(&error)))?);
+        self.trace.add(Event::SpareReader { held: true });
+        Ok(())
+    }
+
+    fn measure(&mut self, of: Who) {
+        self.look_at_processes();
+        let parts: &[Part] = match of {
+            Who::Logmon => &[Part::Logmon],
+            Who::Driver => &[Part::Driver, Part::Task],
+        };
+        let used = resources(&self.kin.pids(parts));
+        self.trace.add(Event::Measured {
+            of,
+            processes: used.processes,
+            fds: used.fds,
+            threads: used.threads,
+            rss_kib: used.rss_kib,
+        });
+    }
+}

@@ -1,0 +1,129 @@
+//! The case process: plays one plan and leaves nothing running. (edge)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use mock_driver::record::RunId;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{getppid, setsid};
+
+use super::kin::Kin;
+use super::load::load_case;
+use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE};
+use super::prepare::prepare;
+use super::sampling::Samples;
+use super::spawn::chain;
+use super::stage::{Stage, Stop};
+use super::trace_file::TraceFile;
+use crate::case::CaseDir;
+use crate::trace::Event;
+
+/// The status when the case could not be played at all.
+const SOFTWARE: u8 = 70;
+
+/// Plays the case of a folder and records what happens there. This is the whole of a process of its
+/// own; [`play`](super::play) starts it.
+///
+/// The status is 0 when the trace is complete, whatever it says. SIGTERM, SIGINT and SIGHUP, and the
+/// end of the parent, end the case and everything that it started.
+pub fn case_main(dir: &Path) -> ExitCode {
+    match run(&CaseDir::new(dir)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The parent reads this file; if it can't be written the status has to do.
+            writeln!(io::stderr(), "harness: {error:#}").ok();
+            ExitCode::from(SOFTWARE)
+        }
+    }
+}
+
+fn run(dir: &CaseDir) -> Result<()> {
+    let began = Instant::now();
+    let parent = getppid();
+    let signals = become_a_case_process().context("cannot become a case process")?;
+    if getppid() != parent {
+        // The parent ended before its end could be noticed: nobody waits for this case.
+        return Ok(());
+    }
+    let case = load_case(dir).map_err(|error| anyhow::anyhow!(chain(&error)))?;
+    let run: RunId = case.run.parse().context("the case has no run id")?;
+    let trace = TraceFile::open(&dir.trace()).context("cannot open the trace")?;
+    let mut stage = Stage {
+        case,
+        dir: dir.clone(),
+        run,
+        trace,
+        me: i32::try_from(std::process::id()).context("a pid beyond the system's range")?,
+        signals,
+        began,
+        limit: limit(),
+        lives: Vec::new(),
+        generations: Vec::new(),
+        kin: Kin::default(),
+        pipes: [None, None],
+        spare: None,
+        samples: Samples::new(),
+        ended: BTreeMap::new(),
+        task_seen: began,
+        rendered: BTreeMap::new(),
+        gates_seen: BTreeSet::new(),
+    };
+    let (id, run, seed) = (stage.case.scenario.id.clone(), stage.case.run.clone(), stage.case.seed);
+    stage.trace.add(Event::Begun { id, run, seed });
+    let ending = whole_case(&mut stage);
+    let all_gone = stage.kill_all();
+    stage.remove_fifos();
+    match ending {
+        Ok(()) if all_gone => {}
+        Ok(()) | Err(Stop::Unmet) => stage.suite_error("processes of the case do not end when they are killed"),
+        Err(Stop::Interrupted) => stage.suite_error("the case was interrupted"),
+        Err(Stop::Suite(text)) => stage.suite_error(&text),
+    }
+    stage.trace.add(Event::Ended);
+    stage.trace.close().context("cannot write the trace")
+}
+
+fn whole_case(stage: &mut Stage) -> Result<(), Stop> {
+    let planted = prepare(&stage.case, &stage.dir).map_err(|error| Stop::Suite(chain(&error)))?;
+    stage.record_fifos("before");
+    let plan = stage.case.scenario.plan.clone();
+    let is_complete = match stage.play(&plan, "") {
+        Ok(()) => true,
+        Err(Stop::Unmet) => false,
+        Err(stop @ (Stop::Interrupted | Stop::Suite(_))) => return Err(stop),
+    };
+    stage.grant_time_to_finish(is_complete);
+    stage.finish(is_complete, &planted)
+}
+
+impl Stage {
+    fn suite_error(&mut self, text: &str) {
+        let text = text.to_owned();
+        self.trace.add(Event::SuiteError { text });
+    }
+}
+
+/// A session of its own, an early end with its parent, and all orphans of its children.
+fn become_a_case_process() -> nix::Result<SignalFd> {
+    // Blocked before anything else, so that an early signal waits instead of ending this process
+    // before it could clean up.
+    let wanted = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD]);
+    wanted.thread_block()?;
+    let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    prctl::set_pdeathsig(Signal::SIGTERM)?;
+    prctl::set_child_subreaper(true)?;
+    // Fails only for the leader of a process group, which then has one of its own anyway.
+    setsid().ok();
+    Ok(signals)
+}
+
+fn limit() -> Duration {
+    let told = std::env::var(LIMIT_VARIABLE).ok().and_then(|text| text.parse().ok());
+    told.map_or(DEFAULT_LIMIT, Duration::from_millis)
+}

@@ -1,0 +1,109 @@
+//! The commands and the environment of the subjects. (core)
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mock_driver::stream::Stream;
+
+use crate::case::{Case, CaseDir, log_name};
+use crate::scenario::{FifoKind, Limits};
+use crate::template::{self, TemplateError, Values};
+
+/// The null device, given instead of both FIFOs when log collection is off.
+const NULL: &str = "/dev/null";
+
+/// A command with what is added to its environment.
+#[derive(Debug)]
+pub(super) struct Invocation {
+    pub(super) words: Vec<String>,
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// The driver's command for one generation.
+pub(super) fn driver(case: &Case, dir: &CaseDir, script: &str, generation: u32) -> Result<Invocation, TemplateError> {
+    let path = |stream| match case.scenario.host.fifos {
+        FifoKind::Disabled => NULL.to_owned(),
+        FifoKind::Present
+        | FifoKind::Absent
+        | FifoKind::PlainFile
+        | FifoKind::Symlink
+        | FifoKind::Folder
+        | FifoKind::Socket => text(&dir.fifo(stream)),
+    };
+    let task = task(case, dir, script, generation);
+    let single = BTreeMap::from([
+        ("stdout", path(Stream::Stdout)),
+        ("stderr", path(Stream::Stderr)),
+        ("script", text(&dir.script(script))),
+        ("task_dir", text(&dir.task())),
+        ("log_dir", text(&dir.log())),
+        ("id", case.scenario.id.clone()),
+        ("journal", text(&dir.task_journal(generation))),
+        ("driver_journal", text(&dir.driver_journal(generation))),
+        ("gates", text(&dir.gates())),
+        ("run", case.run.clone()),
+        ("generation", generation.to_string()),
+        ("self", quoted(&case.reexec)),
+    ]);
+    let mut env = environment(&single);
+    env.insert("HARNESS_TASK".into(), quoted(&task));
+    let words = template::expand(&with_self(&case.driver, &case.reexec), &Values { task, single })?;
+    Ok(Invocation { words, env })
+}
+
+/// logmon's command.
+pub(super) fn logmon(case: &Case, dir: &CaseDir, limits: &Limits) -> Result<Invocation, TemplateError> {
+    let single = BTreeMap::from([
+        ("log_dir", text(&dir.log())),
+        ("stdout_fifo", text(&dir.fifo(Stream::Stdout))),
+        ("stdout_name", log_name(Stream::Stdout)),
+        ("stderr_fifo", text(&dir.fifo(Stream::Stderr))),
+        ("stderr_name", log_name(Stream::Stderr)),
+        ("max_files", limits.max_files.to_string()),
+        ("max_file_bytes", limits.max_file_bytes.0.to_string()),
+        ("line_guard", limits.line_guard.0.to_string()),
+        ("task_dir", text(&dir.task())),
+        ("id", case.scenario.id.clone()),
+        ("self", quoted(&case.reexec)),
+    ]);
+    let env = environment(&single);
+    let words = with_self(&case.logmon, &case.reexec);
+    let words = template::expand(&words, &Values { task: Vec::new(), single })?;
+    Ok(Invocation { words, env })
+}
+
+fn task(case: &Case, dir: &CaseDir, script: &str, generation: u32) -> Vec<String> {
+    let mut words = case.reexec.clone();
+    let arguments = [
+        ("--script", text(&dir.script(script))),
+        ("--run", case.run.clone()),
+        ("--generation", generation.to_string()),
+        ("--journal", text(&dir.task_journal(generation))),
+        ("--gates", text(&dir.gates())),
+    ];
+    words.push("task".into());
+    for (flag, value) in arguments {
+        words.extend([flag.to_owned(), value]);
+    }
+    words
+}
+
+/// A word that is exactly `{self}` becomes all the words that start this program.
+fn with_self(words: &[String], reexec: &[String]) -> Vec<String> {
+    let each = |word: &String| if word == "{self}" { reexec.to_vec() } else { vec![word.clone()] };
+    words.iter().flat_map(each).collect()
+}
+
+/// The same values as in the template, as `HARNESS_NAME`.
+fn environment(single: &BTreeMap<&'static str, String>) -> BTreeMap<String, String> {
+    let variable = |(name, value): (&&str, &String)| (format!("HARNESS_{}", name.to_uppercase()), value.clone());
+    single.iter().map(variable).collect()
+}
+
+fn quoted(words: &[String]) -> String {
+    shell_words::join(words)
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

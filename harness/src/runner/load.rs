@@ -1,0 +1,99 @@
+//! Reads a played case back from its folder. (edge)
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mock_driver::journal;
+use mock_driver::stream::Stream;
+
+use crate::case::{Case, CaseDir, log_name};
+use crate::history::{History, LogFile};
+use crate::observe::stream_files;
+use crate::trace;
+
+/// A played case could not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file could not be read.
+    #[error("read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `case.json` is no case.
+    #[error("read {path} as a case")]
+    Case {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The trace has a line that is no entry.
+    #[error("read {path} as a trace")]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// Which line, and why.
+        source: trace::TraceError,
+    },
+}
+
+/// Reads `case.json`.
+pub(super) fn load_case(dir: &CaseDir) -> Result<Case, LoadError> {
+    let path = dir.case();
+    serde_json::from_str(&read(&path)?).map_err(|source| LoadError::Case { path, source })
+}
+
+/// Reads everything that was left in a case's folder.
+///
+/// A journal may be missing, and it may end in a cut line, as a killed process leaves it: lines
+/// that are none are left out.
+///
+/// # Errors
+/// If the case, the trace or a log file can't be read.
+pub fn load(dir: &CaseDir) -> Result<History, LoadError> {
+    let case = load_case(dir)?;
+    let path = dir.trace();
+    let mut entries = trace::parse(&read(&path)?).map_err(|source| LoadError::Trace { path, source })?;
+    entries.sort_by_key(|entry| entry.at_us);
+    let mut files = BTreeMap::new();
+    for stream in Stream::BOTH {
+        let mut list = Vec::new();
+        for (index, path) in stream_files(&dir.log(), &log_name(stream)) {
+            let bytes = fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            list.push(LogFile { index, name, bytes });
+        }
+        files.insert(stream, list);
+    }
+    Ok(History {
+        task: journals(dir, "task")?,
+        driver: journals(dir, "driver")?,
+        case,
+        entries,
+        files,
+    })
+}
+
+fn journals(dir: &CaseDir, who: &str) -> Result<BTreeMap<u32, Vec<journal::Line>>, LoadError> {
+    let mut journals = BTreeMap::new();
+    let folder = dir.task();
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let number = name.strip_prefix(who).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".jsonl"));
+        let Some(generation) = number.and_then(|number| number.parse().ok()) else { continue };
+        let text = read(&entry.path())?;
+        let lines = text.lines().filter_map(|line| journal::parse_line(line).ok());
+        journals.insert(generation, lines.collect());
+    }
+    Ok(journals)
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    let bytes = fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,28 @@
+//! Plays cases: real processes, real FIFOs, conditions and faults. (edge)
+//!
+//! Every case is played by a process of its own, the case process, which is the parent of the
+//! subjects, adopts whatever they leave behind, and ends with all of it. The parent only starts it,
+//! waits, and cleans up if it is killed. The two share nothing but the case's folder.
+
+mod actions;
+mod case_process;
+mod command;
+mod conditions;
+mod direct;
+mod finish;
+mod kin;
+mod load;
+mod logmon;
+mod play;
+mod plants;
+mod prepare;
+mod sampling;
+mod spawn;
+mod stage;
+mod tail;
+mod trace_file;
+mod words;
+
+pub use case_process::case_main;
+pub use load::{LoadError, load};
+pub use play::{Played, RunnerError, play};

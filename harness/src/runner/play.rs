@@ -1,0 +1,201 @@
+//! The parent's side of a case: starts the case process, waits, cleans up. (edge)
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::spawn::end_of;
+use crate::case::{Case, CaseDir};
+use crate::observe::{Snapshot, Stat, now_us};
+use crate::trace::{Entry, Event};
+
+/// Tells the case process how many milliseconds its plan may take.
+pub(super) const LIMIT_VARIABLE: &str = "HARNESS_CASE_LIMIT_MS";
+/// The limit of a case that is told none.
+pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+/// How long a case may take beyond its limit, for its own orderly end.
+const OVERTIME: Duration = Duration::from_secs(5);
+/// How long the case process may take to clean up when it is told to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How playing a case went.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// From start to end.
+    pub took: Duration,
+    /// Whether the case had to be killed because it did not end in time. The trace says so too.
+    pub overran: bool,
+}
+
+/// A case could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The case's folder could not be made.
+    #[error("create the case's folder {path}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the case could not be written.
+    #[error("write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The case process could not be started.
+    #[error("start the case process `{program}`")]
+    Start {
+        /// This program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The case process could not be waited for.
+    #[error("wait for the case process")]
+    Wait {
+        /// Why.
+        source: io::Error,
+    },
+    /// The case process failed.
+    #[error("the case process of {id} ended with {status}: {stderr}")]
+    Failed {
+        /// The case's id.
+        id: String,
+        /// Its status.
+        status: ExitStatus,
+        /// The end of what it printed.
+        stderr: String,
+    },
+}
+
+/// Plays a case in the folder `dir`, which is made if it is missing.
+///
+/// `limit` is for the plan; the whole case may take 5 s more and is then killed. A script whose
+/// seed is 0 gets the case's. Blocks; call it from as many threads as cases shall be played at a
+/// time, and keep that thread alive meanwhile: the case process ends when its parent thread does.
+///
+/// # Errors
+/// If the case could not be played for a reason that is neither subject's. What the subjects do
+/// wrong is in the trace.
+pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, RunnerError> {
+    let started = Instant::now();
+    let folder = |source| RunnerError::Folder { path: dir.path().to_owned(), source };
+    fs::create_dir_all(dir.path()).map_err(folder)?;
+    let dir = CaseDir::new(dir.path().canonicalize().map_err(folder)?);
+    let mut case = case.clone();
+    for script in case.scenario.tasks.values_mut().filter(|script| script.seed == 0) {
+        script.seed = case.seed;
+    }
+    let text = serde_json::to_string_pretty(&case).map_err(io::Error::other);
+    text.and_then(|text| fs::write(dir.case(), text))
+        .map_err(|source| RunnerError::Write { path: dir.case(), source })?;
+
+    let stderr = dir.path().join("case.stderr");
+    let mut child = start(&case, &dir, &stderr, limit)?;
+    let session = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    let mut status = wait(&mut child, limit + OVERTIME)?;
+    let overran = status.is_none();
+    if overran {
+        // Asked first: it knows best what it has started. The process is ours and not yet reaped.
+        kill(Pid::from_raw(session), Signal::SIGTERM).ok();
+        status = wait(&mut child, GRACE)?;
+    }
+    let unclean = status.is_none_or(|status| !status.success());
+    if unclean {
+        sweep(session, dir.path());
+        child.wait().map_err(|source| RunnerError::Wait { source })?;
+    }
+    if overran {
+        let text = format!("the case did not end within {} s and was killed", (limit + OVERTIME).as_secs());
+        add_to_trace(&dir, Event::SuiteError { text })?;
+    } else if let Some(status) = status.filter(|status| !status.success()) {
+        return Err(RunnerError::Failed { id: case.scenario.id, status, stderr: end_of(&stderr) });
+    }
+    Ok(Played { took: started.elapsed(), overran })
+}
+
+fn start(case: &Case, dir: &CaseDir, stderr: &Path, limit: Duration) -> Result<Child, RunnerError> {
+    let program = case.reexec.first().cloned().unwrap_or_default();
+    let stderr = File::create(stderr)
+        .map_err(|source| RunnerError::Write { path: stderr.to_owned(), source })?;
+    Command::new(&program)
+        .args(case.reexec.iter().skip(1))
+        .arg("__case")
+        .arg(dir.path())
+        .env(LIMIT_VARIABLE, limit.as_millis().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .map_err(|source| RunnerError::Start { program, source })
+}
+
+/// Waits for the end of the case process; none if it is still there at the limit.
+#[expect(clippy::disallowed_methods, reason = "polls: the standard library has no wait with a limit")]
+fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, RunnerError> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait().map_err(|source| RunnerError::Wait { source })? {
+            return Ok(Some(status));
+        }
+        if started.elapsed() >= limit {
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 3 / 2).min(Duration::from_millis(10));
+    }
+}
+
+/// Kills everything that a case process left behind which could not clean up itself, and itself.
+#[expect(clippy::disallowed_methods, reason = "polls until no process of the case is left")]
+fn sweep(session: i32, dir: &Path) {
+    let started = Instant::now();
+    loop {
+        let snapshot = Snapshot::take();
+        let living: Vec<&Stat> =
+            snapshot.all().filter(|stat| stat.lives() && belongs(stat, session, dir)).collect();
+        for stat in &living {
+            // It may have ended since the look.
+            kill(Pid::from_raw(stat.pid), Signal::SIGKILL).ok();
+        }
+        if living.is_empty() || started.elapsed() > GRACE {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A process of the case is in its session, or has the case's folder in its environment.
+fn belongs(stat: &Stat, session: i32, dir: &Path) -> bool {
+    if stat.session == session || stat.pid == session {
+        return true;
+    }
+    let wanted = [b"HARNESS_TASK_DIR=", dir.as_os_str().as_encoded_bytes(), b"/"].concat();
+    fs::read(format!("/proc/{}/environ", stat.pid))
+        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|entry| entry.starts_with(&wanted)))
+}
+
+fn add_to_trace(dir: &CaseDir, event: Event) -> Result<(), RunnerError> {
+    let path = dir.trace();
+    let failed = |source| RunnerError::Write { path: path.clone(), source };
+    // On a line of its own, whatever a killed process left of the one before.
+    let torn = fs::read(&path).is_ok_and(|text| !text.is_empty() && !text.ends_with(b"\n"));
+    if torn {
+        let text = fs::read_to_string(&path).map_err(failed)?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        fs::write(&path, &text[..whole]).map_err(failed)?;
+    }
+    let line = serde_json::to_string(&Entry { at_us: now_us(), event }).map_err(io::Error::other);
+    let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
+    line.and_then(|line| file.write_all(format!("{line}\n").as_bytes())).map_err(failed)
+}

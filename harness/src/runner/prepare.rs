@@ -1,0 +1,130 @@
+//! Prepares a case's folder: scripts, FIFOs, and what is planted. (edge)
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use mock_driver::script::{End, Script};
+use mock_driver::stream::Stream;
+use serde_json::json;
+
+use super::plants::{Planted, plant_all};
+use crate::case::{Case, CaseDir};
+use crate::scenario::FifoKind;
+
+/// The mode of the FIFOs that the host makes: SEC-3.
+const FIFO_MODE: u32 = 0o600;
+
+/// A case could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    #[error("create the folder {path}")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("write the script {path}")]
+    Script { path: PathBuf, source: io::Error },
+    #[error("plant what the scenario asks for")]
+    Plant { source: io::Error },
+    #[error("create a FIFO")]
+    Fifo { source: fifo::Error },
+    #[error("put a {what} at {path}")]
+    Instead { what: &'static str, path: PathBuf, source: io::Error },
+}
+
+/// Makes everything that is there before the first step.
+pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, PrepareError> {
+    for path in [dir.log(), dir.fifos(), dir.task(), dir.gates()] {
+        fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })?;
+    }
+    for (name, script) in &case.scenario.tasks {
+        let path = dir.script(name);
+        script_text(script, case.leave_out)
+            .and_then(|text| fs::write(&path, text))
+            .map_err(|source| PrepareError::Script { path, source })?;
+    }
+    let mut planted =
+        plant_all(dir, &case.scenario.host.plant).map_err(|source| PrepareError::Plant { source })?;
+    for stream in Stream::BOTH {
+        if put_fifo(dir, stream, case.scenario.host.fifos)? {
+            planted.push(Planted::remember(dir.fifo(stream)));
+        }
+    }
+    Ok(planted)
+}
+
+/// Puts something at a FIFO's path, and says whether nobody may touch it.
+fn put_fifo(dir: &CaseDir, stream: Stream, kind: FifoKind) -> Result<bool, PrepareError> {
+    let path = dir.fifo(stream);
+    let create = |path: &std::path::Path| fifo::create(path, FIFO_MODE).map_err(|source| PrepareError::Fifo { source });
+    let instead = |what, path: PathBuf| move |source| PrepareError::Instead { what, path, source };
+    match kind {
+        FifoKind::Present => create(&path).map(|()| false),
+        FifoKind::Absent | FifoKind::Disabled => Ok(false),
+        FifoKind::PlainFile => {
+            let text = "A regular file where a FIFO should be.\n";
+            fs::write(&path, text).map_err(instead("regular file", path)).map(|()| true)
+        }
+        FifoKind::Symlink => {
+            let elsewhere = dir.path().join("elsewhere");
+            fs::create_dir_all(&elsewhere)
+                .map_err(|source| PrepareError::Folder { path: elsewhere.clone(), source })?;
+            let real = elsewhere.join(format!("{stream}.fifo"));
+            create(&real)?;
+            symlink(&real, &path).map_err(instead("symbolic link", path)).map(|()| true)
+        }
+        FifoKind::Folder => fs::create_dir(&path).map_err(instead("folder", path)).map(|()| true),
+        FifoKind::Socket => {
+            // The socket's file stays when the listener is closed. A path too long for a socket's
+            // address is an error of ours, told as such.
+            UnixListener::bind(&path).map_err(instead("socket", path)).map(|_| true)
+        }
+    }
+}
+
+/// A script as the payload reads it.
+fn script_text(script: &Script, leave_out: Option<(Stream, u64)>) -> io::Result<String> {
+    let mut document = json!({ "seed": script.seed, "step": script.steps });
+    match script.end {
+        End::Exit(code) => document["exit_code"] = json!(code),
+        End::Die(signal) => document["exit_signal"] = json!(signal),
+    }
+    if let Some((stream, seq)) = leave_out {
+        document["leave_out"] = json!([{ "stream": stream, "seq": seq }]);
+    }
+    serde_json::to_string_pretty(&document).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_script_survives_its_file() {
+        let text = "seed = 3\nexit_signal = \"TERM\"\n[[step]]\ndo = \"records\"\nstream = \"stdout\"\ncount = 2\n\
+                    [[step]]\ndo = \"child\"\nstreams = [\"stderr\"]\nhold_ms = 3\n[[step]]\ndo = \"raw\"\nstream = \"stderr\"\nbytes = 9\n";
+        let script = Script::parse(text, Path::new("x.toml")).unwrap();
+        let file = script_text(&script, None).unwrap();
+        assert_eq!(Script::parse(&file, Path::new("x.json")).unwrap(), script);
+    }
+
+    #[test]
+    fn every_kind_stands_where_the_fifo_should() {
+        let kinds = [
+            (FifoKind::Present, "fifo", false),
+            (FifoKind::Absent, "nothing", false),
+            (FifoKind::PlainFile, "regular file", true),
+            (FifoKind::Symlink, "symbolic link", true),
+            (FifoKind::Folder, "folder", true),
+            (FifoKind::Socket, "socket", true),
+        ];
+        for (kind, wanted, is_planted) in kinds {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = CaseDir::new(folder.path());
+            fs::create_dir(dir.fifos()).unwrap();
+            assert_eq!(put_fifo(&dir, Stream::Stdout, kind).unwrap(), is_planted);
+            assert_eq!(crate::observe::standing(&dir.fifo(Stream::Stdout)).kind, wanted);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What is recorded beside the plan while it waits. (edge)
+
+use std::time::{Duration, Instant};
+
+use mock_driver::stream::Stream;
+
+use super::stage::{Stage, millis};
+use crate::case::log_name;
+use crate::observe::{Fill, look, stream_bytes};
+use crate::trace::{Event, LookEntry};
+
+/// The least time between two records of the same figure.
+const COARSE: Duration = Duration::from_millis(20);
+/// How often processes and pipes are looked at.
+const SLOW: Duration = Duration::from_millis(15);
+/// Generations of which the holders are recorded without being asked for.
+const GENERATIONS_WITH_HOLDERS: u32 = 3;
+
+/// The last figures that were recorded.
+pub(super) struct Samples {
+    names: Vec<(String, u64)>,
+    had_oversize: bool,
+    logged: [u64; 2],
+    logged_at: Option<Instant>,
+    pipes: [Option<Fill>; 2],
+    slow_at: Option<Instant>,
+    /// Bytes in the streams' files at the last look.
+    pub(super) bytes: [u64; 2],
+    /// When the files were last seen to change.
+    pub(super) changed_at: Instant,
+}
+
+impl Samples {
+    pub(super) fn new() -> Self {
+        Self {
+            names: Vec::new(),
+            had_oversize: false,
+            logged: [0; 2],
+            logged_at: None,
+            pipes: [None; 2],
+            slow_at: None,
+            bytes: [0; 2],
+            changed_at: Instant::now(),
+        }
+    }
+}
+
+impl Stage {
+    /// Records what changed in the log folder and, less often, in the pipes.
+    pub(super) fn sample(&mut self) {
+        let entries = look(&self.dir.log());
+        let bytes = Stream::BOTH.map(|stream| stream_bytes(&entries, &log_name(stream)));
+        if bytes != self.samples.bytes {
+            self.samples.bytes = bytes;
+            self.samples.changed_at = Instant::now();
+        }
+        self.record_look_if_it_matters(entries);
+        if self.samples.logged_at.is_none_or(|at| at.elapsed() >= COARSE) {
+            self.record_logged();
+        }
+        if self.samples.slow_at.is_none_or(|at| at.elapsed() >= SLOW) {
+            self.samples.slow_at = Some(Instant::now());
+            self.record_pipes();
+            self.record_holders_once();
+        }
+        self.note_release();
+    }
+
+    /// Names that came or went, or a file beyond the limit that was not so before.
+    fn record_look_if_it_matters(&mut self, entries: Vec<LookEntry>) {
+        let limit = self.case.scenario.limits.max_file_bytes.0;
+        let has_oversize = entries.iter().any(|entry| entry.kind == "file" && entry.bytes > limit);
+        let same = entries.len() == self.samples.names.len()
+            && entries.iter().zip(&self.samples.names).all(|(entry, known)| (&entry.name, entry.ino) == (&known.0, known.1));
+        if same && has_oversize == self.samples.had_oversize {
+            return;
+        }
+        self.samples.names = entries.iter().map(|entry| (entry.name.clone(), entry.ino)).collect();
+        self.samples.had_oversize = has_oversize;
+        self.trace.add(Event::Look { why: "sample".into(), entries });
+    }
+
+    /// Records the log folder as it is.
+    pub(super) fn record_look(&mut self, why: &str) {
+        let entries = look(&self.dir.log());
+        self.samples.names = entries.iter().map(|entry| (entry.name.clone(), entry.ino)).collect();
+        self.trace.add(Event::Look { why: why.to_owned(), entries });
+    }
+
+    /// Records the bytes in the streams' files where they changed.
+    pub(super) fn record_logged(&mut self) {
+        for stream in Stream::BOTH {
+            let bytes = self.samples.bytes[stream.index()];
+            let logged = &mut self.samples.logged[stream.index()];
+            if *logged != bytes {
+                *logged = bytes;
+                self.samples.logged_at = Some(Instant::now());
+                self.trace.add(Event::Logged { stream, bytes });
+            }
+        }
+    }
+
+    fn record_pipes(&mut self) {
+        for stream in Stream::BOTH {
+            let Some(fill) = self.fill(stream) else { continue };
+            let far = self.samples.pipes[stream.index()].is_none_or(|known| {
+                (known.bytes == 0) != (fill.bytes == 0)
+                    || known.bytes.abs_diff(fill.bytes) >= fill.capacity / 4
+                    || known.capacity != fill.capacity
+            });
+            if far {
+                self.samples.pipes[stream.index()] = Some(fill);
+                self.trace.add(Event::Pipe { stream, bytes: fill.bytes, capacity: fill.capacity });
+            }
+        }
+    }
+
+    /// Records once per generation who holds the FIFOs while the task runs, for the first few.
+    fn record_holders_once(&mut self) {
+        let Some(generation) = self.generations.last_mut() else { return };
+        let runs = generation.tail.progress.lines > 1 && generation.task_gone.is_none() && generation.exit.is_none();
+        if runs && !generation.holders_recorded && generation.number < GENERATIONS_WITH_HOLDERS {
+            generation.holders_recorded = true;
+            let when = format!("generation {}", generation.number);
+            self.record_holders(&when);
+        }
+    }
+
+    /// Records when the last driver's write ends were found to be released.
+    fn note_release(&mut self) {
+        let Some(generation) = self.generation() else { return };
+        let Some((_, ended)) = generation.exit.filter(|_| !generation.is_released) else { return };
+        let number = generation.number;
+        for everywhere in [false, true] {
+            for stream in Stream::BOTH {
+                if self.holders(stream, everywhere).iter().any(|holder| holder.writes) {
+                    return;
+                }
+            }
+        }
+        // Counted from the end of the last process of the task, as far as it was seen.
+        let since = self.generation().and_then(|generation| generation.task_gone).unwrap_or(ended);
+        let after_ms = Some(millis(since.max(self.task_seen).elapsed()));
+        if let Some(generation) = self.generations.last_mut() {
+            generation.is_released = true;
+        }
+        self.trace.add(Event::WriteEndsReleased { generation: number, after_ms, holders: Vec::new() });
+    }
+}
