@@ -1,0 +1,29 @@
+//! The judge: from a history to a verdict. (core)
+//!
+//! A pure function of scenario, trace, journals and files. One module for each kind of risk; each
+//! says everything that it finds, never only the first.
+
+mod alignment;
+mod conditions;
+mod crowd;
+mod damage;
+mod disguise;
+mod expectation;
+mod fidelity;
+mod fifo;
+mod figures;
+mod life;
+mod mon;
+mod pipe_content;
+mod rotation;
+mod rules;
+mod timeline;
+mod verdict;
+mod wording;
+
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub use verdict::judge;

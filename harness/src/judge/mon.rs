@@ -1,0 +1,257 @@
+//! Lives of logmon, planted things and growth. (core)
+
+use super::figures::number;
+use super::rules;
+use super::timeline::{Life, Timeline};
+use crate::finding::{Finding, Shape};
+use crate::outcome::Verdict;
+use crate::rule::RuleId;
+use crate::trace::{Event, Exit};
+
+/// Judges how logmon started, lived and ended.
+pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    for life in &timeline.lives {
+        if life.must_refuse {
+            refusal(timeline, life, verdict);
+        } else {
+            death(timeline, life, verdict);
+        }
+    }
+    for entry in &timeline.history.entries {
+        if let Event::LogmonOverdue { life, within_ms } = &entry.event {
+            let headline = format!(
+                "logmon {life} had not ended {} ms after SIGTERM",
+                number(*within_ms)
+            );
+            push(
+                verdict,
+                Shape::Blocked,
+                rules::named(rules::MON_7),
+                headline,
+                Vec::new(),
+            );
+        } else if let Event::SecondLogmon {
+            life,
+            yielded: false,
+        } = &entry.event
+        {
+            let headline =
+                format!("a second logmon ({life}) runs on the same FIFOs beside the first");
+            push(
+                verdict,
+                Shape::Accepted,
+                rules::named(rules::MON_11),
+                headline,
+                Vec::new(),
+            );
+        } else if let Event::PlantTouched { path, what } = &entry.event {
+            let is_canary = path.rsplit('/').next() == Some("canary");
+            let rule = if is_canary {
+                rules::SEC_2
+            } else {
+                rules::ROT_5
+            };
+            push(
+                verdict,
+                Shape::ForeignTouched,
+                rules::named(rule),
+                format!("{path} was touched: {what}"),
+                Vec::new(),
+            );
+        }
+    }
+    growth(timeline, verdict);
+}
+
+fn push(verdict: &mut Verdict, shape: Shape, rule: RuleId, headline: String, details: Vec<String>) {
+    verdict.findings.push(Finding {
+        shape,
+        rule,
+        stream: None,
+        headline,
+        details,
+    });
+}
+
+/// The limit of a start that did not become ready, and the last words.
+fn not_ready<'a>(timeline: &Timeline<'a>, number: u32) -> Option<(u64, &'a str)> {
+    timeline.history.entries.iter().find_map(|entry| {
+        if let Event::LogmonNotReady {
+            life,
+            within_ms,
+            stderr,
+        } = &entry.event
+            && *life == number
+        {
+            Some((*within_ms, stderr.as_str()))
+        } else {
+            None
+        }
+    })
+}
+
+fn words(stderr: &str) -> Vec<String> {
+    let lines: Vec<&str> = stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(3)..]
+        .iter()
+        .map(|line| format!("it said: {line}"))
+        .collect()
+}
+
+fn refusal(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
+    let rule = rules::first(&timeline.history.case.scenario);
+    let name = format!("logmon {}", life.number);
+    if life.ready_us.is_some() {
+        let headline = format!("{name} became ready with what it must refuse");
+        push(verdict, Shape::Accepted, rule, headline, Vec::new());
+        return;
+    }
+    match life.exited {
+        Some((_, Exit::Code(0), false, stderr)) => {
+            let headline = format!("{name} ended with 0 instead of refusing");
+            push(verdict, Shape::Accepted, rule, headline, words(stderr));
+        }
+        Some((_, Exit::Signal(signal), false, stderr)) => {
+            let headline = format!("{name} died of signal {signal} instead of refusing");
+            push(verdict, Shape::Died, rule, headline, words(stderr));
+        }
+        Some((_, Exit::Code(_), _, _)) => {}
+        Some((_, _, true, _)) | None => {
+            if let Some((within_ms, stderr)) = not_ready(timeline, life.number) {
+                let headline = format!(
+                    "{name} neither refused nor became ready within {} ms",
+                    number(within_ms)
+                );
+                push(verdict, Shape::Blocked, rule, headline, words(stderr));
+            }
+        }
+    }
+}
+
+fn death(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
+    let name = format!("logmon {}", life.number);
+    let second = timeline.history.entries.iter().find_map(|entry| {
+        if let Event::SecondLogmon { life, yielded } = entry.event {
+            Some((life, yielded))
+        } else {
+            None
+        }
+    });
+    // Of two on the same FIFOs one must end by itself.
+    if let Some((number, true)) = second
+        && (life.number == number || life.number + 1 == number)
+    {
+        return;
+    }
+    let unready = not_ready(timeline, life.number);
+    if let Some((end, how, false, stderr)) = life.exited {
+        let how = match how {
+            Exit::Code(code) => format!("ended with {code}"),
+            Exit::Signal(signal) => format!("died of signal {signal}"),
+        };
+        let after_task = timeline.generations.iter().any(|one| {
+            one.gone_us
+                .or(one.exited.map(|(at, _)| at))
+                .is_some_and(|gone| gone <= end && gone >= life.started_us)
+        });
+        let (rule, when) = if life.ready_us.is_none() {
+            (
+                rules::first(&timeline.history.case.scenario),
+                "before it was ready",
+            )
+        } else if after_task {
+            (
+                rules::named(rules::MON_2),
+                "after the writer had gone; nobody had asked it to",
+            )
+        } else {
+            (
+                rules::first(&timeline.history.case.scenario),
+                "and nobody had asked it to",
+            )
+        };
+        push(
+            verdict,
+            Shape::Died,
+            rule,
+            format!("{name} {how} {when}"),
+            words(stderr),
+        );
+    } else if let Some((within_ms, stderr)) = unready {
+        let headline = format!("{name} was not ready within {} ms", number(within_ms));
+        push(
+            verdict,
+            Shape::Blocked,
+            rules::named(rules::MON_1),
+            headline,
+            words(stderr),
+        );
+    }
+}
+
+fn growth(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    let Some(bounds) = &timeline.history.case.scenario.expect.growth else {
+        return;
+    };
+    let measured: Vec<_> = timeline
+        .history
+        .entries
+        .iter()
+        .filter_map(|entry| {
+            if let Event::Measured {
+                of,
+                fds,
+                threads,
+                rss_kib,
+                ..
+            } = entry.event
+                && of == bounds.of
+            {
+                Some((fds, threads, rss_kib))
+            } else {
+                None
+            }
+        })
+        .collect();
+    let (Some(first), Some(last)) = (measured.first(), measured.last()) else {
+        return;
+    };
+    let kinds = [
+        (Shape::GrowthFd, "descriptors", first.0, last.0, bounds.fds),
+        (
+            Shape::GrowthThread,
+            "threads",
+            first.1,
+            last.1,
+            bounds.threads,
+        ),
+        (
+            Shape::GrowthMemory,
+            "KiB of resident memory",
+            first.2,
+            last.2,
+            bounds.rss_kib,
+        ),
+    ];
+    for (shape, noun, before, after, bound) in kinds {
+        if after.saturating_sub(before) > bound {
+            let headline = format!(
+                "{} {noun} at first, {} at last: {} more, allowed are {}",
+                number(before),
+                number(after),
+                number(after - before),
+                number(bound)
+            );
+            push(
+                verdict,
+                shape,
+                rules::named(rules::COST_1),
+                headline,
+                Vec::new(),
+            );
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The judge's one function. (core)
+
+use std::cmp::Reverse;
+
+use super::timeline::Timeline;
+use super::{conditions, fidelity, fifo, life, mon, rotation};
+use crate::finding::Shape;
+use crate::history::History;
+use crate::outcome::Verdict;
+
+/// Judges a history: every finding, the gravest first. The same history gives the same verdict.
+/// Never panics, whatever a trace or a file holds.
+#[must_use]
+pub fn judge(history: &History) -> Verdict {
+    let timeline = Timeline::new(history);
+    let mut verdict = Verdict::default();
+    fidelity::judge(&timeline, &mut verdict);
+    rotation::judge(&timeline, &mut verdict);
+    life::judge(&timeline, &mut verdict);
+    fifo::judge(&timeline, &mut verdict);
+    mon::judge(&timeline, &mut verdict);
+    conditions::judge(&timeline, &mut verdict);
+    verdict
+        .findings
+        .sort_by_key(|finding| Reverse(gravity(finding.shape)));
+    verdict
+}
+
+/// How grave a damage is: something destroyed, then what takes other damage along, then bytes
+/// lost, then bytes wrong, then behaviour, then waste.
+fn gravity(shape: Shape) -> u8 {
+    match shape {
+        Shape::ForeignTouched | Shape::FileRewritten => 10,
+        Shape::FifoReplaced | Shape::WriterKilled | Shape::Died => 9,
+        Shape::LostAll => 8,
+        Shape::LostPipeContent => 7,
+        Shape::LostMiddle | Shape::LostHead | Shape::LostTail => 6,
+        Shape::StreamsMixed => 5,
+        Shape::Repeated | Shape::Torn | Shape::Reordered | Shape::Altered | Shape::Added => 4,
+        Shape::Accepted
+        | Shape::Blocked
+        | Shape::ForeignReader
+        | Shape::NotNull
+        | Shape::WrongExit => 3,
+        Shape::StreamNotOpened
+        | Shape::NoEof
+        | Shape::LineSplit
+        | Shape::OversizeFile
+        | Shape::TooManyFiles => 2,
+        Shape::Late
+        | Shape::EarlyRotation
+        | Shape::GrowthFd
+        | Shape::GrowthThread
+        | Shape::GrowthMemory
+        | Shape::BadInheritance => 1,
+        Shape::LeftBehind => 0,
+    }
+}
