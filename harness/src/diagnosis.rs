@@ -11,8 +11,10 @@ use crate::scenario::SignalName;
 use crate::trace::Event;
 
 mod dictionary;
+mod drivers;
+mod logmons;
 
-use dictionary::{DICTIONARY, Entry};
+use dictionary::{Entry, entries};
 
 /// Below this likeness a cause is not named.
 const LEAST: f64 = 0.5;
@@ -176,8 +178,7 @@ pub fn diagnose(findings: &[Finding], history: &History) -> Option<Diagnosis> {
 }
 
 fn rank(shapes: &BTreeSet<Shape>, facts: &BTreeSet<Fact>) -> Option<Diagnosis> {
-    let mut scored: Vec<(f64, &Entry)> = DICTIONARY
-        .iter()
+    let mut scored: Vec<(f64, &Entry)> = entries()
         .map(|entry| (likeness(entry, shapes, facts), entry))
         .collect();
     // A stable sort: of two that are alike the one that stands first in the dictionary.
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_entry_is_found_from_its_own_damage() {
-        for entry in DICTIONARY {
+        for entry in entries() {
             let facts: Vec<_> = entry.facts.to_vec();
             let found = subject_of(entry.shapes, &facts);
             let own = likeness(

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use mock_driver::stream::Stream;
-use sha2::{Digest, Sha256};
 
 use super::damage::{Damage, Identity, examine};
 use super::disguise::disguise;
@@ -11,14 +10,13 @@ use super::expectation::{Expectation, Foreseen, Kind, foreseen};
 use super::figures::{count, excerpt, merged, number, pieces, subtracted, total};
 use super::timeline::Timeline;
 use super::wording::{Places, file_place};
-use super::{crowd, pipe_content, rules};
+use super::{crowd, direct, pipe_content, rules};
 use crate::capability::Capability;
 use crate::finding::{Finding, Shape};
 use crate::history::LogFile;
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
 use crate::scenario::{Exactness, FifoKind};
-use crate::trace::Event;
 
 /// Judges both streams.
 pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
@@ -44,7 +42,7 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             } else {
                 "it was not taken"
             };
-            same_as_direct(timeline, stream, &observed, why, verdict);
+            direct::judge(timeline, stream, &observed, why, verdict);
             continue;
         }
         match foreseen {
@@ -85,81 +83,6 @@ pub(super) fn rule(timeline: &Timeline<'_>, shape: Shape) -> RuleId {
     } else {
         rules::first(scenario)
     }
-}
-
-fn same_as_direct(
-    timeline: &Timeline<'_>,
-    stream: Stream,
-    observed: &[u8],
-    why: &str,
-    verdict: &mut Verdict,
-) {
-    let direct = timeline.history.entries.iter().rev().find_map(|entry| {
-        if let Event::Direct {
-            stream: of,
-            bytes,
-            sha256,
-        } = &entry.event
-            && *of == stream
-        {
-            Some((*bytes, sha256))
-        } else {
-            None
-        }
-    });
-    let Some((bytes, sha256)) = direct else {
-        verdict.suite_errors.push(format!(
-            "{stream} can't be compared: {why}, and there is no output taken directly"
-        ));
-        return;
-    };
-    let digest = Sha256::digest(observed);
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let seen = observed.len() as u64;
-    if bytes == seen && hash.eq_ignore_ascii_case(sha256) {
-        return;
-    }
-    let (shape, what) = match seen {
-        0 => (
-            Shape::LostAll,
-            format!(
-                "all {} lost: nothing of {stream} arrived",
-                count(bytes as usize, "byte")
-            ),
-        ),
-        _ if seen < bytes => (
-            Shape::LostMiddle,
-            format!(
-                "{} of {stream} lost, of {}",
-                count((bytes - seen) as usize, "byte"),
-                number(bytes)
-            ),
-        ),
-        _ if seen > bytes => (
-            Shape::Added,
-            format!(
-                "{stream} has {} too many",
-                count((seen - bytes) as usize, "byte")
-            ),
-        ),
-        _ => (
-            Shape::Altered,
-            format!(
-                "{stream} has the right length, {}, but other bytes",
-                count(bytes as usize, "byte")
-            ),
-        ),
-    };
-    verdict.findings.push(Finding {
-        shape,
-        rule: rule(timeline, shape),
-        stream: Some(stream),
-        headline: what,
-        details: vec![
-            format!("taken directly: {} bytes, sha256 {sha256}", number(bytes)),
-            format!("in the log:     {} bytes, sha256 {hash}", number(seen)),
-        ],
-    });
 }
 
 /// A stream whose bytes and their order are known.

@@ -7,6 +7,7 @@ mod alignment;
 mod conditions;
 mod crowd;
 mod damage;
+mod direct;
 mod disguise;
 mod expectation;
 mod fidelity;
@@ -21,6 +22,8 @@ mod timeline;
 mod verdict;
 mod wording;
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]
