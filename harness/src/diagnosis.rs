@@ -73,8 +73,6 @@ pub enum Fact {
     RegularFile,
     /// Damage of the same shape in both streams.
     BothStreams,
-    /// A record was cut in two by a loss at its end.
-    CutRecords,
 }
 
 /// The facts of a history.
@@ -126,10 +124,6 @@ pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
         (Fact::ReadWrite, says("read-write")),
         (Fact::Canary, says("canary")),
         (Fact::RegularFile, says("regular file")),
-        (
-            Fact::CutRecords,
-            findings.iter().any(|one| one.shape == Shape::Torn) || says("cut where the loss"),
-        ),
         (
             Fact::ZeroLimits,
             history.entries.iter().any(|entry| {
