@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{SigSet, SigmaskHow};
+
 use super::command::Invocation;
 
 /// Bytes of a program's standard error that are quoted in a trace.
@@ -22,23 +24,29 @@ pub(super) enum SpawnError {
 
 /// Starts a program in its own process group: nothing to read, its output into two files.
 ///
-/// The standard library gives the child an empty signal mask and the default action of SIGPIPE,
-/// whatever this process has, and every other descriptor is closed on exec.
+/// The child begins with an empty signal mask: the standard library hands on the mask of the thread
+/// that starts it, so this thread's is empty meanwhile. A signal that ends this process just then
+/// leaves the cleaning up to the process that started it, as a kill does. The library restores the
+/// default action of SIGPIPE, and every other descriptor is closed on exec.
 pub(super) fn spawn(invocation: &Invocation, stdout: &Path, stderr: &Path) -> Result<i32, SpawnError> {
     let program = || invocation.words.first().cloned().unwrap_or_default();
     let create = |path: &Path| {
         File::create(path).map_err(|source| SpawnError::Output { path: path.to_owned(), program: program(), source })
     };
-    let child = Command::new(program())
+    let (stdout, stderr) = (create(stdout)?, create(stderr)?);
+    let start_error = |source| SpawnError::Start { program: program(), source };
+    let mask = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|errno| start_error(errno.into()))?;
+    let started = Command::new(program())
         .args(invocation.words.iter().skip(1))
         .envs(&invocation.env)
         .env_remove(super::play::LIMIT_VARIABLE)
         .stdin(Stdio::null())
-        .stdout(create(stdout)?)
-        .stderr(create(stderr)?)
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0)
-        .spawn()
-        .map_err(|source| SpawnError::Start { program: program(), source })?;
+        .spawn();
+    mask.thread_set_mask().map_err(|errno| start_error(errno.into()))?;
+    let child = started.map_err(start_error)?;
     // Dropped without a wait: all children are reaped together. A pid fits into an i32 on Linux.
     Ok(i32::try_from(child.id()).unwrap_or(i32::MAX))
 }
