@@ -22,26 +22,37 @@ pub struct Descriptor {
 /// left out, as if they held none.
 #[must_use]
 pub fn descriptors_of(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> Vec<Descriptor> {
-    pids.into_iter().flat_map(|pid| descriptors(fifo, pid)).collect()
+    pids.into_iter()
+        .flat_map(|pid| descriptors(fifo, pid))
+        .collect()
 }
 
 /// Whether one of these processes can read from the FIFO.
 #[must_use]
 pub fn has_reader(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> bool {
-    pids.into_iter().any(|pid| descriptors(fifo, pid).iter().any(|held| held.reads))
+    pids.into_iter()
+        .any(|pid| descriptors(fifo, pid).iter().any(|held| held.reads))
 }
 
 fn descriptors(fifo: Identity, pid: i32) -> Vec<Descriptor> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
     let descriptor = |entry: std::io::Result<fs::DirEntry>| {
         let fd: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
         let facts = fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok()?;
-        let same = facts.file_type().is_fifo() && facts.dev() == fifo.dev && facts.ino() == fifo.ino;
+        let same =
+            facts.file_type().is_fifo() && facts.dev() == fifo.dev && facts.ino() == fifo.ino;
         if !same {
             return None;
         }
         let access = access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?)?;
-        Some(Descriptor { pid, fd, reads: access != 1, writes: access != 0 })
+        Some(Descriptor {
+            pid,
+            fd,
+            reads: access != 1,
+            writes: access != 0,
+        })
     };
     entries.filter_map(descriptor).collect()
 }
@@ -65,7 +76,10 @@ mod tests {
         let reader = fifo::Reader::open(&path).unwrap();
         let identity = reader.identity();
         let see = || -> Vec<(bool, bool)> {
-            descriptors_of(identity, [me]).iter().map(|held| (held.reads, held.writes)).collect()
+            descriptors_of(identity, [me])
+                .iter()
+                .map(|held| (held.reads, held.writes))
+                .collect()
         };
         assert_eq!(see(), [(true, false)]);
         assert!(has_reader(identity, [me]));

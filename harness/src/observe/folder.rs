@@ -21,7 +21,11 @@ pub struct Standing {
 #[must_use]
 pub fn standing(path: &Path) -> Standing {
     let Ok(facts) = fs::symlink_metadata(path) else {
-        return Standing { kind: "nothing", dev: 0, ino: 0 };
+        return Standing {
+            kind: "nothing",
+            dev: 0,
+            ino: 0,
+        };
     };
     let of = facts.file_type();
     let kind = if of.is_fifo() {
@@ -37,7 +41,11 @@ pub fn standing(path: &Path) -> Standing {
     } else {
         "device"
     };
-    Standing { kind, dev: facts.dev(), ino: facts.ino() }
+    Standing {
+        kind,
+        dev: facts.dev(),
+        ino: facts.ino(),
+    }
 }
 
 /// The names in a folder, in order; empty if it can't be read.
@@ -60,10 +68,18 @@ pub fn look(folder: &Path) -> Vec<LookEntry> {
             "other"
         };
         let name = entry.file_name().to_string_lossy().into_owned();
-        Some(LookEntry { name, kind: kind.into(), bytes: facts.len(), ino: facts.ino() })
+        Some(LookEntry {
+            name,
+            kind: kind.into(),
+            bytes: facts.len(),
+            ino: facts.ino(),
+        })
     };
-    let mut entries: Vec<LookEntry> =
-        fs::read_dir(folder).into_iter().flatten().filter_map(entry).collect();
+    let mut entries: Vec<LookEntry> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(entry)
+        .collect();
     entries.sort();
     entries
 }
@@ -91,8 +107,13 @@ pub fn stream_files(folder: &Path, stream_name: &str) -> Vec<(u64, PathBuf)> {
 /// Bytes in all of a stream's files.
 #[must_use]
 pub fn stream_bytes(entries: &[LookEntry], stream_name: &str) -> u64 {
-    let of_stream = |entry: &&LookEntry| entry.kind == "file" && index_of(&entry.name, stream_name).is_some();
-    entries.iter().filter(of_stream).map(|entry| entry.bytes).sum()
+    let of_stream =
+        |entry: &&LookEntry| entry.kind == "file" && index_of(&entry.name, stream_name).is_some();
+    entries
+        .iter()
+        .filter(of_stream)
+        .map(|entry| entry.bytes)
+        .sum()
 }
 
 #[cfg(test)]
@@ -106,7 +127,10 @@ mod tests {
             fs::write(folder.path().join(name), name).unwrap();
         }
         fs::create_dir(folder.path().join("a.3")).unwrap();
-        let indices: Vec<u64> = stream_files(folder.path(), "a").into_iter().map(|(index, _)| index).collect();
+        let indices: Vec<u64> = stream_files(folder.path(), "a")
+            .into_iter()
+            .map(|(index, _)| index)
+            .collect();
         assert_eq!(indices, [9, 10]);
         assert_eq!(stream_bytes(&look(folder.path()), "a"), 7);
         assert_eq!(look(folder.path()).len(), 8);
@@ -119,6 +143,13 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), &link).unwrap();
         assert_eq!(standing(&link).kind, "symbolic link");
         assert_eq!(standing(folder.path()).kind, "folder");
-        assert_eq!(standing(&folder.path().join("none")), Standing { kind: "nothing", dev: 0, ino: 0 });
+        assert_eq!(
+            standing(&folder.path().join("none")),
+            Standing {
+                kind: "nothing",
+                dev: 0,
+                ino: 0
+            }
+        );
     }
 }

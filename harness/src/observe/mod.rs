@@ -17,7 +17,7 @@ pub use folder::{Standing, look, standing, stream_bytes, stream_files};
 pub(crate) use pipe::fill_of;
 pub use pipe::{Fill, PipeWatch};
 pub use process::{
-    ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, is_stopped, lives, parse_stat,
-    resources, threads,
+    ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, is_stopped,
+    lives, parse_stat, resources, threads,
 };
 pub use waits::{NamedPipe, who_waits};

@@ -30,7 +30,10 @@ impl PipeWatch {
         let standing = standing(path);
         (standing.kind == "fifo").then(|| Self {
             path: path.to_owned(),
-            identity: Identity { dev: standing.dev, ino: standing.ino },
+            identity: Identity {
+                dev: standing.dev,
+                ino: standing.ino,
+            },
         })
     }
 
@@ -60,7 +63,10 @@ impl PipeWatch {
 
 /// The level seen through an open end.
 pub(crate) fn fill_of(reader: &Reader) -> Option<Fill> {
-    Some(Fill { bytes: reader.fill_level().ok()? as u64, capacity: reader.capacity().ok()? as u64 })
+    Some(Fill {
+        bytes: reader.fill_level().ok()? as u64,
+        capacity: reader.capacity().ok()? as u64,
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +83,7 @@ mod tests {
         assert_eq!(watch.fill([me]), None);
         let reader = Reader::open(&path).unwrap();
         let writer = fifo::Writer::try_open(&path).unwrap();
-        let _ = writer.try_write(b"12345").unwrap();
+        assert_eq!(writer.try_write(b"12345").unwrap(), fifo::Written::Bytes(5));
         let fill = watch.fill([me]).unwrap();
         assert_eq!(fill.bytes, 5);
         assert!(fill.capacity >= 4096);

@@ -53,7 +53,9 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
 }
 
 fn stat(pid: i32) -> Option<Stat> {
-    parse_stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+    parse_stat(&String::from_utf8_lossy(
+        &fs::read(format!("/proc/{pid}/stat")).ok()?,
+    ))
 }
 
 /// Whether the process still runs or sleeps.
@@ -100,16 +102,19 @@ impl Snapshot {
     /// Looks at all processes.
     #[must_use]
     pub fn take() -> Self {
-        let pids = fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| {
-            entry.ok()?.file_name().to_str()?.parse::<i32>().ok()
-        });
+        let pids = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         Self::of(pids.filter_map(stat))
     }
 
     /// A snapshot of these processes.
     #[must_use]
     pub fn of(processes: impl IntoIterator<Item = Stat>) -> Self {
-        Self { processes: processes.into_iter().map(|stat| (stat.pid, stat)).collect() }
+        Self {
+            processes: processes.into_iter().map(|stat| (stat.pid, stat)).collect(),
+        }
     }
 
     /// Every process, by number.
@@ -161,10 +166,13 @@ pub struct Resources {
 pub fn resources(pids: &[i32]) -> Resources {
     let mut sum = Resources::default();
     for &pid in pids {
-        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+            continue;
+        };
         let number = |key: &str| -> u64 {
             let line = status.lines().find_map(|line| line.strip_prefix(key));
-            line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
+            line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok())
+                .unwrap_or(0)
         };
         if !lives(pid) {
             continue;
@@ -172,7 +180,8 @@ pub fn resources(pids: &[i32]) -> Resources {
         sum.processes += 1;
         sum.threads += number("Threads:");
         sum.rss_kib += number("VmRSS:");
-        sum.fds += fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+        sum.fds +=
+            fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
     }
     sum
 }
@@ -193,7 +202,10 @@ impl SystemCall {
         let mut words = text.split_ascii_whitespace();
         let number = words.next()?.parse().ok().filter(|&number| number >= 0)?;
         let first = words.next()?.strip_prefix("0x")?;
-        Some(Self { number, first: u64::from_str_radix(first, 16).ok()? })
+        Some(Self {
+            number,
+            first: u64::from_str_radix(first, 16).ok()?,
+        })
     }
 
     /// The descriptor that it writes to, if it is a call that writes into a pipe.
@@ -202,7 +214,10 @@ impl SystemCall {
         let writes = [libc::SYS_write, libc::SYS_writev, libc::SYS_vmsplice];
         // splice(2) names the descriptor that it reads from first; whoever splices into a FIFO is
         // seen by wchan instead.
-        writes.contains(&self.number).then(|| i32::try_from(self.first).ok()).flatten()
+        writes
+            .contains(&self.number)
+            .then(|| i32::try_from(self.first).ok())
+            .flatten()
     }
 
     /// The call in words, with the descriptor where it has one.
@@ -245,7 +260,10 @@ impl SystemCall {
             (libc::SYS_pause, "pause"),
         ];
         let named = |table: &[(i64, &'static str)]| {
-            table.iter().find(|(number, _)| *number == self.number).map(|(_, name)| *name)
+            table
+                .iter()
+                .find(|(number, _)| *number == self.number)
+                .map(|(_, name)| *name)
         };
         if let Some(name) = named(&with_fd) {
             return format!("{name}({})", self.first);
@@ -277,8 +295,12 @@ pub struct ProcessFacts {
 }
 
 fn thread_ids(pid: i32) -> Vec<i32> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    let entries = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// What the threads of a process do.
@@ -286,11 +308,17 @@ fn thread_ids(pid: i32) -> Vec<i32> {
 pub fn threads(pid: i32) -> Vec<ThreadFacts> {
     let facts = |thread: i32| {
         let read = |name: &str| fs::read(format!("/proc/{pid}/task/{thread}/{name}")).ok();
-        let text = |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text =
+            |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let stat = parse_stat(&text("stat")?)?;
         let sleeps_in = text("wchan").filter(|text| text != "0").unwrap_or_default();
         let call = text("syscall").and_then(|text| SystemCall::parse(&text));
-        Some(ThreadFacts { thread, state: stat.state, call, sleeps_in })
+        Some(ThreadFacts {
+            thread,
+            state: stat.state,
+            call,
+            sleeps_in,
+        })
     };
     thread_ids(pid).into_iter().filter_map(facts).collect()
 }
@@ -300,22 +328,45 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, ppid: i32) -> Stat {
-        Stat { pid, comm: "x".into(), state: 'S', ppid, group: pid, session: 1, began: 5 }
+        Stat {
+            pid,
+            comm: "x".into(),
+            state: 'S',
+            ppid,
+            group: pid,
+            session: 1,
+            began: 5,
+        }
     }
 
     #[test]
     fn a_name_with_brackets_and_spaces_is_read_whole() {
         let text = "42 (a) b (c)) S 7 8 9 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 991 1 2 3\n";
         let stat = parse_stat(text).unwrap();
-        assert_eq!((stat.comm.as_str(), stat.state, stat.ppid), ("a) b (c)", 'S', 7));
+        assert_eq!(
+            (stat.comm.as_str(), stat.state, stat.ppid),
+            ("a) b (c)", 'S', 7)
+        );
         assert_eq!((stat.group, stat.session, stat.began), (8, 9, 991));
         assert_eq!(parse_stat("42 (x"), None);
     }
 
     #[test]
     fn descendants_are_found_through_every_generation_and_in_spite_of_a_circle() {
-        let snapshot = Snapshot::of([process(2, 1), process(3, 2), process(4, 3), process(5, 1), process(9, 9)]);
-        let pids = |root| -> Vec<i32> { snapshot.descendants(root).iter().map(|stat| stat.pid).collect() };
+        let snapshot = Snapshot::of([
+            process(2, 1),
+            process(3, 2),
+            process(4, 3),
+            process(5, 1),
+            process(9, 9),
+        ]);
+        let pids = |root| -> Vec<i32> {
+            snapshot
+                .descendants(root)
+                .iter()
+                .map(|stat| stat.pid)
+                .collect()
+        };
         assert_eq!(pids(2), [3, 4]);
         assert_eq!(pids(1), [2, 5, 3, 4]);
         assert_eq!(pids(9), [9]);
@@ -326,16 +377,24 @@ mod tests {
         let me = i32::try_from(std::process::id()).unwrap();
         assert!(Snapshot::take().get(me).is_some_and(Stat::lives));
         let before = resources(&[me]);
-        assert!(before.processes == 1 && before.threads >= 1 && before.rss_kib > 100 && before.fds > 2);
+        assert!(
+            before.processes == 1 && before.threads >= 1 && before.rss_kib > 100 && before.fds > 2
+        );
         assert!(command_line(me).contains("harness"));
         assert_eq!(resources(&[-1]), Resources::default());
     }
 
     #[test]
     fn a_system_call_is_read_with_its_descriptor() {
-        let text = format!("{} 0x5 0x7f 0x10 0x0 0x0 0x0 0x7ffe 0x7f4a", libc::SYS_write);
+        let text = format!(
+            "{} 0x5 0x7f 0x10 0x0 0x0 0x0 0x7ffe 0x7f4a",
+            libc::SYS_write
+        );
         let call = SystemCall::parse(&text).unwrap();
-        assert_eq!((call.writes_to(), call.text()), (Some(5), "write(5)".to_owned()));
+        assert_eq!(
+            (call.writes_to(), call.text()),
+            (Some(5), "write(5)".to_owned())
+        );
         assert_eq!(SystemCall::parse("running"), None);
         assert_eq!(SystemCall::parse("-1 0x0 0x0"), None);
     }

@@ -38,7 +38,12 @@ pub fn who_waits(
             }
         }
         if !does.is_empty() {
-            lines.push(format!("{} {pid} ({}): {}", title(pid), process.stat.comm, does.join(" | ")));
+            lines.push(format!(
+                "{} {pid} ({}): {}",
+                title(pid),
+                process.stat.comm,
+                does.join(" | ")
+            ));
         }
     }
     lines.extend(pipes.iter().map(|pipe| pipe_text(pipe, &title)));
@@ -58,15 +63,32 @@ fn thread_text<'a>(
         _ => {}
     }
     let Some(call) = &thread.call else {
-        return if thread.sleeps_in.is_empty() { "sleeps".into() } else { format!("sleeps in {}", thread.sleeps_in) };
+        return if thread.sleeps_in.is_empty() {
+            "sleeps".into()
+        } else {
+            format!("sleeps in {}", thread.sleeps_in)
+        };
     };
-    let Some(fd) = call.writes_to() else { return call.text() };
-    let of_pipe = |pipe: &&NamedPipe| pipe.held.iter().any(|held| held.pid == pid && held.fd == fd);
-    let Some(pipe) = pipes.iter().find(of_pipe) else { return call.text() };
+    let Some(fd) = call.writes_to() else {
+        return call.text();
+    };
+    let of_pipe = |pipe: &&NamedPipe| {
+        pipe.held
+            .iter()
+            .any(|held| held.pid == pid && held.fd == fd)
+    };
+    let Some(pipe) = pipes.iter().find(of_pipe) else {
+        return call.text();
+    };
     let level = pipe.fill.map_or_else(String::new, |fill| {
         format!(", {} of {} B", grouped(fill.bytes), grouped(fill.capacity))
     });
-    format!("{} on {}{level}; readers of that pipe: {}", call.text(), pipe.name, holders(pipe, title, |held| held.reads))
+    format!(
+        "{} on {}{level}; readers of that pipe: {}",
+        call.text(),
+        pipe.name,
+        holders(pipe, title, |held| held.reads)
+    )
 }
 
 fn pipe_text<'a>(pipe: &NamedPipe, title: &impl Fn(i32) -> &'a str) -> String {
@@ -76,7 +98,10 @@ fn pipe_text<'a>(pipe: &NamedPipe, title: &impl Fn(i32) -> &'a str) -> String {
     );
     let writers = holders(pipe, title, |held| held.writes);
     let readers = holders(pipe, title, |held| held.reads);
-    format!("{}: {level}; writers: {writers}; readers: {readers}", pipe.name)
+    format!(
+        "{}: {level}; writers: {writers}; readers: {readers}",
+        pipe.name
+    )
 }
 
 fn holders<'a>(
@@ -91,7 +116,11 @@ fn holders<'a>(
             names.push(name);
         }
     }
-    if names.is_empty() { "none".into() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// A number with a comma between thousands.
@@ -114,24 +143,59 @@ mod tests {
     use nix::libc;
 
     fn process(pid: i32, comm: &str, state: char, call: Option<SystemCall>) -> ProcessFacts {
-        let stat = Stat { pid, comm: comm.into(), state, ppid: 1, group: pid, session: 1, began: 1 };
-        let thread = ThreadFacts { thread: pid, state, call, sleeps_in: String::new() };
-        ProcessFacts { stat, threads: vec![thread] }
+        let stat = Stat {
+            pid,
+            comm: comm.into(),
+            state,
+            ppid: 1,
+            group: pid,
+            session: 1,
+            began: 1,
+        };
+        let thread = ThreadFacts {
+            thread: pid,
+            state,
+            call,
+            sleeps_in: String::new(),
+        };
+        ProcessFacts {
+            stat,
+            threads: vec![thread],
+        }
     }
 
     #[test]
     fn a_blocked_writer_is_told_with_its_pipe_and_the_lack_of_readers() {
-        let write = SystemCall { number: libc::SYS_write, first: 1 };
+        let write = SystemCall {
+            number: libc::SYS_write,
+            first: 1,
+        };
         let processes = [
             process(4711, "sh", 'S', Some(write)),
-            process(4702, "logmon", 'S', Some(SystemCall { number: libc::SYS_epoll_pwait, first: 3 })),
+            process(
+                4702,
+                "logmon",
+                'S',
+                Some(SystemCall {
+                    number: libc::SYS_epoll_pwait,
+                    first: 3,
+                }),
+            ),
             process(4703, "x", 'T', None),
         ];
         let titles = BTreeMap::from([(4711, "task".to_owned()), (4702, "logmon".to_owned())]);
-        let held = Descriptor { pid: 4711, fd: 1, reads: false, writes: true };
+        let held = Descriptor {
+            pid: 4711,
+            fd: 1,
+            reads: false,
+            writes: true,
+        };
         let pipe = NamedPipe {
             name: "stdout.fifo".into(),
-            fill: Some(Fill { bytes: 65_536, capacity: 65_536 }),
+            fill: Some(Fill {
+                bytes: 65_536,
+                capacity: 65_536,
+            }),
             held: vec![held],
         };
         assert_eq!(
@@ -147,6 +211,9 @@ mod tests {
 
     #[test]
     fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 }

@@ -27,11 +27,18 @@ impl Stage {
     /// Plays steps in order; the first that fails ends the plan.
     pub(super) fn play(&mut self, steps: &[Step], path: &str) -> Result<(), Stop> {
         for (index, step) in steps.iter().enumerate() {
-            let path = if path.is_empty() { (index + 1).to_string() } else { format!("{path}.{}", index + 1) };
+            let path = if path.is_empty() {
+                (index + 1).to_string()
+            } else {
+                format!("{path}.{}", index + 1)
+            };
             if self.time_left().is_zero() {
                 return Err(self.unmet(format!("the plan ends within {} s", self.limit.as_secs())));
             }
-            self.trace.add(Event::Step { path: path.clone(), text: words::action(&step.action) });
+            self.trace.add(Event::Step {
+                path: path.clone(),
+                text: words::action(&step.action),
+            });
             self.act(&step.action, &path)?;
         }
         Ok(())
@@ -49,7 +56,9 @@ impl Stage {
             Action::AwaitExit { within_ms } => self.await_exit(Duration::from_millis(*within_ms)),
             Action::Release { gate } => self.release(gate),
             Action::Await(wait) => self.await_condition(wait),
-            Action::Elapse { ms, .. } => self.wait(Duration::from_millis(*ms), |_| None::<()>).map(|_| ()),
+            Action::Elapse { ms, .. } => self
+                .wait(Duration::from_millis(*ms), |_| None::<()>)
+                .map(|_| ()),
             Action::HoldReader { pipe_bytes } => self.hold_reader(*pipe_bytes),
             Action::DropReader {} => {
                 self.spare = None;
@@ -75,9 +84,14 @@ impl Stage {
         let invocation = command::driver(&self.case, &self.dir, script, number)
             .map_err(|error| Stop::Suite(chain(&error)))?;
         let [stdout, stderr] = Stream::BOTH.map(|stream| self.dir.output("driver", number, stream));
-        let pid = spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
+        let pid =
+            spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
         self.kin.register(pid, Part::Driver);
-        self.trace.add(Event::DriverStarted { generation: number, pid, script: script.to_owned() });
+        self.trace.add(Event::DriverStarted {
+            generation: number,
+            pid,
+            script: script.to_owned(),
+        });
         self.generations.push(Generation {
             number,
             pid,
@@ -94,11 +108,15 @@ impl Stage {
 
     /// Asks the driver to stop the task.
     pub(super) fn stop_driver(&mut self, within_ms: u64) -> Result<(), Stop> {
-        let Some(generation) = self.generation().filter(|generation| generation.exit.is_none()) else {
+        let Some(generation) = self
+            .generation()
+            .filter(|generation| generation.exit.is_none())
+        else {
             return Ok(());
         };
         let (number, pid) = (generation.number, generation.pid);
-        self.trace.add(Event::DriverStopAsked { generation: number });
+        self.trace
+            .add(Event::DriverStopAsked { generation: number });
         // Not reaped yet, so the number is still its own.
         kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
         let gone = self.wait(Duration::from_millis(within_ms), Self::driver_gone)?;
@@ -115,9 +133,15 @@ impl Stage {
 
     /// Records that the driver is late, with who waits for whom, and kills it with all it started.
     fn driver_overdue(&mut self, within_ms: u64) -> Result<(), Stop> {
-        let Some(generation) = self.generation().map(|generation| generation.number) else { return Ok(()) };
+        let Some(generation) = self.generation().map(|generation| generation.number) else {
+            return Ok(());
+        };
         let last = self.who_waits();
-        self.trace.add(Event::DriverOverdue { generation, within_ms, last });
+        self.trace.add(Event::DriverOverdue {
+            generation,
+            within_ms,
+            last,
+        });
         self.kill_driver()
     }
 
@@ -162,8 +186,13 @@ impl Stage {
         };
         let snapshot = self.look_at_processes();
         // The number comes from a file: only a process of this case is ever sent a signal.
-        let is_of_this_case = snapshot.descendants(self.me).iter().any(|stat| stat.pid == pid);
-        let Some(generation) = self.generation().map(|generation| generation.number) else { return Ok(()) };
+        let is_of_this_case = snapshot
+            .descendants(self.me)
+            .iter()
+            .any(|stat| stat.pid == pid);
+        let Some(generation) = self.generation().map(|generation| generation.number) else {
+            return Ok(());
+        };
         if !is_of_this_case || !lives(pid) || role == Role::Driver {
             return Err(self.unmet(format!("the task's process {pid} lives below this one")));
         }
@@ -179,7 +208,9 @@ impl Stage {
     fn release(&mut self, gate: &str) -> Result<(), Stop> {
         File::create(self.dir.gates().join(gate))
             .map_err(|error| Stop::Suite(format!("open the gate {gate}: {error}")))?;
-        self.trace.add(Event::Released { gate: gate.to_owned() });
+        self.trace.add(Event::Released {
+            gate: gate.to_owned(),
+        });
         Ok(())
     }
 

@@ -74,14 +74,20 @@ fn run(dir: &CaseDir) -> Result<()> {
         rendered: BTreeMap::new(),
         gates_seen: BTreeSet::new(),
     };
-    let (id, run, seed) = (stage.case.scenario.id.clone(), stage.case.run.clone(), stage.case.seed);
+    let (id, run, seed) = (
+        stage.case.scenario.id.clone(),
+        stage.case.run.clone(),
+        stage.case.seed,
+    );
     stage.trace.add(Event::Begun { id, run, seed });
     let ending = whole_case(&mut stage);
     let all_gone = stage.kill_all();
     stage.remove_fifos();
     match ending {
         Ok(()) if all_gone => {}
-        Ok(()) | Err(Stop::Unmet) => stage.suite_error("processes of the case do not end when they are killed"),
+        Ok(()) | Err(Stop::Unmet) => {
+            stage.suite_error("processes of the case do not end when they are killed")
+        }
         Err(Stop::Interrupted) => stage.suite_error("the case was interrupted"),
         Err(Stop::Suite(text)) => stage.suite_error(&text),
     }
@@ -113,7 +119,12 @@ impl Stage {
 fn become_a_case_process() -> nix::Result<SignalFd> {
     // Blocked before anything else, so that an early signal waits instead of ending this process
     // before it could clean up.
-    let wanted = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD]);
+    let wanted = SigSet::from_iter([
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGCHLD,
+    ]);
     wanted.thread_block()?;
     let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     prctl::set_pdeathsig(Signal::SIGTERM)?;
@@ -124,6 +135,8 @@ fn become_a_case_process() -> nix::Result<SignalFd> {
 }
 
 fn limit() -> Duration {
-    let told = std::env::var(LIMIT_VARIABLE).ok().and_then(|text| text.parse().ok());
+    let told = std::env::var(LIMIT_VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok());
     told.map_or(DEFAULT_LIMIT, Duration::from_millis)
 }

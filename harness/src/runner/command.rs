@@ -20,7 +20,12 @@ pub(super) struct Invocation {
 }
 
 /// The driver's command for one generation.
-pub(super) fn driver(case: &Case, dir: &CaseDir, script: &str, generation: u32) -> Result<Invocation, TemplateError> {
+pub(super) fn driver(
+    case: &Case,
+    dir: &CaseDir,
+    script: &str,
+    generation: u32,
+) -> Result<Invocation, TemplateError> {
     let path = |stream| match case.scenario.host.fifos {
         FifoKind::Disabled => NULL.to_owned(),
         FifoKind::Present
@@ -47,12 +52,19 @@ pub(super) fn driver(case: &Case, dir: &CaseDir, script: &str, generation: u32) 
     ]);
     let mut env = environment(&single);
     env.insert("HARNESS_TASK".into(), quoted(&task));
-    let words = template::expand(&with_self(&case.driver, &case.reexec), &Values { task, single })?;
+    let words = template::expand(
+        &with_self(&case.driver, &case.reexec),
+        &Values { task, single },
+    )?;
     Ok(Invocation { words, env })
 }
 
 /// logmon's command.
-pub(super) fn logmon(case: &Case, dir: &CaseDir, limits: &Limits) -> Result<Invocation, TemplateError> {
+pub(super) fn logmon(
+    case: &Case,
+    dir: &CaseDir,
+    limits: &Limits,
+) -> Result<Invocation, TemplateError> {
     let single = BTreeMap::from([
         ("log_dir", text(&dir.log())),
         ("stdout_fifo", text(&dir.fifo(Stream::Stdout))),
@@ -68,7 +80,13 @@ pub(super) fn logmon(case: &Case, dir: &CaseDir, limits: &Limits) -> Result<Invo
     ]);
     let env = environment(&single);
     let words = with_self(&case.logmon, &case.reexec);
-    let words = template::expand(&words, &Values { task: Vec::new(), single })?;
+    let words = template::expand(
+        &words,
+        &Values {
+            task: Vec::new(),
+            single,
+        },
+    )?;
     Ok(Invocation { words, env })
 }
 
@@ -90,13 +108,21 @@ fn task(case: &Case, dir: &CaseDir, script: &str, generation: u32) -> Vec<String
 
 /// A word that is exactly `{self}` becomes all the words that start this program.
 fn with_self(words: &[String], reexec: &[String]) -> Vec<String> {
-    let each = |word: &String| if word == "{self}" { reexec.to_vec() } else { vec![word.clone()] };
+    let each = |word: &String| {
+        if word == "{self}" {
+            reexec.to_vec()
+        } else {
+            vec![word.clone()]
+        }
+    };
     words.iter().flat_map(each).collect()
 }
 
 /// The same values as in the template, as `HARNESS_NAME`.
 fn environment(single: &BTreeMap<&'static str, String>) -> BTreeMap<String, String> {
-    let variable = |(name, value): (&&str, &String)| (format!("HARNESS_{}", name.to_uppercase()), value.clone());
+    let variable = |(name, value): (&&str, &String)| {
+        (format!("HARNESS_{}", name.to_uppercase()), value.clone())
+    };
     single.iter().map(variable).collect()
 }
 

@@ -29,7 +29,11 @@ impl Stillness {
     /// How long level and journal have been the same.
     fn note(&mut self, level: u64, lines: u64) -> Duration {
         match self.seen {
-            Some((known_level, known_lines, since)) if (known_level, known_lines) == (level, lines) => since.elapsed(),
+            Some((known_level, known_lines, since))
+                if (known_level, known_lines) == (level, lines) =>
+            {
+                since.elapsed()
+            }
             Some(_) | None => {
                 self.seen = Some((level, lines, Instant::now()));
                 Duration::ZERO
@@ -59,7 +63,10 @@ impl Stage {
             });
             return Err(Stop::Unmet);
         }
-        self.trace.add(Event::Met { text, after_ms: millis(started.elapsed()) });
+        self.trace.add(Event::Met {
+            text,
+            after_ms: millis(started.elapsed()),
+        });
         match (wait.until, &wait.gate) {
             (Condition::AtGate, Some(gate)) if self.gates_seen.insert(gate.clone()) => {
                 self.record_holders(&format!("at gate {gate}"));
@@ -76,49 +83,57 @@ impl Stage {
             None => &Stream::BOTH,
         };
         let all = |stage: &mut Self, holds: fn(&mut Self, Stream, Option<u64>) -> bool| {
-            streams.iter().all(|&stream| holds(stage, stream, wait.bytes))
+            streams
+                .iter()
+                .all(|&stream| holds(stage, stream, wait.bytes))
         };
         match wait.until {
             Condition::Accepted => all(self, Self::is_accepted),
             Condition::Logged => all(self, Self::is_logged),
-            Condition::PipeFull => {
-                streams.iter().any(|&stream| self.is_full(stream, &mut still[stream.index()]))
-            }
-            Condition::PipeEmpty => {
-                all(self, |stage, stream, _| stage.fill(stream).is_some_and(|fill| fill.bytes == 0))
-            }
+            Condition::PipeFull => streams
+                .iter()
+                .any(|&stream| self.is_full(stream, &mut still[stream.index()])),
+            Condition::PipeEmpty => all(self, |stage, stream, _| {
+                stage.fill(stream).is_some_and(|fill| fill.bytes == 0)
+            }),
             Condition::AtGate => self.generation().is_some_and(|generation| {
                 generation.tail.progress.gate == wait.gate && generation.task_gone.is_none()
             }),
             Condition::WriterHolds => all(self, |stage, stream, _| {
-                let writes = |stage: &mut Self, all| stage.holders(stream, all).iter().any(|one| one.writes);
-                writes(stage, false) || writes(stage, true)
+                stage.holders_anywhere(stream).iter().any(|one| one.writes)
             }),
             Condition::NoWriterHolds => all(self, |stage, stream, _| {
-                let writes = |stage: &mut Self, all| stage.holders(stream, all).iter().any(|one| one.writes);
-                !writes(stage, false) && !writes(stage, true)
+                !stage.holders_anywhere(stream).iter().any(|one| one.writes)
             }),
-            Condition::TaskRuns => {
-                self.generation().is_some_and(|generation| generation.tail.progress.writer.is_some())
-            }
-            // A task of whose beginning nothing is known has ended with its driver.
-            Condition::TaskGone => self
+            Condition::TaskRuns => self
                 .generation()
-                .is_some_and(|generation| generation.task_gone.is_some() || generation.exit.is_some()),
-            Condition::DriverGone => self.generation().is_some_and(|generation| generation.exit.is_some()),
+                .is_some_and(|generation| generation.tail.progress.writer.is_some()),
+            // A task of whose beginning nothing is known has ended with its driver.
+            Condition::TaskGone => self.generation().is_some_and(|generation| {
+                generation.task_gone.is_some() || generation.exit.is_some()
+            }),
+            Condition::DriverGone => self
+                .generation()
+                .is_some_and(|generation| generation.exit.is_some()),
             Condition::LogmonGone => self.lives.last().is_some_and(|life| life.exit.is_some()),
         }
     }
 
     fn is_accepted(&mut self, stream: Stream, bytes: Option<u64>) -> bool {
-        let Some(expectation) = self.expectation(stream) else { return false };
-        let Some(generation) = self.generation() else { return false };
+        let Some(expectation) = self.expectation(stream) else {
+            return false;
+        };
+        let Some(generation) = self.generation() else {
+            return false;
+        };
         let written = generation.tail.progress.of(stream);
         match (bytes, &*expectation) {
             (Some(bytes), _) => written >= bytes,
             (None, Expectation::Exact(all)) => written >= all.len() as u64,
             (None, Expectation::Counted(all)) => written >= *all,
-            (None, Expectation::Unknown) => generation.tail.progress.ended || generation.task_gone.is_some(),
+            (None, Expectation::Unknown) => {
+                generation.tail.progress.ended || generation.task_gone.is_some()
+            }
         }
     }
 
@@ -128,19 +143,29 @@ impl Stage {
         if let Some(bytes) = bytes {
             return logged >= bytes;
         }
-        let Some(expectation) = self.expectation(stream) else { return false };
-        let Some(generation) = self.generation() else { return false };
+        let Some(expectation) = self.expectation(stream) else {
+            return false;
+        };
+        let Some(generation) = self.generation() else {
+            return false;
+        };
         let written = generation.tail.progress.of(stream);
         match &*expectation {
             // Nothing written yet, though something will be: there is nothing to wait for so far.
             Expectation::Exact(all) if written == 0 => all.is_empty(),
             Expectation::Exact(all) => {
-                let end = usize::try_from(written).unwrap_or(usize::MAX).min(all.len());
+                let end = usize::try_from(written)
+                    .unwrap_or(usize::MAX)
+                    .min(all.len());
                 let wanted = &all[end.saturating_sub(COMPARED_BYTES)..end];
                 last_bytes(&self.dir.log(), &log_name(stream), wanted.len()) == wanted
             }
             Expectation::Counted(_) => {
-                let all: u64 = self.generations.iter().map(|one| one.tail.progress.of(stream)).sum();
+                let all: u64 = self
+                    .generations
+                    .iter()
+                    .map(|one| one.tail.progress.of(stream))
+                    .sum();
                 written > 0 && logged >= all
             }
             Expectation::Unknown => {
@@ -151,7 +176,9 @@ impl Stage {
     }
 
     fn is_full(&mut self, stream: Stream, still: &mut Stillness) -> bool {
-        let Some(watch) = self.watch(stream) else { return false };
+        let Some(watch) = self.watch(stream) else {
+            return false;
+        };
         let snapshot = self.look_at_processes();
         for stat in snapshot.descendants(self.me) {
             let held = descriptors_of(watch.identity(), [stat.pid]);
@@ -170,8 +197,12 @@ impl Stage {
                 return true;
             }
         }
-        let Some(fill) = self.fill(stream) else { return false };
-        let lines = self.generation().map_or(0, |generation| generation.tail.progress.lines);
+        let Some(fill) = self.fill(stream) else {
+            return false;
+        };
+        let lines = self
+            .generation()
+            .map_or(0, |generation| generation.tail.progress.lines);
         let stands_still = still.note(fill.bytes, lines) >= STILL;
         stands_still && fill.bytes > 0 && fill.bytes >= fill.capacity / 2
     }
@@ -188,7 +219,9 @@ impl Stage {
             };
             let written = generation.tail.progress.of(stream);
             let logged = self.samples.bytes[stream.index()];
-            Some(format!("{stream}: the task wrote {written}{of}; the log holds {logged} B in all"))
+            Some(format!(
+                "{stream}: the task wrote {written}{of}; the log holds {logged} B in all"
+            ))
         };
         Stream::BOTH.into_iter().filter_map(line).collect()
     }
@@ -202,7 +235,9 @@ fn last_bytes(folder: &Path, stream_name: &str, wanted: usize) -> Vec<u8> {
         if missing == 0 {
             break;
         }
-        let Ok(mut file) = File::open(path) else { break };
+        let Ok(mut file) = File::open(path) else {
+            break;
+        };
         let len = file.metadata().map_or(0, |facts| facts.len());
         let mut piece = Vec::new();
         let read = file

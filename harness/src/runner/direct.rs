@@ -30,10 +30,18 @@ impl Stage {
             return Ok(());
         }
         let argv = self.case.scenario.tasks.get("main").and_then(|script| {
-            script.steps.iter().find_map(|step| if let Step::Exec { argv } = step { Some(argv.clone()) } else { None })
+            script.steps.iter().find_map(|step| {
+                if let Step::Exec { argv } = step {
+                    Some(argv.clone())
+                } else {
+                    None
+                }
+            })
         });
         let Some(argv) = argv else {
-            return Err(Stop::Suite("`same-as-direct` needs an `exec` step in the script `main`".into()));
+            return Err(Stop::Suite(
+                "`same-as-direct` needs an `exec` step in the script `main`".into(),
+            ));
         };
         let failed = |error: io::Error| Stop::Suite(format!("run `{}` directly: {error}", argv[0]));
         let mut child = Command::new(&argv[0])
@@ -59,18 +67,29 @@ impl Stage {
             (done.len() == 2 && stage.ended.contains_key(&pid)).then_some(())
         })?;
         if all.is_none() {
-            return Err(Stop::Suite(format!("`{}`, run directly, does not end", argv[0])));
+            return Err(Stop::Suite(format!(
+                "`{}`, run directly, does not end",
+                argv[0]
+            )));
         }
         for (stream, sum) in done {
             let (bytes, sha256) = sum.map_err(failed)?;
-            self.trace.add(Event::Direct { stream, bytes, sha256 });
+            self.trace.add(Event::Direct {
+                stream,
+                bytes,
+                sha256,
+            });
         }
         Ok(())
     }
 }
 
 /// Reads a pipe to its end on a thread of its own.
-fn sum_aside(stream: Stream, pipe: impl Read + Send + 'static, sender: mpsc::Sender<(Stream, io::Result<Sum>)>) {
+fn sum_aside(
+    stream: Stream,
+    pipe: impl Read + Send + 'static,
+    sender: mpsc::Sender<(Stream, io::Result<Sum>)>,
+) {
     std::thread::spawn(move || {
         // Nobody is there to receive it if the case has ended meanwhile.
         sender.send((stream, sum(pipe))).ok();
@@ -91,7 +110,11 @@ fn sum(mut pipe: impl Read) -> io::Result<Sum> {
         hash.update(&buffer[..read]);
         bytes += read as u64;
     }
-    let hex = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Ok((bytes, hex))
 }
 
@@ -103,6 +126,9 @@ mod tests {
     fn a_sum_is_the_length_and_the_known_hash() {
         let (bytes, hex) = sum(&b"abc"[..]).unwrap();
         assert_eq!(bytes, 3);
-        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            hex,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

@@ -67,8 +67,13 @@ impl Stage {
 
     /// The host cut the plan short, so nothing here is the driver's fault.
     fn end_driver_early(&mut self) -> Result<(), Stop> {
-        let running = self.generation().filter(|one| one.exit.is_none()).map(|one| (one.number, one.pid));
-        let Some((generation, pid)) = running else { return Ok(()) };
+        let running = self
+            .generation()
+            .filter(|one| one.exit.is_none())
+            .map(|one| (one.number, one.pid));
+        let Some((generation, pid)) = running else {
+            return Ok(());
+        };
         self.trace.add(Event::DriverStopAsked { generation });
         kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
         let gone = |stage: &mut Self| stage.generation()?.exit.map(|_| ());
@@ -81,20 +86,35 @@ impl Stage {
     /// Waits until nobody but logmon holds a write end. Children of the task get more time: the
     /// driver's time begins when the last of them has ended.
     fn await_release(&mut self) -> Result<(), Stop> {
-        let Some(generation) = self.generation().map(|generation| generation.number) else { return Ok(()) };
+        let Some(generation) = self.generation().map(|generation| generation.number) else {
+            return Ok(());
+        };
         let limit = Duration::from_millis(self.case.scenario.expect.release_ms);
-        let ended = self.generation().and_then(|generation| generation.exit).map(|(_, at)| at);
+        let ended = self
+            .generation()
+            .and_then(|generation| generation.exit)
+            .map(|(_, at)| at);
         let late = self.wait(limit + TASK_CHILDREN, |stage| {
-            let is_released = stage.generation().is_none_or(|generation| generation.is_released);
+            let is_released = stage
+                .generation()
+                .is_none_or(|generation| generation.is_released);
             let since = ended.map_or(stage.task_seen, |ended| ended.max(stage.task_seen));
             (is_released || since.elapsed() > limit).then_some(!is_released)
         })?;
         if late.unwrap_or(true) {
             let mut holders: Vec<Holder> = Vec::new();
             for stream in Stream::BOTH {
-                holders.extend(self.holders(stream, true).into_iter().filter(|holder| holder.writes));
+                holders.extend(
+                    self.holders(stream)
+                        .into_iter()
+                        .filter(|holder| holder.writes),
+                );
             }
-            self.trace.add(Event::WriteEndsReleased { generation, after_ms: None, holders });
+            self.trace.add(Event::WriteEndsReleased {
+                generation,
+                after_ms: None,
+                holders,
+            });
         }
         Ok(())
     }
@@ -105,13 +125,19 @@ impl Stage {
             return Ok(());
         }
         self.wait(LOG_SETTLES, |stage| {
-            let is_drained = |stage: &mut Self, stream| stage.fill(stream).is_none_or(|fill| fill.bytes == 0);
-            let is_done =
-                |stage: &mut Self, stream| is_drained(stage, stream) && stage.is_logged(stream, None);
-            let all_done = Stream::BOTH.into_iter().all(|stream| is_done(stage, stream));
+            let is_drained =
+                |stage: &mut Self, stream| stage.fill(stream).is_none_or(|fill| fill.bytes == 0);
+            let is_done = |stage: &mut Self, stream| {
+                is_drained(stage, stream) && stage.is_logged(stream, None)
+            };
+            let all_done = Stream::BOTH
+                .into_iter()
+                .all(|stream| is_done(stage, stream));
             let is_quiet = stage.samples.changed_at.elapsed() >= LOG_IS_QUIET
                 && stage.driver_ended_before(LOG_IS_QUIET)
-                && Stream::BOTH.into_iter().all(|stream| is_drained(stage, stream));
+                && Stream::BOTH
+                    .into_iter()
+                    .all(|stream| is_drained(stage, stream));
             (all_done || is_quiet).then_some(())
         })?;
         Ok(())
@@ -126,16 +152,26 @@ impl Stage {
     fn record_left_behind(&mut self, is_complete: bool) -> Result<(), Stop> {
         let living = |stage: &mut Self| -> Vec<i32> {
             let snapshot = stage.look_at_processes();
-            snapshot.descendants(stage.me).iter().filter(|stat| stat.lives()).map(|stat| stat.pid).collect()
+            snapshot
+                .descendants(stage.me)
+                .iter()
+                .filter(|stat| stat.lives())
+                .map(|stat| stat.pid)
+                .collect()
         };
         if is_complete && !living(self).is_empty() {
             self.wait(LAST_BREATH, |stage| living(stage).is_empty().then_some(()))?;
             for pid in living(self) {
-                self.trace.add(Event::LeftBehind { pid, command: command_line(pid) });
+                self.trace.add(Event::LeftBehind {
+                    pid,
+                    command: command_line(pid),
+                });
             }
         }
         if !self.kill_all() {
-            return Err(Stop::Suite("processes of the case do not end when they are killed".into()));
+            return Err(Stop::Suite(
+                "processes of the case do not end when they are killed".into(),
+            ));
         }
         Ok(())
     }
@@ -162,8 +198,17 @@ impl Stage {
 
     /// Removes the FIFOs: a folder that is kept must not block whoever reads its files.
     pub(super) fn remove_fifos(&self) {
-        let elsewhere = Stream::BOTH.map(|stream| self.dir.path().join("elsewhere").join(format!("{stream}.fifo")));
-        for path in Stream::BOTH.map(|stream| self.dir.fifo(stream)).into_iter().chain(elsewhere) {
+        let elsewhere = Stream::BOTH.map(|stream| {
+            self.dir
+                .path()
+                .join("elsewhere")
+                .join(format!("{stream}.fifo"))
+        });
+        for path in Stream::BOTH
+            .map(|stream| self.dir.fifo(stream))
+            .into_iter()
+            .chain(elsewhere)
+        {
             if matches!(standing(&path).kind, "fifo" | "socket") {
                 // Whoever took it away meanwhile did the same.
                 fs::remove_file(&path).ok();
@@ -174,7 +219,11 @@ impl Stage {
     /// Beyond the plan's own limit the end of a case still has some seconds, as little as may be
     /// left of them.
     pub(super) fn grant_time_to_finish(&mut self, is_complete: bool) {
-        let most = if is_complete { MOST_FOR_THE_END } else { LEAST_FOR_THE_END };
+        let most = if is_complete {
+            MOST_FOR_THE_END
+        } else {
+            LEAST_FOR_THE_END
+        };
         let at_most = self.limit + LEAST_FOR_THE_END;
         self.limit = (self.began.elapsed() + most).min(at_most);
     }

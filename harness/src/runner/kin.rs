@@ -48,10 +48,18 @@ impl Kin {
 
     /// Takes in a new look at all processes below `host`. `is_payload` says of an orphan that was
     /// never seen before whether the payload started it.
-    pub(super) fn update(&mut self, snapshot: &Snapshot, host: i32, is_payload: impl Fn(i32) -> bool) {
+    pub(super) fn update(
+        &mut self,
+        snapshot: &Snapshot,
+        host: i32,
+        is_payload: impl Fn(i32) -> bool,
+    ) {
         let mut now = BTreeMap::new();
         for stat in snapshot.descendants(host) {
-            let seen = self.known.get(&stat.pid).filter(|(began, _)| *began == stat.began);
+            let seen = self
+                .known
+                .get(&stat.pid)
+                .filter(|(began, _)| *began == stat.began);
             let part = if let Some(part) = self.roots.get(&stat.pid) {
                 *part
             } else if let Some((_, part)) = seen {
@@ -75,7 +83,11 @@ impl Kin {
 
     /// The processes of these parts at the last look.
     pub(super) fn pids(&self, parts: &[Part]) -> Vec<i32> {
-        self.known.iter().filter(|(_, (_, part))| parts.contains(part)).map(|(pid, _)| *pid).collect()
+        self.known
+            .iter()
+            .filter(|(_, (_, part))| parts.contains(part))
+            .map(|(pid, _)| *pid)
+            .collect()
     }
 }
 
@@ -85,7 +97,15 @@ mod tests {
     use crate::observe::Stat;
 
     fn process(pid: i32, ppid: i32, group: i32) -> Stat {
-        Stat { pid, comm: "x".into(), state: 'S', ppid, group, session: 1, began: 100 }
+        Stat {
+            pid,
+            comm: "x".into(),
+            state: 'S',
+            ppid,
+            group,
+            session: 1,
+            began: 100,
+        }
     }
 
     fn kin(processes: &[Stat], kin: &mut Kin) {
@@ -97,7 +117,15 @@ mod tests {
         let mut all = Kin::default();
         all.register(10, Part::Driver);
         all.register(12, Part::Task);
-        kin(&[process(10, 1, 10), process(11, 10, 10), process(12, 11, 10), process(13, 12, 10)], &mut all);
+        kin(
+            &[
+                process(10, 1, 10),
+                process(11, 10, 10),
+                process(12, 11, 10),
+                process(13, 12, 10),
+            ],
+            &mut all,
+        );
         assert_eq!(all.part(11), Some(Part::Driver));
         assert_eq!(all.part(13), Some(Part::Task));
         kin(&[process(13, 1, 10), process(14, 13, 10)], &mut all);
@@ -109,7 +137,10 @@ mod tests {
     fn an_orphan_never_seen_is_told_by_its_group_unless_the_payload_started_it() {
         let mut all = Kin::default();
         all.register(10, Part::Logmon);
-        kin(&[process(20, 1, 10), process(77, 1, 10), process(30, 1, 30)], &mut all);
+        kin(
+            &[process(20, 1, 10), process(77, 1, 10), process(30, 1, 30)],
+            &mut all,
+        );
         assert_eq!(all.part(20), Some(Part::Logmon));
         assert_eq!(all.part(77), Some(Part::Task));
         assert_eq!(all.part(30), Some(Part::Driver));
@@ -120,8 +151,14 @@ mod tests {
         let mut all = Kin::default();
         all.register(10, Part::Driver);
         all.register(12, Part::Task);
-        kin(&[process(10, 1, 10), process(12, 10, 10), process(13, 12, 10)], &mut all);
-        let again = Stat { began: 200, ..process(13, 10, 10) };
+        kin(
+            &[process(10, 1, 10), process(12, 10, 10), process(13, 12, 10)],
+            &mut all,
+        );
+        let again = Stat {
+            began: 200,
+            ..process(13, 10, 10)
+        };
         kin(&[process(10, 1, 10), again], &mut all);
         assert_eq!(all.part(13), Some(Part::Driver));
     }

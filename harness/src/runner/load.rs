@@ -58,14 +58,22 @@ pub(super) fn load_case(dir: &CaseDir) -> Result<Case, LoadError> {
 pub fn load(dir: &CaseDir) -> Result<History, LoadError> {
     let case = load_case(dir)?;
     let path = dir.trace();
-    let mut entries = trace::parse(&read(&path)?).map_err(|source| LoadError::Trace { path, source })?;
+    let mut entries =
+        trace::parse(&read(&path)?).map_err(|source| LoadError::Trace { path, source })?;
     entries.sort_by_key(|entry| entry.at_us);
     let mut files = BTreeMap::new();
     for stream in Stream::BOTH {
         let mut list = Vec::new();
         for (index, path) in stream_files(&dir.log(), &log_name(stream)) {
-            let bytes = fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = fs::read(&path).map_err(|source| LoadError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             list.push(LogFile { index, name, bytes });
         }
         files.insert(stream, list);
@@ -84,16 +92,25 @@ fn journals(dir: &CaseDir, who: &str) -> Result<BTreeMap<u32, Vec<journal::Line>
     let folder = dir.task();
     for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let number = name.strip_prefix(who).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".jsonl"));
-        let Some(generation) = number.and_then(|number| number.parse().ok()) else { continue };
+        let number = name
+            .strip_prefix(who)
+            .and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".jsonl"));
+        let Some(generation) = number.and_then(|number| number.parse().ok()) else {
+            continue;
+        };
         let text = read(&entry.path())?;
-        let lines = text.lines().filter_map(|line| journal::parse_line(line).ok());
+        let lines = text
+            .lines()
+            .filter_map(|line| journal::parse_line(line).ok());
         journals.insert(generation, lines.collect());
     }
     Ok(journals)
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
-    let bytes = fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let bytes = fs::read(path).map_err(|source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -12,7 +12,7 @@ use super::kin::Part;
 use super::spawn::{chain, end_of, spawn};
 use super::stage::{Life, Stage, Stop, millis};
 use crate::observe::{has_reader, is_stopped};
-use crate::scenario::{LogmonOutcome, Limits, SignalName};
+use crate::scenario::{Limits, LogmonOutcome, SignalName};
 use crate::trace::{Event, Exit};
 
 /// How long a logmon may take to become ready, to refuse, or to give way.
@@ -25,7 +25,11 @@ enum Came {
 }
 
 impl Stage {
-    pub(super) fn start_logmon(&mut self, expect: LogmonOutcome, limits: Option<&Limits>) -> Result<(), Stop> {
+    pub(super) fn start_logmon(
+        &mut self,
+        expect: LogmonOutcome,
+        limits: Option<&Limits>,
+    ) -> Result<(), Stop> {
         let must_refuse = match expect {
             LogmonOutcome::Ready => false,
             LogmonOutcome::Refused => true,
@@ -44,25 +48,38 @@ impl Stage {
         let after = self.lives[index].started.elapsed();
         match (came, expect) {
             (Some(Came::Ready), LogmonOutcome::Ready) => {
-                self.trace.add(Event::LogmonReady { life, after_ms: millis(after) });
+                self.trace.add(Event::LogmonReady {
+                    life,
+                    after_ms: millis(after),
+                });
                 self.record_look("ready");
                 Ok(())
             }
             (Some(Came::Ended), LogmonOutcome::Refused) => Ok(()),
             (Some(Came::Ready), LogmonOutcome::Refused) => {
                 // It accepted what it must refuse: the trace says so, and the plan can't go on.
-                self.trace.add(Event::LogmonReady { life, after_ms: millis(after) });
+                self.trace.add(Event::LogmonReady {
+                    life,
+                    after_ms: millis(after),
+                });
                 self.kill_logmon(index)?;
                 Err(Stop::Unmet)
             }
             (None, LogmonOutcome::Refused) => {
-                self.trace.add(Event::LogmonOverdue { life, within_ms: millis(SETTLE) });
+                self.trace.add(Event::LogmonOverdue {
+                    life,
+                    within_ms: millis(SETTLE),
+                });
                 self.kill_logmon(index)?;
                 Err(Stop::Unmet)
             }
             (Some(Came::Ended) | None, LogmonOutcome::Ready) => {
                 let stderr = end_of(&self.dir.output("logmon", life, Stream::Stderr));
-                self.trace.add(Event::LogmonNotReady { life, within_ms: millis(after.min(SETTLE)), stderr });
+                self.trace.add(Event::LogmonNotReady {
+                    life,
+                    within_ms: millis(after.min(SETTLE)),
+                    stderr,
+                });
                 if self.lives[index].exit.is_none() {
                     self.kill_logmon(index)?;
                 }
@@ -74,39 +91,66 @@ impl Stage {
     fn spawn_logmon(&mut self, must_refuse: bool, limits: Option<&Limits>) -> Result<usize, Stop> {
         let number = u32::try_from(self.lives.len() + 1).unwrap_or(u32::MAX);
         let limits = limits.unwrap_or(&self.case.scenario.limits).clone();
-        let invocation = command::logmon(&self.case, &self.dir, &limits).map_err(|error| Stop::Suite(chain(&error)))?;
+        let invocation = command::logmon(&self.case, &self.dir, &limits)
+            .map_err(|error| Stop::Suite(chain(&error)))?;
         let [stdout, stderr] = Stream::BOTH.map(|stream| self.dir.output("logmon", number, stream));
-        let pid = spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
+        let pid =
+            spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
         self.kin.register(pid, Part::Logmon);
-        self.trace.add(Event::LogmonStarted { life: number, pid, must_refuse, limits });
+        self.trace.add(Event::LogmonStarted {
+            life: number,
+            pid,
+            must_refuse,
+            limits,
+        });
         let started = Instant::now();
-        self.lives.push(Life { number, pid, started, asked: None, is_stopped: false, exit: None });
+        self.lives.push(Life {
+            number,
+            pid,
+            started,
+            asked: None,
+            is_stopped: false,
+            exit: None,
+        });
         Ok(self.lives.len() - 1)
     }
 
     /// It says `ready`, or it reads from both FIFOs.
     fn is_ready(&mut self, index: usize) -> bool {
         let life = self.lives[index].number;
-        let said = fs::read_to_string(self.dir.output("logmon", life, Stream::Stdout)).unwrap_or_default();
+        let said =
+            fs::read_to_string(self.dir.output("logmon", life, Stream::Stdout)).unwrap_or_default();
         // A whole line: more of it may be on its way.
-        if said.split_inclusive('\n').any(|line| line.trim_end() == "ready" && line.ends_with('\n')) {
+        if said
+            .split_inclusive('\n')
+            .any(|line| line.trim_end() == "ready" && line.ends_with('\n'))
+        {
             return true;
         }
         let pid = self.lives[index].pid;
-        Stream::BOTH.into_iter().all(|stream| self.watch(stream).is_some_and(|watch| has_reader(watch.identity(), [pid])))
+        Stream::BOTH.into_iter().all(|stream| {
+            self.watch(stream)
+                .is_some_and(|watch| has_reader(watch.identity(), [pid]))
+        })
     }
 
     pub(super) fn second_logmon(&mut self) -> Result<(), Stop> {
         let Some(first) = self.lives.iter().rposition(|life| life.exit.is_none()) else {
-            return Err(Stop::Suite("a second logmon needs a first one that runs".into()));
+            return Err(Stop::Suite(
+                "a second logmon needs a first one that runs".into(),
+            ));
         };
         let index = self.spawn_logmon(true, None)?;
         let settled = self.wait(SETTLE, |stage| {
             (stage.lives[index].exit.is_some() || stage.lives[first].exit.is_some()).then_some(())
         })?;
         let failed = |exit: Option<Exit>| exit.is_some_and(|exit| exit != Exit::Code(0));
-        let yielded = settled.is_some() && (failed(self.lives[index].exit) || self.lives[first].exit.is_some());
-        self.trace.add(Event::SecondLogmon { life: self.lives[index].number, yielded });
+        let yielded = settled.is_some()
+            && (failed(self.lives[index].exit) || self.lives[first].exit.is_some());
+        self.trace.add(Event::SecondLogmon {
+            life: self.lives[index].number,
+            yielded,
+        });
         if settled.is_none() {
             self.kill_logmon(index)?;
         }
@@ -123,7 +167,10 @@ impl Stage {
         let limit = Duration::from_millis(within_ms);
         let gone = self.wait(limit, |stage| stage.lives[index].exit.map(|_| ()))?;
         if gone.is_none() {
-            self.trace.add(Event::LogmonOverdue { life: self.lives[index].number, within_ms });
+            self.trace.add(Event::LogmonOverdue {
+                life: self.lives[index].number,
+                within_ms,
+            });
             self.kill_logmon(index)?;
         }
         Ok(())
@@ -139,11 +186,15 @@ impl Stage {
             SignalName::Kill => self.wait(SETTLE, |stage| stage.lives[index].exit.map(|_| ()))?,
             SignalName::Stop => {
                 self.lives[index].is_stopped = true;
-                self.wait(SETTLE, |stage| is_stopped(stage.lives[index].pid).then_some(()))?
+                self.wait(SETTLE, |stage| {
+                    is_stopped(stage.lives[index].pid).then_some(())
+                })?
             }
             SignalName::Cont => {
                 self.lives[index].is_stopped = false;
-                self.wait(SETTLE, |stage| (!is_stopped(stage.lives[index].pid)).then_some(()))?
+                self.wait(SETTLE, |stage| {
+                    (!is_stopped(stage.lives[index].pid)).then_some(())
+                })?
             }
         };
         done.ok_or_else(|| self.unmet(format!("logmon obeys {signal:?}")))
@@ -185,7 +236,14 @@ impl Stage {
     /// Records something that the plan relies on and that is not so.
     pub(super) fn unmet(&mut self, text: String) -> Stop {
         let last = self.who_waits();
-        self.trace.add(Event::Unmet { text, within_ms: 0, last, otherwise: None, rule: None, stream: None });
+        self.trace.add(Event::Unmet {
+            text,
+            within_ms: 0,
+            last,
+            otherwise: None,
+            rule: None,
+            stream: None,
+        });
         Stop::Unmet
     }
 }

@@ -37,14 +37,21 @@ struct Facts {
 impl Planted {
     /// Remembers what stands at a path now.
     pub(super) fn remember(path: PathBuf) -> Self {
-        Self { facts: Facts::of(&path), path }
+        Self {
+            facts: Facts::of(&path),
+            path,
+        }
     }
 
     /// The path, and what is different by now.
     pub(super) fn differences(&self) -> Vec<(String, String)> {
         let now = Facts::of(&self.path);
         let path = self.path.display().to_string();
-        self.facts.differences(&now).into_iter().map(|what| (path.clone(), what)).collect()
+        self.facts
+            .differences(&now)
+            .into_iter()
+            .map(|what| (path.clone(), what))
+            .collect()
     }
 }
 
@@ -55,26 +62,45 @@ impl Facts {
         let number = |get: fn(&fs::Metadata) -> u64| facts.as_ref().map_or(0, get);
         let is_file = kind == "regular file";
         let content = match kind {
-            "regular file" if number(MetadataExt::size) <= MOST_KEPT => fs::read(path).unwrap_or_default(),
-            "symbolic link" => {
-                fs::read_link(path).map(|to| to.into_os_string().into_encoded_bytes()).unwrap_or_default()
+            "regular file" if number(MetadataExt::size) <= MOST_KEPT => {
+                fs::read(path).unwrap_or_default()
             }
+            "symbolic link" => fs::read_link(path)
+                .map(|to| to.into_os_string().into_encoded_bytes())
+                .unwrap_or_default(),
             _ => Vec::new(),
         };
         Self {
             kind,
             inode: number(MetadataExt::ino),
             mode: facts.as_ref().map_or(0, |facts| facts.mode() & 0o7777),
-            owner: facts.as_ref().map_or((0, 0), |facts| (facts.uid(), facts.gid())),
-            links: if is_file { number(MetadataExt::nlink) } else { 0 },
-            modified: facts.as_ref().filter(|_| is_file).map(|facts| (facts.mtime(), facts.mtime_nsec())),
+            owner: facts
+                .as_ref()
+                .map_or((0, 0), |facts| (facts.uid(), facts.gid())),
+            links: if is_file {
+                number(MetadataExt::nlink)
+            } else {
+                0
+            },
+            modified: facts
+                .as_ref()
+                .filter(|_| is_file)
+                .map(|facts| (facts.mtime(), facts.mtime_nsec())),
             content,
         }
     }
 
     fn differences(&self, now: &Self) -> Vec<String> {
         if now.kind != self.kind {
-            return vec![format!("was a {}, is {}", self.kind, if now.kind == "nothing" { "gone" } else { now.kind })];
+            return vec![format!(
+                "was a {}, is {}",
+                self.kind,
+                if now.kind == "nothing" {
+                    "gone"
+                } else {
+                    now.kind
+                }
+            )];
         }
         let mut found = Vec::new();
         let mut note = |differs: bool, text: String| {
@@ -82,13 +108,35 @@ impl Facts {
                 found.push(text);
             }
         };
-        note(now.inode != self.inode, "was replaced by another one".into());
-        note(now.mode != self.mode, format!("its mode was {:04o}, is {:04o}", self.mode, now.mode));
-        note(now.owner != self.owner, format!("its owner was {:?}, is {:?}", self.owner, now.owner));
-        note(now.links != self.links, format!("it had {} links, has {}", self.links, now.links));
+        note(
+            now.inode != self.inode,
+            "was replaced by another one".into(),
+        );
+        note(
+            now.mode != self.mode,
+            format!("its mode was {:04o}, is {:04o}", self.mode, now.mode),
+        );
+        note(
+            now.owner != self.owner,
+            format!("its owner was {:?}, is {:?}", self.owner, now.owner),
+        );
+        note(
+            now.links != self.links,
+            format!("it had {} links, has {}", self.links, now.links),
+        );
         let changed = now.content != self.content;
-        note(changed, format!("its content of {} B was changed, is {} B", self.content.len(), now.content.len()));
-        note(!changed && now.modified != self.modified, "it was written to, with the same content".into());
+        note(
+            changed,
+            format!(
+                "its content of {} B was changed, is {} B",
+                self.content.len(),
+                now.content.len()
+            ),
+        );
+        note(
+            !changed && now.modified != self.modified,
+            "it was written to, with the same content".into(),
+        );
         found
     }
 }
@@ -128,7 +176,9 @@ fn path_of(dir: &CaseDir, plant: &Plant) -> PathBuf {
 
 fn content(plant: &Plant) -> Vec<u8> {
     let mut content = plant.text.clone().into_bytes();
-    let bytes = plant.bytes.map_or(0, |size| usize::try_from(size.0).unwrap_or(usize::MAX));
+    let bytes = plant
+        .bytes
+        .map_or(0, |size| usize::try_from(size.0).unwrap_or(usize::MAX));
     if content.len() < bytes {
         content.resize(bytes, b'.');
     }
@@ -156,12 +206,20 @@ mod tests {
     }
 
     fn whats(all: &[Planted]) -> Vec<String> {
-        all.iter().flat_map(Planted::differences).map(|(_, what)| what).collect()
+        all.iter()
+            .flat_map(Planted::differences)
+            .map(|(_, what)| what)
+            .collect()
     }
 
     #[test]
     fn what_stays_as_it_is_has_no_difference() {
-        for kind in [PlantKind::File, PlantKind::Folder, PlantKind::SymlinkToCanary, PlantKind::HardLinkToCanary] {
+        for kind in [
+            PlantKind::File,
+            PlantKind::Folder,
+            PlantKind::SymlinkToCanary,
+            PlantKind::HardLinkToCanary,
+        ] {
             let (_folder, _, all) = planted(kind);
             assert_eq!((whats(&all), all.len()), (vec![], 2), "{kind:?}");
         }
@@ -186,6 +244,9 @@ mod tests {
         assert_eq!(whats(&all).len(), 1);
         let (_folder, dir, all) = planted(PlantKind::HardLinkToCanary);
         fs::remove_file(dir.log().join("demo.stdout.x")).unwrap();
-        assert_eq!(whats(&all), ["was a regular file, is gone", "it had 2 links, has 1"]);
+        assert_eq!(
+            whats(&all),
+            ["was a regular file, is gone", "it had 2 links, has 1"]
+        );
     }
 }

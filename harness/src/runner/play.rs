@@ -88,16 +88,27 @@ pub enum RunnerError {
 /// wrong is in the trace.
 pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, RunnerError> {
     let started = Instant::now();
-    let folder = |source| RunnerError::Folder { path: dir.path().to_owned(), source };
+    let folder = |source| RunnerError::Folder {
+        path: dir.path().to_owned(),
+        source,
+    };
     fs::create_dir_all(dir.path()).map_err(folder)?;
     let dir = CaseDir::new(dir.path().canonicalize().map_err(folder)?);
     let mut case = case.clone();
-    for script in case.scenario.tasks.values_mut().filter(|script| script.seed == 0) {
+    for script in case
+        .scenario
+        .tasks
+        .values_mut()
+        .filter(|script| script.seed == 0)
+    {
         script.seed = case.seed;
     }
     let text = serde_json::to_string_pretty(&case).map_err(io::Error::other);
     text.and_then(|text| fs::write(dir.case(), text))
-        .map_err(|source| RunnerError::Write { path: dir.case(), source })?;
+        .map_err(|source| RunnerError::Write {
+            path: dir.case(),
+            source,
+        })?;
 
     let stderr = dir.path().join("case.stderr");
     let mut child = start(&case, &dir, &stderr, limit)?;
@@ -112,21 +123,35 @@ pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, Runne
     let unclean = status.is_none_or(|status| !status.success());
     if unclean {
         sweep(session, dir.path());
-        child.wait().map_err(|source| RunnerError::Wait { source })?;
+        child
+            .wait()
+            .map_err(|source| RunnerError::Wait { source })?;
     }
     if overran {
-        let text = format!("the case did not end within {} s and was killed", (limit + OVERTIME).as_secs());
+        let text = format!(
+            "the case did not end within {} s and was killed",
+            (limit + OVERTIME).as_secs()
+        );
         add_to_trace(&dir, Event::SuiteError { text })?;
     } else if let Some(status) = status.filter(|status| !status.success()) {
-        return Err(RunnerError::Failed { id: case.scenario.id, status, stderr: end_of(&stderr) });
+        return Err(RunnerError::Failed {
+            id: case.scenario.id,
+            status,
+            stderr: end_of(&stderr),
+        });
     }
-    Ok(Played { took: started.elapsed(), overran })
+    Ok(Played {
+        took: started.elapsed(),
+        overran,
+    })
 }
 
 fn start(case: &Case, dir: &CaseDir, stderr: &Path, limit: Duration) -> Result<Child, RunnerError> {
     let program = case.reexec.first().cloned().unwrap_or_default();
-    let stderr = File::create(stderr)
-        .map_err(|source| RunnerError::Write { path: stderr.to_owned(), source })?;
+    let stderr = File::create(stderr).map_err(|source| RunnerError::Write {
+        path: stderr.to_owned(),
+        source,
+    })?;
     Command::new(&program)
         .args(case.reexec.iter().skip(1))
         .arg("__case")
@@ -140,12 +165,18 @@ fn start(case: &Case, dir: &CaseDir, stderr: &Path, limit: Duration) -> Result<C
 }
 
 /// Waits for the end of the case process; none if it is still there at the limit.
-#[expect(clippy::disallowed_methods, reason = "polls: the standard library has no wait with a limit")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "polls: the standard library has no wait with a limit"
+)]
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, RunnerError> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
-        if let Some(status) = child.try_wait().map_err(|source| RunnerError::Wait { source })? {
+        if let Some(status) = child
+            .try_wait()
+            .map_err(|source| RunnerError::Wait { source })?
+        {
             return Ok(Some(status));
         }
         if started.elapsed() >= limit {
@@ -157,13 +188,18 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, Runner
 }
 
 /// Kills everything that a case process left behind which could not clean up itself, and itself.
-#[expect(clippy::disallowed_methods, reason = "polls until no process of the case is left")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "polls until no process of the case is left"
+)]
 fn sweep(session: i32, dir: &Path) {
     let started = Instant::now();
     loop {
         let snapshot = Snapshot::take();
-        let living: Vec<&Stat> =
-            snapshot.all().filter(|stat| stat.lives() && belongs(stat, session, dir)).collect();
+        let living: Vec<&Stat> = snapshot
+            .all()
+            .filter(|stat| stat.lives() && belongs(stat, session, dir))
+            .collect();
         for stat in &living {
             // It may have ended since the look.
             kill(Pid::from_raw(stat.pid), Signal::SIGKILL).ok();
@@ -180,14 +216,25 @@ fn belongs(stat: &Stat, session: i32, dir: &Path) -> bool {
     if stat.session == session || stat.pid == session {
         return true;
     }
-    let wanted = [b"HARNESS_TASK_DIR=", dir.as_os_str().as_encoded_bytes(), b"/"].concat();
-    fs::read(format!("/proc/{}/environ", stat.pid))
-        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|entry| entry.starts_with(&wanted)))
+    let wanted = [
+        b"HARNESS_TASK_DIR=",
+        dir.as_os_str().as_encoded_bytes(),
+        b"/",
+    ]
+    .concat();
+    fs::read(format!("/proc/{}/environ", stat.pid)).is_ok_and(|environ| {
+        environ
+            .split(|&byte| byte == 0)
+            .any(|entry| entry.starts_with(&wanted))
+    })
 }
 
 fn add_to_trace(dir: &CaseDir, event: Event) -> Result<(), RunnerError> {
     let path = dir.trace();
-    let failed = |source| RunnerError::Write { path: path.clone(), source };
+    let failed = |source| RunnerError::Write {
+        path: path.clone(),
+        source,
+    };
     // On a line of its own, whatever a killed process left of the one before.
     let torn = fs::read(&path).is_ok_and(|text| !text.is_empty() && !text.ends_with(b"\n"));
     if torn {
@@ -195,7 +242,16 @@ fn add_to_trace(dir: &CaseDir, event: Event) -> Result<(), RunnerError> {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         fs::write(&path, &text[..whole]).map_err(failed)?;
     }
-    let line = serde_json::to_string(&Entry { at_us: now_us(), event }).map_err(io::Error::other);
-    let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
-    line.and_then(|line| file.write_all(format!("{line}\n").as_bytes())).map_err(failed)
+    let line = serde_json::to_string(&Entry {
+        at_us: now_us(),
+        event,
+    })
+    .map_err(io::Error::other);
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .map_err(failed)?;
+    line.and_then(|line| file.write_all(format!("{line}\n").as_bytes()))
+        .map_err(failed)
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-use mock_driver::script::{End, Script};
+use mock_driver::script::Script;
 use mock_driver::stream::Stream;
 use serde_json::json;
 
@@ -29,7 +29,11 @@ pub(super) enum PrepareError {
     #[error("create a FIFO")]
     Fifo { source: fifo::Error },
     #[error("put a {what} at {path}")]
-    Instead { what: &'static str, path: PathBuf, source: io::Error },
+    Instead {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 /// Makes everything that is there before the first step.
@@ -43,8 +47,8 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, Prepar
             .and_then(|text| fs::write(&path, text))
             .map_err(|source| PrepareError::Script { path, source })?;
     }
-    let mut planted =
-        plant_all(dir, &case.scenario.host.plant).map_err(|source| PrepareError::Plant { source })?;
+    let mut planted = plant_all(dir, &case.scenario.host.plant)
+        .map_err(|source| PrepareError::Plant { source })?;
     for stream in Stream::BOTH {
         if put_fifo(dir, stream, case.scenario.host.fifos)? {
             planted.push(Planted::remember(dir.fifo(stream)));
@@ -56,41 +60,49 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, Prepar
 /// Puts something at a FIFO's path, and says whether nobody may touch it.
 fn put_fifo(dir: &CaseDir, stream: Stream, kind: FifoKind) -> Result<bool, PrepareError> {
     let path = dir.fifo(stream);
-    let create = |path: &std::path::Path| fifo::create(path, FIFO_MODE).map_err(|source| PrepareError::Fifo { source });
+    let create = |path: &std::path::Path| {
+        fifo::create(path, FIFO_MODE).map_err(|source| PrepareError::Fifo { source })
+    };
     let instead = |what, path: PathBuf| move |source| PrepareError::Instead { what, path, source };
     match kind {
         FifoKind::Present => create(&path).map(|()| false),
         FifoKind::Absent | FifoKind::Disabled => Ok(false),
         FifoKind::PlainFile => {
             let text = "A regular file where a FIFO should be.\n";
-            fs::write(&path, text).map_err(instead("regular file", path)).map(|()| true)
+            fs::write(&path, text)
+                .map_err(instead("regular file", path))
+                .map(|()| true)
         }
         FifoKind::Symlink => {
             let elsewhere = dir.path().join("elsewhere");
-            fs::create_dir_all(&elsewhere)
-                .map_err(|source| PrepareError::Folder { path: elsewhere.clone(), source })?;
+            fs::create_dir_all(&elsewhere).map_err(|source| PrepareError::Folder {
+                path: elsewhere.clone(),
+                source,
+            })?;
             let real = elsewhere.join(format!("{stream}.fifo"));
             create(&real)?;
-            symlink(&real, &path).map_err(instead("symbolic link", path)).map(|()| true)
+            symlink(&real, &path)
+                .map_err(instead("symbolic link", path))
+                .map(|()| true)
         }
-        FifoKind::Folder => fs::create_dir(&path).map_err(instead("folder", path)).map(|()| true),
+        FifoKind::Folder => fs::create_dir(&path)
+            .map_err(instead("folder", path))
+            .map(|()| true),
         FifoKind::Socket => {
             // The socket's file stays when the listener is closed. A path too long for a socket's
             // address is an error of ours, told as such.
-            UnixListener::bind(&path).map_err(instead("socket", path)).map(|_| true)
+            UnixListener::bind(&path)
+                .map_err(instead("socket", path))
+                .map(|_| true)
         }
     }
 }
 
 /// A script as the payload reads it.
 fn script_text(script: &Script, leave_out: Option<(Stream, u64)>) -> io::Result<String> {
-    let mut document = json!({ "seed": script.seed, "step": script.steps });
-    match script.end {
-        End::Exit(code) => document["exit_code"] = json!(code),
-        End::Die(signal) => document["exit_signal"] = json!(signal),
-    }
+    let mut document = serde_json::to_value(script).map_err(io::Error::other)?;
     if let Some((stream, seq)) = leave_out {
-        document["leave_out"] = json!([{ "stream": stream, "seq": seq }]);
+        document["leave_out"] = json!({ "stream": stream, "seq": seq });
     }
     serde_json::to_string_pretty(&document).map_err(io::Error::other)
 }
@@ -107,6 +119,12 @@ mod tests {
         let script = Script::parse(text, Path::new("x.toml")).unwrap();
         let file = script_text(&script, None).unwrap();
         assert_eq!(Script::parse(&file, Path::new("x.json")).unwrap(), script);
+        let file = script_text(&script, Some((Stream::Stdout, 7))).unwrap();
+        let left_out = Script::parse(&file, Path::new("x.json"))
+            .unwrap()
+            .leave_out
+            .unwrap();
+        assert_eq!((left_out.stream, left_out.seq), (Stream::Stdout, 7));
     }
 
     #[test]
@@ -124,7 +142,10 @@ mod tests {
             let dir = CaseDir::new(folder.path());
             fs::create_dir(dir.fifos()).unwrap();
             assert_eq!(put_fifo(&dir, Stream::Stdout, kind).unwrap(), is_planted);
-            assert_eq!(crate::observe::standing(&dir.fifo(Stream::Stdout)).kind, wanted);
+            assert_eq!(
+                crate::observe::standing(&dir.fifo(Stream::Stdout)).kind,
+                wanted
+            );
         }
     }
 }

@@ -55,7 +55,11 @@ impl Stage {
             self.samples.changed_at = Instant::now();
         }
         self.record_look_if_it_matters(entries);
-        if self.samples.logged_at.is_none_or(|at| at.elapsed() >= COARSE) {
+        if self
+            .samples
+            .logged_at
+            .is_none_or(|at| at.elapsed() >= COARSE)
+        {
             self.record_logged();
         }
         if self.samples.slow_at.is_none_or(|at| at.elapsed() >= SLOW) {
@@ -69,22 +73,39 @@ impl Stage {
     /// Names that came or went, or a file beyond the limit that was not so before.
     fn record_look_if_it_matters(&mut self, entries: Vec<LookEntry>) {
         let limit = self.case.scenario.limits.max_file_bytes.0;
-        let has_oversize = entries.iter().any(|entry| entry.kind == "file" && entry.bytes > limit);
+        let has_oversize = entries
+            .iter()
+            .any(|entry| entry.kind == "file" && entry.bytes > limit);
         let same = entries.len() == self.samples.names.len()
-            && entries.iter().zip(&self.samples.names).all(|(entry, known)| (&entry.name, entry.ino) == (&known.0, known.1));
+            && entries
+                .iter()
+                .zip(&self.samples.names)
+                .all(|(entry, known)| (&entry.name, entry.ino) == (&known.0, known.1));
         if same && has_oversize == self.samples.had_oversize {
             return;
         }
-        self.samples.names = entries.iter().map(|entry| (entry.name.clone(), entry.ino)).collect();
+        self.samples.names = entries
+            .iter()
+            .map(|entry| (entry.name.clone(), entry.ino))
+            .collect();
         self.samples.had_oversize = has_oversize;
-        self.trace.add(Event::Look { why: "sample".into(), entries });
+        self.trace.add(Event::Look {
+            why: "sample".into(),
+            entries,
+        });
     }
 
     /// Records the log folder as it is.
     pub(super) fn record_look(&mut self, why: &str) {
         let entries = look(&self.dir.log());
-        self.samples.names = entries.iter().map(|entry| (entry.name.clone(), entry.ino)).collect();
-        self.trace.add(Event::Look { why: why.to_owned(), entries });
+        self.samples.names = entries
+            .iter()
+            .map(|entry| (entry.name.clone(), entry.ino))
+            .collect();
+        self.trace.add(Event::Look {
+            why: why.to_owned(),
+            entries,
+        });
     }
 
     /// Records the bytes in the streams' files where they changed.
@@ -102,7 +123,9 @@ impl Stage {
 
     fn record_pipes(&mut self) {
         for stream in Stream::BOTH {
-            let Some(fill) = self.fill(stream) else { continue };
+            let Some(fill) = self.fill(stream) else {
+                continue;
+            };
             let far = self.samples.pipes[stream.index()].is_none_or(|known| {
                 (known.bytes == 0) != (fill.bytes == 0)
                     || known.bytes.abs_diff(fill.bytes) >= fill.capacity / 4
@@ -110,15 +133,23 @@ impl Stage {
             });
             if far {
                 self.samples.pipes[stream.index()] = Some(fill);
-                self.trace.add(Event::Pipe { stream, bytes: fill.bytes, capacity: fill.capacity });
+                self.trace.add(Event::Pipe {
+                    stream,
+                    bytes: fill.bytes,
+                    capacity: fill.capacity,
+                });
             }
         }
     }
 
     /// Records once per generation who holds the FIFOs while the task runs, for the first few.
     fn record_holders_once(&mut self) {
-        let Some(generation) = self.generations.last_mut() else { return };
-        let runs = generation.tail.progress.lines > 1 && generation.task_gone.is_none() && generation.exit.is_none();
+        let Some(generation) = self.generations.last_mut() else {
+            return;
+        };
+        let runs = generation.tail.progress.lines > 1
+            && generation.task_gone.is_none()
+            && generation.exit.is_none();
         if runs && !generation.holders_recorded && generation.number < GENERATIONS_WITH_HOLDERS {
             generation.holders_recorded = true;
             let when = format!("generation {}", generation.number);
@@ -128,22 +159,31 @@ impl Stage {
 
     /// Records when the last driver's write ends were found to be released.
     fn note_release(&mut self) {
-        let Some(generation) = self.generation() else { return };
-        let Some((_, ended)) = generation.exit.filter(|_| !generation.is_released) else { return };
+        let Some(generation) = self.generation() else {
+            return;
+        };
+        let Some((_, ended)) = generation.exit.filter(|_| !generation.is_released) else {
+            return;
+        };
         let number = generation.number;
-        for everywhere in [false, true] {
-            for stream in Stream::BOTH {
-                if self.holders(stream, everywhere).iter().any(|holder| holder.writes) {
-                    return;
-                }
+        for stream in Stream::BOTH {
+            if self.holders(stream).iter().any(|holder| holder.writes) {
+                return;
             }
         }
         // Counted from the end of the last process of the task, as far as it was seen.
-        let since = self.generation().and_then(|generation| generation.task_gone).unwrap_or(ended);
+        let since = self
+            .generation()
+            .and_then(|generation| generation.task_gone)
+            .unwrap_or(ended);
         let after_ms = Some(millis(since.max(self.task_seen).elapsed()));
         if let Some(generation) = self.generations.last_mut() {
             generation.is_released = true;
         }
-        self.trace.add(Event::WriteEndsReleased { generation: number, after_ms, holders: Vec::new() });
+        self.trace.add(Event::WriteEndsReleased {
+            generation: number,
+            after_ms,
+            holders: Vec::new(),
+        });
     }
 }

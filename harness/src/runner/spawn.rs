@@ -17,7 +17,11 @@ const QUOTED_BYTES: usize = 4_096;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpawnError {
     #[error("create the file {path} for what `{program}` prints")]
-    Output { path: PathBuf, program: String, source: io::Error },
+    Output {
+        path: PathBuf,
+        program: String,
+        source: io::Error,
+    },
     #[error("start `{program}`")]
     Start { program: String, source: io::Error },
 }
@@ -28,14 +32,27 @@ pub(super) enum SpawnError {
 /// that starts it, so this thread's is empty meanwhile. A signal that ends this process just then
 /// leaves the cleaning up to the process that started it, as a kill does. The library restores the
 /// default action of SIGPIPE, and every other descriptor is closed on exec.
-pub(super) fn spawn(invocation: &Invocation, stdout: &Path, stderr: &Path) -> Result<i32, SpawnError> {
+pub(super) fn spawn(
+    invocation: &Invocation,
+    stdout: &Path,
+    stderr: &Path,
+) -> Result<i32, SpawnError> {
     let program = || invocation.words.first().cloned().unwrap_or_default();
     let create = |path: &Path| {
-        File::create(path).map_err(|source| SpawnError::Output { path: path.to_owned(), program: program(), source })
+        File::create(path).map_err(|source| SpawnError::Output {
+            path: path.to_owned(),
+            program: program(),
+            source,
+        })
     };
     let (stdout, stderr) = (create(stdout)?, create(stderr)?);
-    let start_error = |source| SpawnError::Start { program: program(), source };
-    let mask = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|errno| start_error(errno.into()))?;
+    let start_error = |source| SpawnError::Start {
+        program: program(),
+        source,
+    };
+    let mask = SigSet::empty()
+        .thread_swap_mask(SigmaskHow::SIG_SETMASK)
+        .map_err(|errno| start_error(errno.into()))?;
     let started = Command::new(program())
         .args(invocation.words.iter().skip(1))
         .envs(&invocation.env)
@@ -45,7 +62,8 @@ pub(super) fn spawn(invocation: &Invocation, stdout: &Path, stderr: &Path) -> Re
         .stderr(stderr)
         .process_group(0)
         .spawn();
-    mask.thread_set_mask().map_err(|errno| start_error(errno.into()))?;
+    mask.thread_set_mask()
+        .map_err(|errno| start_error(errno.into()))?;
     let child = started.map_err(start_error)?;
     // Dropped without a wait: all children are reaped together. A pid fits into an i32 on Linux.
     Ok(i32::try_from(child.id()).unwrap_or(i32::MAX))
@@ -55,7 +73,9 @@ pub(super) fn spawn(invocation: &Invocation, stdout: &Path, stderr: &Path) -> Re
 pub(super) fn end_of(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     let from = bytes.len().saturating_sub(QUOTED_BYTES);
-    String::from_utf8_lossy(&bytes[from..]).trim_end().to_owned()
+    String::from_utf8_lossy(&bytes[from..])
+        .trim_end()
+        .to_owned()
 }
 
 /// An error with its causes in one line.

@@ -23,8 +23,8 @@ use super::tail::Tail;
 use super::trace_file::TraceFile;
 use crate::case::{Case, CaseDir};
 use crate::observe::{
-    Fill, NamedPipe, PipeWatch, ProcessFacts, Snapshot, command_line, descriptors_of, lives, standing, threads,
-    who_waits,
+    Fill, NamedPipe, PipeWatch, ProcessFacts, Snapshot, command_line, descriptors_of, lives,
+    standing, threads, who_waits,
 };
 use crate::scenario::FifoKind;
 use crate::trace::{Event, Exit, Holder};
@@ -115,7 +115,9 @@ impl Stage {
             if let Some(value) = met(self) {
                 return Ok(Some(value));
             }
-            let left = limit.saturating_sub(started.elapsed()).min(self.time_left());
+            let left = limit
+                .saturating_sub(started.elapsed())
+                .min(self.time_left());
             if left.is_zero() {
                 return Ok(None);
             }
@@ -152,7 +154,9 @@ impl Stage {
 
     fn follow_journals(&mut self) {
         // Earlier generations are over when a new one is started.
-        let Some(generation) = self.generations.last_mut() else { return };
+        let Some(generation) = self.generations.last_mut() else {
+            return;
+        };
         let before = generation.tail.progress.writer;
         generation.tail.read();
         let writer = generation.tail.progress.writer;
@@ -166,7 +170,9 @@ impl Stage {
             && !lives(pid)
         {
             generation.task_gone = Some(Instant::now());
-            self.trace.add(Event::TaskGone { generation: generation.number });
+            self.trace.add(Event::TaskGone {
+                generation: generation.number,
+            });
         }
     }
 
@@ -175,14 +181,22 @@ impl Stage {
         loop {
             let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid.as_raw(), Exit::Code(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid.as_raw(), Exit::Signal(signal as i32)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    (pid.as_raw(), Exit::Signal(signal as i32))
+                }
                 Err(Errno::EINTR) => continue,
                 Ok(_) | Err(_) => return,
             };
-            if let Some(index) = self.lives.iter().position(|life| life.pid == pid && life.exit.is_none()) {
+            if let Some(index) = self
+                .lives
+                .iter()
+                .position(|life| life.pid == pid && life.exit.is_none())
+            {
                 self.logmon_ended(index, exit);
-            } else if let Some(index) =
-                self.generations.iter().position(|generation| generation.pid == pid && generation.exit.is_none())
+            } else if let Some(index) = self
+                .generations
+                .iter()
+                .position(|generation| generation.pid == pid && generation.exit.is_none())
             {
                 self.driver_ended(index, exit);
             } else {
@@ -212,7 +226,11 @@ impl Stage {
         generation.exit = Some((exit, Instant::now()));
         let number = generation.number;
         let stderr = end_of(&self.dir.output("driver", number, Stream::Stderr));
-        self.trace.add(Event::DriverExited { generation: number, exit, stderr });
+        self.trace.add(Event::DriverExited {
+            generation: number,
+            exit,
+            stderr,
+        });
         self.record_fifos(&format!("after generation {number}"));
     }
 
@@ -224,7 +242,13 @@ impl Stage {
         for stream in Stream::BOTH {
             let is = standing(&self.dir.fifo(stream));
             let (kind, when) = (is.kind.to_owned(), when.to_owned());
-            self.trace.add(Event::FifoIs { stream, when, kind, dev: is.dev, ino: is.ino });
+            self.trace.add(Event::FifoIs {
+                stream,
+                when,
+                kind,
+                dev: is.dev,
+                ino: is.ino,
+            });
         }
     }
 
@@ -252,25 +276,60 @@ impl Stage {
         snapshot
     }
 
-    /// Who holds a FIFO, logmon and the host left out.
-    ///
-    /// `everywhere` also looks at processes that are no descendants of this one, where a driver is
-    /// only the client of a daemon.
-    pub(super) fn holders(&mut self, stream: Stream, everywhere: bool) -> Vec<Holder> {
+    /// Who holds a FIFO, logmon and the host left out, among the descendants of this process.
+    pub(super) fn holders(&mut self, stream: Stream) -> Vec<Holder> {
         let snapshot = self.look_at_processes();
-        let Some(watch) = self.watch(stream) else { return Vec::new() };
-        let near = || snapshot.descendants(self.me).into_iter().map(|stat| stat.pid).collect::<Vec<i32>>();
-        let pids = if everywhere { snapshot.all().map(|stat| stat.pid).collect() } else { near() };
-        let others = pids.into_iter().filter(|&pid| pid != self.me && !self.is_ours(pid));
+        let near = snapshot
+            .descendants(self.me)
+            .into_iter()
+            .map(|stat| stat.pid)
+            .collect();
+        self.holders_among(stream, &snapshot, near)
+    }
+
+    /// The same; if no descendant writes, among all processes that may be looked at. A driver may be
+    /// only the client of a daemon. This takes some milliseconds.
+    pub(super) fn holders_anywhere(&mut self, stream: Stream) -> Vec<Holder> {
+        let near = self.holders(stream);
+        if near.iter().any(|holder| holder.writes) {
+            return near;
+        }
+        let snapshot = self.look_at_processes();
+        let all = snapshot.all().map(|stat| stat.pid).collect();
+        self.holders_among(stream, &snapshot, all)
+    }
+
+    fn holders_among(
+        &mut self,
+        stream: Stream,
+        snapshot: &Snapshot,
+        pids: Vec<i32>,
+    ) -> Vec<Holder> {
+        let Some(watch) = self.watch(stream) else {
+            return Vec::new();
+        };
+        let others = pids
+            .into_iter()
+            .filter(|&pid| pid != self.me && !self.is_ours(pid));
         let holder = |held: crate::observe::Descriptor| Holder {
             pid: held.pid,
-            comm: snapshot.get(held.pid).map(|stat| stat.comm.clone()).unwrap_or_default(),
+            comm: snapshot
+                .get(held.pid)
+                .map(|stat| stat.comm.clone())
+                .unwrap_or_default(),
             fd: held.fd,
             reads: held.reads,
             writes: held.writes,
-            role: self.kin.part(held.pid).map_or("other", Part::as_str).to_owned(),
+            role: self
+                .kin
+                .part(held.pid)
+                .map_or("other", Part::as_str)
+                .to_owned(),
         };
-        descriptors_of(watch.identity(), others).into_iter().map(holder).collect()
+        descriptors_of(watch.identity(), others)
+            .into_iter()
+            .map(holder)
+            .collect()
     }
 
     fn is_ours(&self, pid: i32) -> bool {
@@ -280,13 +339,31 @@ impl Stage {
         }
     }
 
-    /// Records who holds both FIFOs.
+    /// Records who holds both FIFOs while the task runs. Nothing is recorded of a task that ended
+    /// meanwhile: its descriptors may have been closed in between.
     pub(super) fn record_holders(&mut self, when: &str) {
+        let is_running = |stage: &Self| {
+            let writer = stage
+                .generation()
+                .and_then(|generation| generation.tail.progress.writer);
+            writer.is_some_and(|(pid, _)| lives(pid))
+        };
+        if !is_running(self) {
+            return;
+        }
+        let mut events = Vec::new();
         for stream in Stream::BOTH {
             if self.watch(stream).is_some() {
-                let holders = self.holders(stream, true);
-                self.trace.add(Event::Holders { stream, when: when.to_owned(), holders });
+                let holders = self.holders_anywhere(stream);
+                events.push(Event::Holders {
+                    stream,
+                    when: when.to_owned(),
+                    holders,
+                });
             }
+        }
+        if is_running(self) {
+            events.into_iter().for_each(|event| self.trace.add(event));
         }
     }
 
@@ -331,19 +408,33 @@ impl Stage {
     /// Who waits for whom, right now.
     pub(super) fn who_waits(&mut self) -> Vec<String> {
         let snapshot = self.look_at_processes();
-        let near: Vec<_> = snapshot.descendants(self.me).into_iter().filter(|stat| stat.lives()).cloned().collect();
-        let mut titles: BTreeMap<i32, String> =
-            near.iter().filter_map(|stat| Some((stat.pid, self.kin.part(stat.pid)?.as_str().to_owned()))).collect();
+        let near: Vec<_> = snapshot
+            .descendants(self.me)
+            .into_iter()
+            .filter(|stat| stat.lives())
+            .cloned()
+            .collect();
+        let mut titles: BTreeMap<i32, String> = near
+            .iter()
+            .filter_map(|stat| Some((stat.pid, self.kin.part(stat.pid)?.as_str().to_owned())))
+            .collect();
         titles.insert(self.me, "host".into());
         let pids: Vec<i32> = near.iter().map(|stat| stat.pid).chain([self.me]).collect();
         let mut pipes = Vec::new();
         for stream in Stream::BOTH {
             if let Some(watch) = self.watch(stream) {
                 let held = descriptors_of(watch.identity(), pids.iter().copied());
-                pipes.push(NamedPipe { name: format!("{stream}.fifo"), fill: self.fill(stream), held });
+                pipes.push(NamedPipe {
+                    name: format!("{stream}.fifo"),
+                    fill: self.fill(stream),
+                    held,
+                });
             }
         }
-        let facts = |stat: crate::observe::Stat| ProcessFacts { threads: threads(stat.pid), stat };
+        let facts = |stat: crate::observe::Stat| ProcessFacts {
+            threads: threads(stat.pid),
+            stat,
+        };
         let processes: Vec<ProcessFacts> = near.into_iter().map(facts).collect();
         who_waits(&processes, &titles, &pipes)
     }

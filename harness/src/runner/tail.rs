@@ -69,20 +69,30 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), offset: 0, partial: Vec::new(), progress: Progress::default() }
+        Self {
+            path: path.to_owned(),
+            offset: 0,
+            partial: Vec::new(),
+            progress: Progress::default(),
+        }
     }
 
     /// Reads what is new. A file that is not there yet has nothing new; a line that is none is left
     /// to the judge, who reads the whole file.
     pub(super) fn read(&mut self) {
-        let Ok(mut file) = File::open(&self.path) else { return };
+        let Ok(mut file) = File::open(&self.path) else {
+            return;
+        };
         let mut fresh = Vec::new();
-        if file.seek(SeekFrom::Start(self.offset)).is_err() || file.read_to_end(&mut fresh).is_err() {
+        if file.seek(SeekFrom::Start(self.offset)).is_err() || file.read_to_end(&mut fresh).is_err()
+        {
             return;
         }
         self.offset += fresh.len() as u64;
         self.partial.extend_from_slice(&fresh);
-        let Some(end) = self.partial.iter().rposition(|&byte| byte == b'\n') else { return };
+        let Some(end) = self.partial.iter().rposition(|&byte| byte == b'\n') else {
+            return;
+        };
         let rest = self.partial.split_off(end + 1);
         let whole = std::mem::replace(&mut self.partial, rest);
         for line in String::from_utf8_lossy(&whole).lines() {
@@ -109,7 +119,8 @@ mod tests {
         tail.read();
         assert_eq!(tail.progress.written, [0, 7]);
         assert_eq!((tail.progress.lines, &tail.progress.gate), (1, &None));
-        file.write_all(b"rk\",\"name\":\"waits at gate go\"}\n").unwrap();
+        file.write_all(b"rk\",\"name\":\"waits at gate go\"}\n")
+            .unwrap();
         tail.read();
         assert_eq!(tail.progress.gate.as_deref(), Some("go"));
         file.write_all(b"{\"at_us\":3,\"ev\":\"gate\",\"name\":\"go\"}\n{\"at_us\":4,\"ev\":\"exit\",\"code\":0}\n").unwrap();

@@ -5,15 +5,23 @@ use crate::scenario::{Action, Await, Condition, LogmonOutcome, SignalName, Who};
 /// A step in words.
 pub(super) fn action(action: &Action) -> String {
     match action {
-        Action::StartLogmon { expect: LogmonOutcome::Ready, .. } => "start logmon".into(),
-        Action::StartLogmon { expect: LogmonOutcome::Refused, .. } => "start logmon, which must refuse".into(),
+        Action::StartLogmon {
+            expect: LogmonOutcome::Ready,
+            ..
+        } => "start logmon".into(),
+        Action::StartLogmon {
+            expect: LogmonOutcome::Refused,
+            ..
+        } => "start logmon, which must refuse".into(),
         Action::SecondLogmon {} => "start a second logmon beside the first".into(),
         Action::StopLogmon { within_ms } => format!("stop logmon within {within_ms} ms"),
         Action::SignalLogmon { signal } => format!("send {} to logmon", signal_name(*signal)),
         Action::StartTask { script } => format!("start the task `{script}`"),
         Action::StopDriver { within_ms } => format!("stop the driver within {within_ms} ms"),
         Action::SignalTask { signal } => format!("send {} to the task", signal_name(*signal)),
-        Action::AwaitExit { within_ms } => format!("wait up to {within_ms} ms for the driver's end"),
+        Action::AwaitExit { within_ms } => {
+            format!("wait up to {within_ms} ms for the driver's end")
+        }
         Action::Release { gate } => format!("open the gate `{gate}`"),
         Action::Await(wait) => format!("wait until {}", condition(wait)),
         Action::Elapse { ms, because } => format!("let {ms} ms pass: {because}"),
@@ -29,7 +37,10 @@ pub(super) fn action(action: &Action) -> String {
 /// A condition in words.
 pub(super) fn condition(wait: &Await) -> String {
     let streams = wait.stream.map_or("both streams", |stream| stream.as_str());
-    let fifos = wait.stream.map_or_else(|| "both FIFOs".to_owned(), |stream| format!("{stream}'s FIFO"));
+    let fifos = wait.stream.map_or_else(
+        || "both FIFOs".to_owned(),
+        |stream| format!("{stream}'s FIFO"),
+    );
     let bytes = wait.bytes.map(|bytes| format!("{bytes} bytes of "));
     match wait.until {
         Condition::Accepted => match bytes {
@@ -45,7 +56,10 @@ pub(super) fn condition(wait: &Await) -> String {
             None => "a pipe is full".into(),
         },
         Condition::PipeEmpty => format!("nothing is left in {fifos}"),
-        Condition::AtGate => format!("the task waits at gate `{}`", wait.gate.as_deref().unwrap_or_default()),
+        Condition::AtGate => format!(
+            "the task waits at gate `{}`",
+            wait.gate.as_deref().unwrap_or_default()
+        ),
         Condition::WriterHolds => format!("a writer holds {fifos}"),
         Condition::NoWriterHolds => format!("no writer holds {fifos}"),
         Condition::TaskRuns => "the task runs".into(),

@@ -1,0 +1,235 @@
+//! The case process as its parent sees it: real processes, killed in every way. (edge)
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::case::{Case, CaseDir};
+use harness::history::History;
+use harness::observe::Snapshot;
+use harness::trace::{Event, Exit};
+use harness::{runner, scenario, template};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const HARNESS: &str = env!("CARGO_BIN_EXE_harness");
+const DRIVER: &str = "sh -c 'exec {task} >{stdout} 2>{stderr}'";
+const LOGMON: &str = "{self} logmon run --log-dir {log_dir} --stdout {stdout_fifo}={stdout_name} \
+     --stderr {stderr_fifo}={stderr_name} --max-files {max_files} --max-file-size {max_file_bytes}";
+const HEAD: &str = "id = \"fifo/plain\"\ntitle = \"Plain.\"\nrules = [\"FIFO-1\"]\n[tasks.main]\nexit_code = 3\n\
+     [[tasks.main.step]]\ndo = \"records\"\nstream = \"stdout\"\ncount = 10\n\
+     [[tasks.main.step]]\ndo = \"gate\"\nname = \"go\"\n";
+const START: &str = "[[plan]]\ndo = \"start-logmon\"\n[[plan]]\ndo = \"start-task\"\n\
+     [[plan]]\ndo = \"await\"\nuntil = \"at-gate\"\ngate = \"go\"\n";
+
+fn case(plan: &str, driver: &str) -> Case {
+    let text = format!("{HEAD}{plan}");
+    Case {
+        scenario: scenario::expand(&text, "x.toml").unwrap().remove(0),
+        run: "0000abcd".into(),
+        seed: 9,
+        driver: template::split(driver).unwrap(),
+        logmon: template::split(LOGMON).unwrap(),
+        reexec: vec![HARNESS.into()],
+        driver_capabilities: BTreeSet::new(),
+        leave_out: None,
+    }
+}
+
+fn play(case: &Case, folder: &Path, limit: Duration) -> History {
+    let dir = CaseDir::new(folder.join("case"));
+    runner::play(case, &dir, limit).unwrap();
+    let history = runner::load(&CaseDir::new(dir.path().canonicalize().unwrap())).unwrap();
+    assert_eq!(left(folder), Vec::<String>::new());
+    history
+}
+
+/// Command lines of living processes that have this folder in their environment or arguments.
+fn left(folder: &Path) -> Vec<String> {
+    let folder = folder.canonicalize().unwrap();
+    let names = |pid: i32, file: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).contains(folder.to_str().unwrap())
+    };
+    let me = i32::try_from(std::process::id()).unwrap();
+    Snapshot::take()
+        .all()
+        .filter(|stat| stat.lives() && stat.pid != me)
+        .filter(|stat| names(stat.pid, "environ") || names(stat.pid, "cmdline"))
+        .map(|stat| format!("{} {}", stat.pid, stat.comm))
+        .collect()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "polls for a condition with a deadline"
+)]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "not in time: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn has(history: &History, wanted: impl Fn(&Event) -> bool) -> bool {
+    history.entries.iter().any(|entry| wanted(&entry.event))
+}
+
+#[test]
+fn a_plain_case_is_recorded_from_begin_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = format!(
+        "{START}[[plan]]\ndo = \"release\"\ngate = \"go\"\n[[plan]]\ndo = \"await-exit\"\n"
+    );
+    let history = play(&case(&plan, DRIVER), folder.path(), Duration::from_secs(30));
+    assert!(matches!(
+        history.entries.first().unwrap().event,
+        Event::Begun { .. }
+    ));
+    assert!(matches!(
+        history.entries.last().unwrap().event,
+        Event::Ended
+    ));
+    assert!(has(&history, |event| matches!(
+        event,
+        Event::DriverExited {
+            exit: Exit::Code(3),
+            ..
+        }
+    )));
+    assert!(has(&history, |event| matches!(
+        event,
+        Event::LogmonExited {
+            exit: Exit::Code(0),
+            asked: true,
+            ..
+        }
+    )));
+    assert!(has(&history, |event| matches!(
+        event,
+        Event::WriteEndsReleased {
+            after_ms: Some(_),
+            ..
+        }
+    )));
+    // At the gate the task itself holds the write ends, as it was started by `exec`.
+    assert!(has(&history, |event| match event {
+        Event::Holders { when, holders, .. } =>
+            when == "at gate go" && holders.iter().any(|one| one.writes && one.role == "task"),
+        _ => false,
+    }));
+    assert!(!has(&history, |event| matches!(
+        event,
+        Event::LeftBehind { .. } | Event::SuiteError { .. }
+    )));
+    assert_eq!(
+        history.joined(mock_driver::stream::Stream::Stdout).len(),
+        1_000
+    );
+    // Started by a process that blocks signals, the task has none blocked and SIGPIPE not ignored.
+    // (The system's library leaves signals of its own ignored: 32 and 33.)
+    let hello = history.task[&0].iter().find_map(|line| match &line.event {
+        mock_driver::journal::Event::Hello {
+            sig_ignored,
+            sig_blocked,
+            ..
+        } => Some((sig_ignored, sig_blocked)),
+        _ => None,
+    });
+    let (ignored, blocked) = hello.unwrap();
+    assert_eq!(*blocked, Vec::<u8>::new());
+    assert!(!ignored.contains(&13), "{ignored:?}");
+}
+
+#[test]
+fn a_condition_that_is_not_met_says_who_waits_and_leaves_nothing_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = format!("{START}[[plan]]\ndo = \"await\"\nuntil = \"task-gone\"\nwithin_ms = 100\n");
+    let history = play(&case(&plan, DRIVER), folder.path(), Duration::from_secs(30));
+    let last = history.entries.iter().find_map(|entry| match &entry.event {
+        Event::Unmet { last, .. } => Some(last.join("\n")),
+        _ => None,
+    });
+    let last = last.unwrap();
+    assert!(
+        last.contains("task ") && last.contains("logmon ") && last.contains("stdout.fifo: "),
+        "{last}"
+    );
+    assert!(!has(&history, |event| matches!(
+        event,
+        Event::LeftBehind { .. }
+    )));
+}
+
+#[test]
+fn what_a_driver_leaves_behind_is_named_and_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "[[plan]]\ndo = \"start-task\"\n[[plan]]\ndo = \"await-exit\"\n";
+    let driver = "sh -c 'sleep 1000 & true' {task}";
+    let history = play(&case(plan, driver), folder.path(), Duration::from_secs(30));
+    assert!(has(
+        &history,
+        |event| matches!(event, Event::LeftBehind { command, .. } if command == "sleep 1000")
+    ));
+}
+
+#[test]
+fn a_case_process_that_is_killed_leaves_nothing_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = case(&format!("{START}[[plan]]\ndo = \"await-exit\"\n"), DRIVER);
+    let dir = CaseDir::new(folder.path().join("case"));
+    let result = std::thread::scope(|scope| {
+        let played = scope.spawn(|| runner::play(&case, &dir, Duration::from_secs(30)));
+        let trace = || std::fs::read_to_string(dir.trace()).unwrap_or_default();
+        until("the task waits at its gate", || {
+            trace().contains("waits at gate") && trace().contains("\"met\"")
+        });
+        let wanted = dir.path().canonicalize().unwrap();
+        let process = Snapshot::take()
+            .all()
+            .find(|stat| {
+                let words =
+                    std::fs::read(format!("/proc/{}/cmdline", stat.pid)).unwrap_or_default();
+                words.ends_with(format!("__case\0{}\0", wanted.display()).as_bytes())
+            })
+            .map(|stat| stat.pid);
+        kill(Pid::from_raw(process.unwrap()), Signal::SIGKILL).unwrap();
+        played.join().unwrap()
+    });
+    assert!(
+        matches!(result, Err(runner::RunnerError::Failed { .. })),
+        "{result:?}"
+    );
+    assert_eq!(left(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_case_whose_parent_is_killed_ends_with_all_that_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = CaseDir::new(folder.path().canonicalize().unwrap().join("case"));
+    std::fs::create_dir(dir.path()).unwrap();
+    let case = case(&format!("{START}[[plan]]\ndo = \"await-exit\"\n"), DRIVER);
+    std::fs::write(dir.case(), serde_json::to_string(&case).unwrap()).unwrap();
+    let script = format!("{HARNESS} __case {} & wait", dir.path().display());
+    let mut parent = Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let trace = || std::fs::read_to_string(dir.trace()).unwrap_or_default();
+    until("the task waits at its gate", || trace().contains("\"met\""));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    until("nothing is left", || left(folder.path()).is_empty());
+    assert!(
+        trace().contains("interrupted") && trace().contains("\"ended\""),
+        "{}",
+        trace()
+    );
+}
