@@ -45,6 +45,20 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// How the task ends after the last step.
     pub end: End,
+    /// A record that the payload leaves out as if it had been lost. Only a script's file says so:
+    /// what is expected, and the form in which a script serialises, know nothing of it. It shows
+    /// whether a missing record is seen.
+    pub leave_out: Option<LeaveOut>,
+}
+
+/// A record that is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveOut {
+    /// The stream that it belongs to.
+    pub stream: Stream,
+    /// Its sequence number.
+    pub seq: u32,
 }
 
 /// How a task ends.
@@ -202,6 +216,7 @@ struct Document {
     exit_code: u8,
     exit_signal: Option<Signal>,
     step: Vec<Step>,
+    leave_out: Option<LeaveOut>,
     run_for: Option<String>,
     stdout_string: Option<String>,
     stdout_repeat: Option<u32>,
@@ -324,15 +339,20 @@ impl Script {
             None => End::Exit(document.exit_code),
         };
         let seed = document.seed;
+        let leave_out = document.leave_out;
         let steps = nomad::steps(document).map_err(|refused| ScriptError::Field {
             path: path.to_owned(),
             field: refused.field,
             problem: refused.problem,
         })?;
-        Self::new(seed, steps, end).map_err(|refused| ScriptError::Step {
+        let script = Self::new(seed, steps, end).map_err(|refused| ScriptError::Step {
             path: path.to_owned(),
             number: refused.number,
             problem: refused.problem,
+        })?;
+        Ok(Self {
+            leave_out,
+            ..script
         })
     }
 
@@ -342,7 +362,12 @@ impl Script {
     /// If a step makes no sense where it stands.
     pub fn new(seed: u64, steps: Vec<Step>, end: End) -> Result<Self, RefusedStep> {
         check(&steps)?;
-        Ok(Self { seed, steps, end })
+        Ok(Self {
+            seed,
+            steps,
+            end,
+            leave_out: None,
+        })
     }
 
     /// How the task ends when the whole script is played: the first step that ends it, or the

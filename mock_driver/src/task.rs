@@ -69,7 +69,8 @@ pub(crate) fn task(args: TaskArgs, reexec: &Reexec) -> Result<u8> {
     let journal = JournalFile::open(args.journal.as_deref(), detail)?;
     journal.hello(Role::Task);
     let player = Player {
-        numbering: Numbering::new(script.seed, args.run, args.generation),
+        numbering: Numbering::new(script.seed, args.run, args.generation)
+            .leaving_out(script.leave_out),
         output: Output::new(&journal),
         gates: args.gates,
         journal: &journal,
@@ -122,7 +123,12 @@ impl Player<'_> {
             Step::Records { .. } | Step::Text { .. } | Step::Raw { .. } | Step::Lines { .. } => {}
             Step::Sleep { ms } => output::pause(Duration::from_millis(*ms)),
             Step::Gate { name } => {
-                gate::wait(&self.gate(name)?)?;
+                let gate = self.gate(name)?;
+                // So that whoever reads the journal knows when the gate is reached, not only when
+                // it is passed.
+                let reached = format!("waits at gate {name}");
+                self.journal.add(Event::Mark { name: reached });
+                gate::wait(&gate)?;
                 let name = name.clone();
                 self.journal.add(Event::Gate { name });
             }

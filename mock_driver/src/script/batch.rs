@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::Step;
+use super::{LeaveOut, Step};
 use crate::filler;
 use crate::record::{Fill, Record, RecordId, RunId};
 use crate::stream::Stream;
@@ -15,6 +15,7 @@ pub struct Numbering {
     seed: u64,
     run: RunId,
     generation: u32,
+    leave_out: Option<LeaveOut>,
     streams: [Next; 2],
 }
 
@@ -65,6 +66,9 @@ pub struct WriterPart {
     generation: u32,
     stream: Stream,
     content: Content,
+    /// The sequence number of a record that is not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leave_out: Option<u32>,
 }
 
 /// The units of a part.
@@ -162,8 +166,15 @@ impl Numbering {
             seed,
             run,
             generation,
+            leave_out: None,
             streams: Default::default(),
         }
+    }
+
+    /// The same numbers, with one record that is not written.
+    #[must_use]
+    pub fn leaving_out(self, leave_out: Option<LeaveOut>) -> Self {
+        Self { leave_out, ..self }
     }
 
     /// What the step writes, numbered behind all that was taken before; `None` if it writes
@@ -256,6 +267,10 @@ impl Numbering {
             generation: self.generation,
             stream,
             content,
+            leave_out: self
+                .leave_out
+                .filter(|leave_out| leave_out.stream == stream)
+                .map(|leave_out| leave_out.seq),
         }
     }
 }
@@ -269,10 +284,15 @@ impl WriterPart {
 
     /// The part's units, in order.
     pub fn units(&self) -> impl Iterator<Item = Unit> + '_ {
-        (0..self.count()).map(|index| self.unit(index))
+        (0..self.count())
+            .map(|index| self.unit(index))
+            .filter(|unit| match unit {
+                Unit::Record(record) => Some(record.id.seq) != self.leave_out,
+                Unit::Text { .. } | Unit::Raw { .. } | Unit::Line { .. } => true,
+            })
     }
 
-    /// How many units the part has.
+    /// How many units the part has, one that is left out included.
     #[must_use]
     pub fn count(&self) -> u64 {
         match &self.content {

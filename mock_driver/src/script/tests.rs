@@ -349,3 +349,27 @@ fn a_script_serialises_in_the_form_that_is_parsed() {
         "{error}"
     );
 }
+
+#[test]
+fn a_record_that_is_left_out_is_expected_all_the_same() {
+    let text = "seed = 1\nleave_out = { stream = \"stdout\", seq = 1 }\n\
+                [[step]]\ndo = \"records\"\nstream = \"stdout\"\ncount = 3\n";
+    let script = Script::parse(text, Path::new("x.toml")).unwrap();
+    let mut numbering = Numbering::new(script.seed, RUN, 0).leaving_out(script.leave_out);
+    let batch = numbering.take(&script.steps[0]).unwrap();
+    let written: Vec<Unit> = batch.parts[0].units().collect();
+    let seqs: Vec<u32> = written
+        .iter()
+        .map(|unit| match unit {
+            Unit::Record(record) => record.id.seq,
+            Unit::Text { .. } | Unit::Raw { .. } | Unit::Line { .. } => panic!("{unit:?}"),
+        })
+        .collect();
+    assert_eq!(seqs, [0, 2]);
+    let Expected::Exact(exact) = script.expected(RUN, 0, Stream::Stdout) else {
+        panic!("not exact");
+    };
+    assert_eq!(exact.chunks().len(), 3);
+    let again: Script = serde_json::from_str(&serde_json::to_string(&script).unwrap()).unwrap();
+    assert_eq!(again.leave_out, None);
+}
