@@ -160,9 +160,11 @@ fn a_matrix_stands_for_every_combination() {
         [Capability::Signals, Capability::MultiWriter]
     );
     assert_eq!(cases[0].tasks["main"].steps.len(), 2);
-    let looks = |case: &Scenario| match &case.plan[2].action {
-        Action::Repeat { plan, .. } => plan.len(),
-        other => panic!("{other:?}"),
+    let looks = |case: &Scenario| {
+        let Action::Repeat { plan, .. } = &case.plan[2].action else {
+            panic!("no repeat")
+        };
+        plan.len()
     };
     assert_eq!((looks(&cases[0]), looks(&cases[1])), (1, 2));
     assert_eq!(cases[0].matrix["bytes"], ["100"]);
