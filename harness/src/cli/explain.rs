@@ -3,9 +3,12 @@
 use super::console;
 use super::refusal::Refusal;
 use super::run::scenarios;
+use crate::finding::Shape;
 use crate::outcome::Ending;
 use crate::report;
 use crate::rule::{RuleId, Spec};
+use crate::scenario::Scenario;
+use crate::self_test::{Catch, Kind, catalogue};
 
 /// Prints a rule or a case.
 pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
@@ -16,8 +19,14 @@ pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
         console::say(&report::explain_rule(rule, &scenarios));
         return Ok(Ending::Conformant);
     }
-    if let Some(scenario) = scenarios.iter().find(|scenario| scenario.id == id) {
-        console::say(&report::explain_case(scenario, spec));
+    let family = format!("{id}-");
+    let cases: Vec<_> = scenarios.iter().filter(|one| one.id == id || one.id.starts_with(&family)).collect();
+    if let Some(scenario) = cases.first() {
+        console::say(&report::explain_case(scenario, spec, &catches(&cases)));
+        if cases.len() > 1 {
+            let ids: Vec<&str> = cases.iter().map(|one| one.id.as_str()).collect();
+            console::say(&format!("\nVariants\n{}", report::wrapped(&ids.join(", "), "  ", 80)));
+        }
         return Ok(Ending::Conformant);
     }
     let near: Vec<&str> = scenarios
@@ -32,4 +41,17 @@ pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
         format!("did you mean {}?", near.join(", "))
     };
     Err(Refusal::new(Ending::Usage, format!("no rule and no case is called `{id}`; {hint}")))
+}
+
+/// The faulty subjects that these cases are there to catch.
+fn catches(cases: &[&Scenario]) -> Vec<(String, Shape)> {
+    catalogue()
+        .into_iter()
+        .filter_map(|known| match known.kind {
+            Kind::Faulty(Catch { case, shape }) if cases.iter().any(|one| one.id == case) => {
+                Some((format!("{} `{}`", known.part.as_str(), known.name), shape))
+            }
+            Kind::Faulty(_) | Kind::Good { .. } => None,
+        })
+        .collect()
 }

@@ -11,7 +11,7 @@ use super::args::{ReportTarget, RunArgs, SelectArgs, SubjectArgs};
 use super::console;
 use super::live::Live;
 use super::refusal::Refusal;
-use crate::outcome::Ending;
+use crate::outcome::{Ending, Status};
 use crate::report::{self, Paint, Report, SubjectFacts};
 use crate::scenario::Scenario;
 use crate::suite::{
@@ -68,7 +68,7 @@ impl Session<'_> {
     ) -> Result<Ending, Refusal> {
         let chosen = selected.iter().filter(|one| one.choice == Choice::Run).count();
         if chosen == 0 {
-            self.report.cases = skipped(selected);
+            self.report.cases = not_played(selected, "");
             self.report.message = Some(nothing_ran(selected));
             return self.end(Ending::NothingRan);
         }
@@ -77,6 +77,7 @@ impl Session<'_> {
         match suite::probe(subject, reexec, self.out, seed, stop) {
             Ok(Probe { facts }) => self.report.probes = facts,
             Err(failure) => {
+                self.report.cases = not_played(selected, "no verdict could be given");
                 self.report.message = Some(failure.text);
                 return self.end(failure.ending);
             }
@@ -253,20 +254,16 @@ pub(super) fn draw_seed() -> u64 {
     u64::from(rand::random::<u32>())
 }
 
-fn skipped(selected: &[Selected]) -> Vec<CaseResult> {
-    use crate::outcome::Status;
-    selected
-        .iter()
-        .filter_map(|Selected { scenario, choice }| match choice {
-            Choice::Run => None,
-            Choice::NotApplicable { why } => {
-                Some(CaseResult::skipped(scenario, Status::SkippedCapability, why))
-            }
-            Choice::Filtered { why } => {
-                Some(CaseResult::skipped(scenario, Status::SkippedFilter, why))
-            }
-        })
-        .collect()
+/// The results of a run that played nothing; `why` is told of the cases that would have run.
+fn not_played(selected: &[Selected], why: &str) -> Vec<CaseResult> {
+    let one = |Selected { scenario, choice }: &Selected| match choice {
+        Choice::Run => CaseResult::skipped(scenario, Status::SkippedFilter, why),
+        Choice::NotApplicable { why } => {
+            CaseResult::skipped(scenario, Status::SkippedCapability, why)
+        }
+        Choice::Filtered { why } => CaseResult::skipped(scenario, Status::SkippedFilter, why),
+    };
+    selected.iter().map(one).collect()
 }
 
 fn nothing_ran(selected: &[Selected]) -> String {

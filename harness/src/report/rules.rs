@@ -1,5 +1,7 @@
 //! A rule or a case, explained. (core)
 
+use crate::finding::Shape;
+use crate::report::words::cut;
 use crate::report::{plan_words, wrapped};
 use crate::rule::{Role, Rule, Spec};
 use crate::scenario::{Need, Scenario};
@@ -34,14 +36,17 @@ pub fn explain_rule(rule: &Rule, scenarios: &[Scenario]) -> String {
         out.push_str("  no case yet\n");
     }
     for scenario in cases {
-        out.push_str(&format!("  {:<38}  {}\n", scenario.id, scenario.title));
+        let line = format!("  {:<34}  {}", scenario.id, scenario.title);
+        out.push_str(&cut(&line, WIDTH));
+        out.push('\n');
     }
     out
 }
 
-/// A case: its promise, its rules, the plan in words.
+/// A case: its promise, its rules, the plan in words, and the faulty subjects that it is there to
+/// catch, each with the shape of its damage.
 #[must_use]
-pub fn explain_case(scenario: &Scenario, spec: &Spec) -> String {
+pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)]) -> String {
     let mut out = format!("{}\n{}", scenario.id, wrapped(&scenario.title, "", WIDTH));
     out.push_str(&format!("{}, profile {}", scenario.level.keyword(), scenario.profile));
     if !scenario.tags.is_empty() {
@@ -78,6 +83,12 @@ pub fn explain_case(scenario: &Scenario, spec: &Spec) -> String {
         // The first line stands under its number, the others under its text.
         let text = wrapped(line.trim_start(), &rest, WIDTH);
         out.push_str(&format!("{indent}{}", text.trim_start()));
+    }
+    if !catches.is_empty() {
+        out.push_str("\nCatches the faulty subjects\n");
+    }
+    for (name, shape) in catches {
+        out.push_str(&format!("  {name:<38}  as {shape}\n"));
     }
     out
 }

@@ -92,7 +92,13 @@ fn ran(report: &Report, counts: &Counts) -> String {
     }
     let filtered = counts.get(Status::SkippedFilter);
     if filtered > 0 {
-        text.push_str(&format!("; {filtered} filtered"));
+        let word = match report.ending {
+            Some(Ending::BadSubject | Ending::Blind | Ending::Unfit | Ending::Interrupted) => {
+                "not played"
+            }
+            Some(_) | None => "filtered",
+        };
+        text.push_str(&format!("; {filtered} {word}"));
     }
     text
 }

@@ -8,7 +8,7 @@ use mock_driver::journal;
 use mock_driver::stream::Stream;
 
 use crate::history::History;
-use crate::report::words::{bytes, grouped, signal_name};
+use crate::report::words::{bytes, cut, grouped, signal_name};
 use crate::scenario::SignalName;
 use crate::trace::{Event, Exit};
 
@@ -112,15 +112,6 @@ fn gauge((level, capacity): (u64, u64)) -> String {
     let eighths = level.saturating_mul(8).checked_div(capacity).unwrap_or(0).min(7);
     let block = usize::try_from(eighths).ok().and_then(|index| BLOCKS.get(index)).unwrap_or(&'█');
     format!("{block}{:>11}", bytes(level))
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }
 
 /// The indices of the rows that are shown, in order.

@@ -45,6 +45,16 @@ pub fn wrapped(text: &str, indent: &str, width: usize) -> String {
     out
 }
 
+/// Text of at most `width` characters; what is longer ends in `…`.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
 /// A plan as numbered lines, nested steps indented.
 #[must_use]
 pub fn plan_words(plan: &[Step]) -> Vec<String> {

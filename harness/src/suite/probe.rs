@@ -424,7 +424,9 @@ enum DriverEnd {
 
 fn driver_end(history: &History) -> DriverEnd {
     let events = || history.entries.iter().map(|entry| &entry.event);
-    let overdue = events().any(|event| matches!(event, Event::DriverOverdue { .. }));
+    // No probe's plan stops the driver: that is done at the end, to one that has not ended.
+    let overdue = events()
+        .any(|event| matches!(event, Event::DriverOverdue { .. } | Event::DriverStopAsked { .. }));
     if overdue {
         return DriverEnd::Overdue;
     }
