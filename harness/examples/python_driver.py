@@ -44,7 +44,7 @@ def forward(source, path):
 
 def stop(*_):
     global patience_s
-    patience_s = 2  # A stop must not hang on the log.
+    patience_s = 1  # A stop must not hang on the log.
     if child:
         child.terminate()
 
@@ -65,7 +65,7 @@ try:
 except OSError as error:
     print(f"python_driver: {error}", file=sys.stderr)
     sys.exit(127)
-if patience_s == 2:  # SIGTERM came before there was a child.
+if patience_s == 1:  # SIGTERM came before there was a child.
     child.terminate()
 threads = [threading.Thread(target=forward, args=(source, path))
            for source, path in ((child.stdout, out), (child.stderr, err)) if source]

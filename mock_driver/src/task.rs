@@ -62,6 +62,8 @@ pub(crate) fn task(args: TaskArgs, reexec: &Reexec) -> Result<u8> {
     }
     let script = read_script(&args.script)?;
     let detail = if args.marks_only {
+        // `play` is one task to whoever looks at it: its player must not outlive it.
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("cannot bind the task to play")?;
         Detail::MarksAndGates
     } else {
         Detail::All

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use mock_driver::journal;
 use mock_driver::stream::Stream;
 
+use super::plants;
 use crate::case::{Case, CaseDir, log_name};
 use crate::history::{History, LogFile};
 use crate::observe::stream_files;
@@ -61,10 +62,15 @@ pub fn load(dir: &CaseDir) -> Result<History, LoadError> {
     let mut entries =
         trace::parse(&read(&path)?).map_err(|source| LoadError::Trace { path, source })?;
     entries.sort_by_key(|entry| entry.at_us);
+    let foreign = plants::foreign_paths(dir, &case.scenario.host.plant);
     let mut files = BTreeMap::new();
     for stream in Stream::BOTH {
         let mut list = Vec::new();
         for (index, path) in stream_files(&dir.log(), &log_name(stream)) {
+            // What the host put there is nobody's log, whatever its name.
+            if foreign.contains(&path) {
+                continue;
+            }
             let bytes = fs::read(&path).map_err(|source| LoadError::Read {
                 path: path.clone(),
                 source,

@@ -163,6 +163,15 @@ pub(super) fn plant_all(dir: &CaseDir, plants: &[Plant]) -> io::Result<Vec<Plant
     Ok(paths.into_iter().map(Planted::remember).collect())
 }
 
+/// Where the host put things that are no log of the task's.
+pub(super) fn foreign_paths(dir: &CaseDir, plants: &[Plant]) -> Vec<PathBuf> {
+    plants
+        .iter()
+        .filter(|plant| plant.kind != PlantKind::OldLog)
+        .map(|plant| path_of(dir, plant))
+        .collect()
+}
+
 fn path_of(dir: &CaseDir, plant: &Plant) -> PathBuf {
     let name = plant
         .name

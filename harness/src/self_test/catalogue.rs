@@ -159,7 +159,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
     (
         "dies-of-sigpipe",
         "mon/kill-empty-pipe-bare",
-        Shape::WrongExit,
+        Shape::WriterKilled,
     ),
     (
         "drops-on-epipe",
@@ -212,7 +212,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
         Shape::Blocked,
     ),
     ("leaks-fd-per-restart", "life/restarts-100", Shape::GrowthFd),
-    ("closes-early", "life/short-lived", Shape::LostTail),
+    ("closes-early", "life/short-lived", Shape::LostMiddle),
     ("truncates-at-nul", "data/binary", Shape::LostMiddle),
     ("wrong-exit-code", "life/exit-code", Shape::WrongExit),
     ("reads-own-fifo", "fifo/never-reads", Shape::ForeignReader),
@@ -226,7 +226,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
     (
         "waits-for-children",
         "life/child-holds-streams",
-        Shape::Late,
+        Shape::Blocked,
     ),
     ("disabled-through-pipe", "fifo/disabled", Shape::NotNull),
 ];
@@ -234,7 +234,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
 fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
     Some(match fault {
         LogmonFault::None => return None,
-        LogmonFault::BuffersAndLosesOnKill => ("mon/kill-empty-pipe-spare", Shape::LostMiddle),
+        LogmonFault::BuffersAndLosesOnKill => ("mon/kill-empty-pipe-spare", Shape::LostHead),
         LogmonFault::LosesOnSigterm => ("mon/stop-drains", Shape::LostTail),
         LogmonFault::EndsAtFirstEof => ("mon/eof-is-not-the-end", Shape::Died),
         LogmonFault::HoldsWithoutDraining => ("mon/drains", Shape::Blocked),
@@ -253,9 +253,9 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::SharesFifo => ("mon/second-logmon", Shape::Accepted),
         LogmonFault::AcceptsZeroLimits => ("rot/limits-refused-bytes", Shape::Accepted),
         LogmonFault::LateVisibility => ("data/prompt", Shape::Late),
-        LogmonFault::SlowStop => ("mon/one-stream", Shape::Late),
-        LogmonFault::WaitsForWriterInOpen => ("mon/one-stream", Shape::Late),
-        LogmonFault::ReplacesFifo => ("data/smoke", Shape::FifoReplaced),
+        LogmonFault::SlowStop => ("mon/one-stream", Shape::Blocked),
+        LogmonFault::WaitsForWriterInOpen => ("mon/one-stream", Shape::Blocked),
+        LogmonFault::ReplacesFifo => ("mon/restart-stop-idle-spare", Shape::LostTail),
         LogmonFault::StripsCr => ("data/binary", Shape::Altered),
     })
 }
