@@ -1,5 +1,7 @@
 //! The rules of this repository that a program can check.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,9 @@ use harness::rule::Spec;
 use harness::scenario;
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -35,7 +39,11 @@ fn files(extension: &str) -> Vec<PathBuf> {
         .map(|path| path.strip_prefix(root()).unwrap().to_owned())
         .collect();
     found.sort();
-    assert!(!found.is_empty(), "no *.{extension} found below {}", root().display());
+    assert!(
+        !found.is_empty(),
+        "no *.{extension} found below {}",
+        root().display()
+    );
     found
 }
 
@@ -72,7 +80,10 @@ fn the_arrows_between_the_rooms_point_one_way() {
     for (room, arrows) in allowed {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for used in rooms_used_by(room, section) {
-                assert!(arrows.contains(&used.as_str()), "{room} must not depend on {used}");
+                assert!(
+                    arrows.contains(&used.as_str()),
+                    "{room} must not depend on {used}"
+                );
             }
         }
     }
@@ -115,7 +126,12 @@ fn a_version_stands_in_the_root_manifest_only() {
         let manifest: toml::Table =
             toml::from_str(&read(&Path::new(room).join("Cargo.toml"))).unwrap();
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            for (name, value) in manifest.get(section).and_then(toml::Value::as_table).into_iter().flatten() {
+            for (name, value) in manifest
+                .get(section)
+                .and_then(toml::Value::as_table)
+                .into_iter()
+                .flatten()
+            {
                 let inherits = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
                 assert!(inherits, "{room}: {name} must be `{name}.workspace = true`");
             }
@@ -128,9 +144,15 @@ fn every_module_says_what_it_is() {
     for path in files("rs") {
         let text = read(&path);
         let first = text.lines().next().unwrap_or_default();
-        assert!(first.starts_with("//! "), "{}: the first line is no module doc", path.display());
+        assert!(
+            first.starts_with("//! "),
+            "{}: the first line is no module doc",
+            path.display()
+        );
         let is_source = path.components().any(|part| part.as_os_str() == "src");
-        let is_test = path.file_stem().is_some_and(|stem| stem.to_string_lossy().contains("test"));
+        let is_test = path
+            .file_stem()
+            .is_some_and(|stem| stem.to_string_lossy().contains("test"));
         let is_crate = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
         let docs: String = text
             .lines()
@@ -138,7 +160,9 @@ fn every_module_says_what_it_is() {
             .collect::<Vec<_>>()
             .join(" ")
             .to_lowercase();
-        let says = ["core", "edge", "re-export", "test", "law"].iter().any(|word| docs.contains(word));
+        let says = ["core", "edge", "re-export", "test", "law"]
+            .iter()
+            .any(|word| docs.contains(word));
         assert!(
             !is_source || is_test || is_crate || says,
             "{}: the module doc does not say core or edge",
@@ -149,10 +173,16 @@ fn every_module_says_what_it_is() {
 
 #[test]
 fn no_file_is_called_after_nothing() {
-    let banned = ["util", "utils", "common", "helper", "helpers", "manager", "misc"];
+    let banned = [
+        "util", "utils", "common", "helper", "helpers", "manager", "misc",
+    ];
     for path in files("rs") {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(!banned.contains(&stem.as_str()), "{}: name it after what it does", path.display());
+        assert!(
+            !banned.contains(&stem.as_str()),
+            "{}: name it after what it does",
+            path.display()
+        );
     }
 }
 
@@ -160,21 +190,30 @@ fn no_file_is_called_after_nothing() {
 fn no_source_file_is_longer_than_600_lines() {
     for path in files("rs") {
         let lines = read(&path).lines().count();
-        assert!(lines <= 600, "{} has {lines} lines; split it by reason to change", path.display());
+        assert!(
+            lines <= 600,
+            "{} has {lines} lines; split it by reason to change",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn a_main_is_at_most_15_lines() {
-    for path in files("rs").iter().filter(|path| path.ends_with("src/main.rs")) {
+    for path in files("rs")
+        .iter()
+        .filter(|path| path.ends_with("src/main.rs"))
+    {
         assert!(read(path).lines().count() <= 15, "{}", path.display());
     }
 }
 
 #[test]
 fn every_scenario_file_is_shipped() {
-    let shipped: BTreeSet<String> =
-        scenario::shipped().into_iter().map(|(path, _)| path.to_owned()).collect();
+    let shipped: BTreeSet<String> = scenario::shipped()
+        .into_iter()
+        .map(|(path, _)| path.to_owned())
+        .collect();
     let folder = Path::new("harness/scenarios");
     let present: BTreeSet<String> = files("toml")
         .iter()
@@ -191,9 +230,16 @@ fn every_shipped_scenario_names_known_rules_and_has_its_own_id() {
         let all = scenario::expand(text, path).unwrap_or_else(|error| panic!("{path}: {error:?}"));
         for one in all {
             for rule in &one.rules {
-                assert!(Spec::shipped().rule(rule).is_some(), "{path}: unknown rule {rule}");
+                assert!(
+                    Spec::shipped().rule(rule).is_some(),
+                    "{path}: unknown rule {rule}"
+                );
             }
-            assert!(ids.insert(one.id.clone()), "{path}: {} stands twice", one.id);
+            assert!(
+                ids.insert(one.id.clone()),
+                "{path}: {} stands twice",
+                one.id
+            );
         }
     }
     assert!(ids.len() > 20, "only {} cases", ids.len());

@@ -21,7 +21,11 @@ fn a_flag_typo_exits_64_and_names_the_flag() {
 #[test]
 fn help_exits_0_and_lists_the_exit_codes() {
     let folder = tempdir().unwrap();
-    harness(&folder).arg("--help").assert().code(0).stdout(contains("Exit codes"));
+    harness(&folder)
+        .arg("--help")
+        .assert()
+        .code(0)
+        .stdout(contains("Exit codes"));
 }
 
 #[test]
@@ -47,7 +51,11 @@ fn an_unknown_placeholder_exits_64_and_names_it() {
 #[test]
 fn a_driver_template_without_the_task_exits_64_and_says_where_it_goes() {
     let folder = tempdir().unwrap();
-    harness(&folder).args(["run", "--driver", "./mine"]).assert().code(64).stderr(contains("{task}"));
+    harness(&folder)
+        .args(["run", "--driver", "./mine"])
+        .assert()
+        .code(64)
+        .stderr(contains("{task}"));
 }
 
 #[test]
@@ -123,8 +131,15 @@ fn list_json_is_json_and_knows_why_a_case_is_skipped() {
     let list = list.as_array().unwrap();
     let smoke = list.iter().find(|one| one["id"] == "data/smoke").unwrap();
     assert_eq!(smoke["applicable"], true);
-    let skipped: Vec<_> = list.iter().filter(|one| one["applicable"] == false).collect();
-    assert!(skipped.iter().any(|one| one["why_skipped"].as_str().unwrap().contains("logmon")));
+    let skipped: Vec<_> = list
+        .iter()
+        .filter(|one| one["applicable"] == false)
+        .collect();
+    assert!(
+        skipped
+            .iter()
+            .any(|one| one["why_skipped"].as_str().unwrap().contains("logmon"))
+    );
 }
 
 #[test]
@@ -140,14 +155,26 @@ fn a_rule_and_a_case_can_be_explained_and_anything_else_exits_64() {
         .assert()
         .code(0)
         .stdout(contains("Plan").and(contains("1. start logmon")));
-    harness(&folder).args(["explain", "FIFO-99"]).assert().code(64).stderr(contains("FIFO-99"));
+    harness(&folder)
+        .args(["explain", "FIFO-99"])
+        .assert()
+        .code(64)
+        .stderr(contains("FIFO-99"));
 }
 
 #[test]
 fn doctor_says_whether_the_machine_is_fit() {
     let folder = tempdir().unwrap();
-    harness(&folder).arg("doctor").assert().code(0).stdout(contains("this machine is fit"));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "doctor leaves nothing behind");
+    harness(&folder)
+        .arg("doctor")
+        .assert()
+        .code(0)
+        .stdout(contains("this machine is fit"));
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "doctor leaves nothing behind"
+    );
 }
 
 #[test]

@@ -15,7 +15,13 @@ const LIMIT: Duration = Duration::from_secs(30);
 fn running(folder: &TempDir) -> Child {
     let out = folder.path().join("out");
     let child = Command::new(path())
-        .args(["run", "--stress", "1000", "--filter", "data/smoke,mon/drains,life/restarts-100"])
+        .args([
+            "run",
+            "--stress",
+            "1000",
+            "--filter",
+            "data/smoke,mon/drains,life/restarts-100",
+        ])
         .arg("--out")
         .arg(&out)
         .stdout(Stdio::null())
@@ -71,6 +77,9 @@ fn an_interrupted_runs_folder_can_be_used_again() {
     send(&child, Signal::SIGKILL);
     child.wait().unwrap();
     nothing_is_left(&folder);
-    crate::program::harness(&folder).args(["run", "--filter", "data/smoke"]).assert().code(0);
+    crate::program::harness(&folder)
+        .args(["run", "--filter", "data/smoke"])
+        .assert()
+        .code(0);
     assert!(!folder.path().join("out/running").exists());
 }

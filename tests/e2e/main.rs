@@ -1,6 +1,8 @@
 //! End-to-end tests of the harness program: only its command line, its exit codes and the files
 //! that it writes.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
 mod command_line;
 mod interruption;
 mod program;

@@ -15,7 +15,10 @@ pub(crate) const SHELL_DRIVER: &str = "sh -c 'exec {task} >{stdout} 2>{stderr}'"
 /// `harness` in an empty folder of its own.
 pub(crate) fn harness(folder: &TempDir) -> Command {
     let mut command = assert_cmd::cargo::cargo_bin_cmd!("harness");
-    command.current_dir(folder.path()).env("NO_COLOR", "1").timeout(Duration::from_secs(120));
+    command
+        .current_dir(folder.path())
+        .env("NO_COLOR", "1")
+        .timeout(Duration::from_secs(120));
     command
 }
 
@@ -26,14 +29,18 @@ pub(crate) fn path() -> &'static str {
 
 /// The JSON file, which must be readable.
 pub(crate) fn json(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}\n{text}", path.display()))
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{}: {error}\n{text}", path.display()))
 }
 
 /// Every FIFO below a folder.
 pub(crate) fn fifos_below(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(folder) else { return found };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return found;
+    };
     for entry in entries.flatten() {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => found.extend(fifos_below(&entry.path())),
@@ -58,14 +65,20 @@ pub(crate) fn processes_of(folder: &Path) -> Vec<String> {
         let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
         let names = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&needle);
         if names(&line) || names(&environment) {
-            found.push(format!("{name}: {}", String::from_utf8_lossy(&line).replace('\0', " ")));
+            found.push(format!(
+                "{name}: {}",
+                String::from_utf8_lossy(&line).replace('\0', " ")
+            ));
         }
     }
     found
 }
 
 /// Waits until the condition gives nothing to complain about.
-#[expect(clippy::disallowed_methods, reason = "polls a condition with a deadline")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "polls a condition with a deadline"
+)]
 pub(crate) fn wait_until_nothing<T: std::fmt::Debug>(
     limit: Duration,
     mut left: impl FnMut() -> Vec<T>,
@@ -76,12 +89,21 @@ pub(crate) fn wait_until_nothing<T: std::fmt::Debug>(
         if now.is_empty() {
             return;
         }
-        assert!(begun.elapsed() < limit, "after {limit:?} still there: {now:#?}");
+        assert!(
+            begun.elapsed() < limit,
+            "after {limit:?} still there: {now:#?}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
 /// Waits until the condition holds.
 pub(crate) fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
-    wait_until_nothing(limit, || if holds() { Vec::new() } else { vec![what.to_owned()] });
+    wait_until_nothing(limit, || {
+        if holds() {
+            Vec::new()
+        } else {
+            vec![what.to_owned()]
+        }
+    });
 }

@@ -10,7 +10,13 @@ use crate::program::{SHELL_DRIVER, harness};
 fn a_shell_is_a_good_driver() {
     let folder = tempdir().unwrap();
     harness(&folder)
-        .args(["run", "--driver", SHELL_DRIVER, "--filter", "data/smoke,life/exit-code"])
+        .args([
+            "run",
+            "--driver",
+            SHELL_DRIVER,
+            "--filter",
+            "data/smoke,life/exit-code",
+        ])
         .assert()
         .code(0)
         .stdout(contains("ran 2 of").and(contains("canary seen")))
@@ -62,7 +68,11 @@ fn a_driver_that_never_ends_exits_69_and_says_so() {
 fn a_driver_that_reports_another_exit_exits_69() {
     let folder = tempdir().unwrap();
     harness(&folder)
-        .args(["run", "--driver", "sh -c '{task} >{stdout} 2>{stderr}; exit 3'"])
+        .args([
+            "run",
+            "--driver",
+            "sh -c '{task} >{stdout} 2>{stderr}; exit 3'",
+        ])
         .assert()
         .code(69)
         .stderr(contains("the task exited 42, and the driver exited 3"));

@@ -232,9 +232,9 @@ impl FromStr for ReportTarget {
             Some(("junit", path)) => Ok(Self::Junit(path.into())),
             Some(("json", path)) => Ok(Self::Json(path.into())),
             Some(("text", path)) => Ok(Self::Text(path.into())),
-            Some((kind, _)) => {
-                Err(format!("unknown kind of report `{kind}`; known are junit, json and text"))
-            }
+            Some((kind, _)) => Err(format!(
+                "unknown kind of report `{kind}`; known are junit, json and text"
+            )),
         }
     }
 }
@@ -260,8 +260,16 @@ mod tests {
 
     #[test]
     fn a_report_is_a_kind_and_a_file() {
-        assert_eq!("junit=a.xml".parse(), Ok(ReportTarget::Junit("a.xml".into())));
-        assert!("xml=a".parse::<ReportTarget>().unwrap_err().contains("junit, json and text"));
+        assert_eq!(
+            "junit=a.xml".parse(),
+            Ok(ReportTarget::Junit("a.xml".into()))
+        );
+        assert!(
+            "xml=a"
+                .parse::<ReportTarget>()
+                .unwrap_err()
+                .contains("junit, json and text")
+        );
         assert!("junit".parse::<ReportTarget>().is_err());
     }
 }

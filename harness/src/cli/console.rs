@@ -17,7 +17,11 @@ pub(super) fn say(text: &str) {
 
 /// Prints a message on standard error, under the program's name.
 pub(super) fn complain(text: &str) {
-    drop(io::stderr().lock().write_all(format!("harness: {}\n", text.trim_end()).as_bytes()));
+    drop(
+        io::stderr()
+            .lock()
+            .write_all(format!("harness: {}\n", text.trim_end()).as_bytes()),
+    );
 }
 
 /// Whether standard output is coloured: as asked, else on a terminal unless NO_COLOR is set.
@@ -31,7 +35,11 @@ pub(super) fn paint(asked: Colour) -> Paint {
                 && env::var_os("TERM").is_none_or(|term| term != "dumb")
         }
     };
-    if coloured { Paint::Coloured } else { Paint::Plain }
+    if coloured {
+        Paint::Coloured
+    } else {
+        Paint::Plain
+    }
 }
 
 /// What `auto` stands for: a bar on a terminal, lines elsewhere.

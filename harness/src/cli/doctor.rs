@@ -53,11 +53,20 @@ pub(super) fn doctor(out: &Path) -> Result<Ending, Refusal> {
 
 /// Whether a FIFO can be made and used where runs are written.
 fn fifos(out: &Path) -> Answer {
-    let place = out.ancestors().find(|place| place.is_dir()).unwrap_or(Path::new("."));
+    let place = out
+        .ancestors()
+        .find(|place| place.is_dir())
+        .unwrap_or(Path::new("."));
     let unfit = |why: String| {
-        Answer::Unfit(format!("can't use a FIFO in {}: {why}; give another --out", place.display()))
+        Answer::Unfit(format!(
+            "can't use a FIFO in {}: {why}; give another --out",
+            place.display()
+        ))
     };
-    let folder = match tempfile::Builder::new().prefix(".harness-doctor").tempdir_in(place) {
+    let folder = match tempfile::Builder::new()
+        .prefix(".harness-doctor")
+        .tempdir_in(place)
+    {
         Ok(folder) => folder,
         Err(error) => return unfit(error.to_string()),
     };
@@ -113,7 +122,10 @@ fn proc_syscall() -> Answer {
 
 fn cores() -> Answer {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    Answer::Fine(format!("{cores}; {} cases run side by side", default_jobs()))
+    Answer::Fine(format!(
+        "{cores}; {} cases run side by side",
+        default_jobs()
+    ))
 }
 
 fn user() -> Answer {

@@ -20,12 +20,18 @@ pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
         return Ok(Ending::Conformant);
     }
     let family = format!("{id}-");
-    let cases: Vec<_> = scenarios.iter().filter(|one| one.id == id || one.id.starts_with(&family)).collect();
+    let cases: Vec<_> = scenarios
+        .iter()
+        .filter(|one| one.id == id || one.id.starts_with(&family))
+        .collect();
     if let Some(scenario) = cases.first() {
         console::say(&report::explain_case(scenario, spec, &catches(&cases)));
         if cases.len() > 1 {
             let ids: Vec<&str> = cases.iter().map(|one| one.id.as_str()).collect();
-            console::say(&format!("\nVariants\n{}", report::wrapped(&ids.join(", "), "  ", 80)));
+            console::say(&format!(
+                "\nVariants\n{}",
+                report::wrapped(&ids.join(", "), "  ", 80)
+            ));
         }
         return Ok(Ending::Conformant);
     }
@@ -40,7 +46,10 @@ pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
     } else {
         format!("did you mean {}?", near.join(", "))
     };
-    Err(Refusal::new(Ending::Usage, format!("no rule and no case is called `{id}`; {hint}")))
+    Err(Refusal::new(
+        Ending::Usage,
+        format!("no rule and no case is called `{id}`; {hint}"),
+    ))
 }
 
 /// The faulty subjects that these cases are there to catch.

@@ -54,7 +54,11 @@ pub(super) fn list(args: &ListArgs) -> Result<Ending, Refusal> {
             }
         }
         let applicable = lines.iter().filter(|line| line.applicable).count();
-        console::say(&format!("{} cases, {applicable} applicable to {}\n", lines.len(), subject.describe()));
+        console::say(&format!(
+            "{} cases, {applicable} applicable to {}\n",
+            lines.len(),
+            subject.describe()
+        ));
     }
     if lines.is_empty() {
         return Err(Refusal::new(

@@ -31,7 +31,13 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self { kind, paint, bar, running: Vec::new(), failed: 0 }
+        Self {
+            kind,
+            paint,
+            bar,
+            running: Vec::new(),
+            failed: 0,
+        }
     }
 
     /// Whether text is coloured.
@@ -101,7 +107,8 @@ impl Live {
     /// Attempts that were not planned, such as those again alone, don't count beyond the end.
     fn advance(&self) {
         let planned = self.bar.length().unwrap_or_default();
-        self.bar.set_position((self.bar.position() + 1).min(planned));
+        self.bar
+            .set_position((self.bar.position() + 1).min(planned));
     }
 
     fn leave(&mut self, id: &str) {
@@ -115,6 +122,7 @@ impl Live {
             0 => String::new(),
             failed => format!("{failed} not passed; "),
         };
-        self.bar.set_message(format!("{failed}{}", self.running.join(" ")));
+        self.bar
+            .set_message(format!("{failed}{}", self.running.join(" ")));
     }
 }

@@ -32,9 +32,12 @@ pub fn main_impl(args: Vec<OsString>) -> ExitCode {
         Err(error) => {
             // Nothing can be done if the terminal is gone.
             drop(error.print());
-            let ending = match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ending::Conformant,
-                _ => Ending::Usage,
+            let kind = error.kind();
+            let is_asked_for = matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let ending = if is_asked_for {
+                Ending::Conformant
+            } else {
+                Ending::Usage
             };
             return exit_code(ending);
         }

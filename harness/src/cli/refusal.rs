@@ -17,7 +17,10 @@ pub(super) struct Refusal {
 impl Refusal {
     /// A refusal with a text of its own.
     pub(super) fn new(ending: Ending, text: impl Into<String>) -> Self {
-        Self { ending, text: text.into() }
+        Self {
+            ending,
+            text: text.into(),
+        }
     }
 
     fn caused(ending: Ending, error: &dyn Error) -> Self {

@@ -29,8 +29,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     if args.dry_run {
         return Ok(dry_run(&selected));
     }
-    let machine = Machine::prepare()
-        .map_err(|errno| Refusal::new(Ending::Unfit, format!("can't prepare this process: {errno}")))?;
+    let machine = Machine::prepare().map_err(|errno| {
+        Refusal::new(
+            Ending::Unfit,
+            format!("can't prepare this process: {errno}"),
+        )
+    })?;
     let reexec = reexec()?;
     let out = OutDir::open(&args.out)?;
     let mut session = Session {
@@ -66,7 +70,10 @@ impl Session<'_> {
         reexec: &[String],
         stop: &Stop,
     ) -> Result<Ending, Refusal> {
-        let chosen = selected.iter().filter(|one| one.choice == Choice::Run).count();
+        let chosen = selected
+            .iter()
+            .filter(|one| one.choice == Choice::Run)
+            .count();
         if chosen == 0 {
             self.report.cases = not_played(selected, "");
             self.report.message = Some(nothing_ran(selected));
@@ -102,7 +109,11 @@ impl Session<'_> {
                 broken.get_or_insert(refusal);
             }
         });
-        let ending = if stop.is_asked() { Ending::Interrupted } else { suite::ending(&cases) };
+        let ending = if stop.is_asked() {
+            Ending::Interrupted
+        } else {
+            suite::ending(&cases)
+        };
         self.report.cases = cases;
         let ended = self.end(ending);
         match broken {
@@ -139,7 +150,8 @@ impl Session<'_> {
         self.report.exit_code = Some(ending.code());
         self.write_report()?;
         console::say(&report::summary(&self.report, self.live.paint()));
-        self.text.push_str(&report::summary(&self.report, Paint::Plain));
+        self.text
+            .push_str(&report::summary(&self.report, Paint::Plain));
         for target in &self.args.report {
             self.write_target(target)?;
         }
@@ -158,12 +170,14 @@ impl Session<'_> {
 
     fn write_target(&self, target: &ReportTarget) -> Result<(), Refusal> {
         let (path, text) = match target {
-            ReportTarget::Junit(path) => {
-                (path, report::junit(&self.report).map_err(|error| suite_bug(&error))?)
-            }
-            ReportTarget::Json(path) => {
-                (path, self.report.to_json().map_err(|error| suite_bug(&error))?)
-            }
+            ReportTarget::Junit(path) => (
+                path,
+                report::junit(&self.report).map_err(|error| suite_bug(&error))?,
+            ),
+            ReportTarget::Json(path) => (
+                path,
+                self.report.to_json().map_err(|error| suite_bug(&error))?,
+            ),
             ReportTarget::Text(path) => (path, self.text.clone()),
         };
         write_file(path, &text)
@@ -190,7 +204,11 @@ fn suite_bug(error: &dyn std::error::Error) -> Refusal {
 /// The subject that the arguments ask for.
 pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
-    Ok(Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?)
+    Ok(Subject::from_templates(
+        args.driver.as_deref(),
+        args.logmon.as_deref(),
+        &declared,
+    )?)
 }
 
 /// The shipped cases, or those of the user's files.
@@ -205,12 +223,18 @@ pub(super) fn scenarios(files: &[std::path::PathBuf]) -> Result<Vec<Scenario>, R
 
 fn filter(args: &SelectArgs) -> Result<Filter, Refusal> {
     let profiles = args.profile.iter().copied().collect();
-    Ok(Filter::new(&args.filter, &args.exclude, args.level, profiles)?)
+    Ok(Filter::new(
+        &args.filter,
+        &args.exclude,
+        args.level,
+        profiles,
+    )?)
 }
 
 /// How to start this program again.
 pub(super) fn reexec() -> Result<Vec<String>, Refusal> {
-    let unfit = |why: String| Refusal::new(Ending::Unfit, format!("can't find this program: {why}"));
+    let unfit =
+        |why: String| Refusal::new(Ending::Unfit, format!("can't find this program: {why}"));
     let path = env::current_exe().map_err(|error| unfit(error.to_string()))?;
     match path.to_str() {
         Some(path) => Ok(vec![path.to_owned()]),
@@ -224,7 +248,9 @@ pub(super) fn default_jobs() -> usize {
 }
 
 fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
-    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let began = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Report {
         version: report::REPORT_VERSION,
         suite: concat!("harness ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -241,7 +267,11 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
             driver: subject.driver.clone(),
             logmon: subject.logmon.clone(),
             under_test: subject.under_test.iter().map(ToString::to_string).collect(),
-            capabilities: subject.capabilities.iter().map(ToString::to_string).collect(),
+            capabilities: subject
+                .capabilities
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         },
         probes: Vec::new(),
         counts: Counts::default(),
@@ -267,8 +297,10 @@ fn not_played(selected: &[Selected], why: &str) -> Vec<CaseResult> {
 }
 
 fn nothing_ran(selected: &[Selected]) -> String {
-    let filtered =
-        selected.iter().filter(|one| matches!(one.choice, Choice::Filtered { .. })).count();
+    let filtered = selected
+        .iter()
+        .filter(|one| matches!(one.choice, Choice::Filtered { .. }))
+        .count();
     if filtered > 0 {
         format!(
             "no case is left: {filtered} of {} applicable cases are filtered out; `harness list` \

@@ -79,16 +79,31 @@ pub fn failure_text(
         }
         if verdict.status() == Status::Fail {
             out.push('\n');
-            add_cause(&mut out, diagnosis::diagnose(&verdict.findings, history).as_ref());
+            add_cause(
+                &mut out,
+                diagnosis::diagnose(&verdict.findings, history).as_ref(),
+            );
         }
     }
     out.push('\n');
-    add_field(&mut out, "Re-run", &format!("harness run --filter '{}'", scenario.id));
+    add_field(
+        &mut out,
+        "Re-run",
+        &format!("harness run --filter '{}'", scenario.id),
+    );
     match bundle {
         Some(bundle) => add_field(&mut out, "Look", &bundle.display().to_string()),
-        None => add_field(&mut out, "Look", "nothing was kept; run it again with --keep fail"),
+        None => add_field(
+            &mut out,
+            "Look",
+            "nothing was kept; run it again with --keep fail",
+        ),
     }
-    let mut rules: Vec<&str> = verdict.findings.iter().map(|one| one.rule.as_str()).collect();
+    let mut rules: Vec<&str> = verdict
+        .findings
+        .iter()
+        .map(|one| one.rule.as_str())
+        .collect();
     if rules.is_empty() {
         rules.extend(scenario.rules.first().map(|rule| rule.as_str()));
     }
@@ -101,7 +116,10 @@ pub fn failure_text(
 
 fn add_findings(out: &mut String, verdict: &Verdict) {
     for error in &verdict.suite_errors {
-        out.push_str(&format!("\n{}", wrapped(&format!("the suite could not go on: {error}"), "  ", WIDTH)));
+        out.push_str(&format!(
+            "\n{}",
+            wrapped(&format!("the suite could not go on: {error}"), "  ", WIDTH)
+        ));
     }
     for finding in verdict.findings.iter().take(MAX_FINDINGS) {
         out.push('\n');
@@ -131,14 +149,24 @@ fn add_findings(out: &mut String, verdict: &Verdict) {
 /// Who waited for whom, where something hung.
 fn add_waiting(out: &mut String, history: &History) {
     for entry in &history.entries {
-        let (what, last) = match &entry.event {
-            Event::Unmet { text, within_ms, last, .. } => {
-                (format!("\"{text}\" was not met in {within_ms} ms"), last)
-            }
-            Event::DriverOverdue { within_ms, last, .. } => {
-                (format!("the driver was still there after {within_ms} ms"), last)
-            }
-            _ => continue,
+        let (what, last) = if let Event::Unmet {
+            text,
+            within_ms,
+            last,
+            ..
+        } = &entry.event
+        {
+            (format!("\"{text}\" was not met in {within_ms} ms"), last)
+        } else if let Event::DriverOverdue {
+            within_ms, last, ..
+        } = &entry.event
+        {
+            (
+                format!("the driver was still there after {within_ms} ms"),
+                last,
+            )
+        } else {
+            continue;
         };
         if last.is_empty() {
             continue;
@@ -153,7 +181,11 @@ fn add_waiting(out: &mut String, history: &History) {
 
 fn add_cause(out: &mut String, diagnosis: Option<&Diagnosis>) {
     let Some(diagnosis) = diagnosis else {
-        add_field(out, "Likely cause", "no match: no faulty subject that we know does this");
+        add_field(
+            out,
+            "Likely cause",
+            "no match: no faulty subject that we know does this",
+        );
         return;
     };
     let next = match &diagnosis.next {

@@ -93,14 +93,21 @@ fn message(result: &CaseResult) -> String {
     if let Some(skip) = &result.skipped {
         return skip.why.clone();
     }
-    let finding =
-        verdict.findings.first().map(|finding| format!("{}: {}", finding.rule, finding.headline));
+    let finding = verdict
+        .findings
+        .first()
+        .map(|finding| format!("{}: {}", finding.rule, finding.headline));
     verdict
         .suite_errors
         .first()
         .cloned()
         .or(finding)
-        .or_else(|| verdict.unmet.first().map(|unmet| format!("not met: {unmet}")))
+        .or_else(|| {
+            verdict
+                .unmet
+                .first()
+                .map(|unmet| format!("not met: {unmet}"))
+        })
         .unwrap_or_default()
 }
 

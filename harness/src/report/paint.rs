@@ -48,6 +48,9 @@ mod tests {
     fn plain_text_has_no_escape_sequences_and_coloured_text_ends_its_own() {
         assert_eq!(Paint::Plain.status(Status::Fail, "FAIL"), "FAIL");
         let red = Paint::Coloured.status(Status::Fail, "FAIL");
-        assert!(red.starts_with('\u{1b}') && red.ends_with("\u{1b}[0m"), "{red:?}");
+        assert!(
+            red.starts_with('\u{1b}') && red.ends_with("\u{1b}[0m"),
+            "{red:?}"
+        );
     }
 }

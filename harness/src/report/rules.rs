@@ -29,8 +29,10 @@ pub fn explain_rule(rule: &Rule, scenarios: &[Scenario]) -> String {
     if let Some(reason) = &rule.untestable {
         add_part(&mut out, "Not tested from outside", reason);
     }
-    let cases: Vec<&Scenario> =
-        scenarios.iter().filter(|scenario| scenario.rules.contains(&rule.id)).collect();
+    let cases: Vec<&Scenario> = scenarios
+        .iter()
+        .filter(|scenario| scenario.rules.contains(&rule.id))
+        .collect();
     out.push_str("\nChecked by\n");
     if cases.is_empty() {
         out.push_str("  no case yet\n");
@@ -48,7 +50,11 @@ pub fn explain_rule(rule: &Rule, scenarios: &[Scenario]) -> String {
 #[must_use]
 pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)]) -> String {
     let mut out = format!("{}\n{}", scenario.id, wrapped(&scenario.title, "", WIDTH));
-    out.push_str(&format!("{}, profile {}", scenario.level.keyword(), scenario.profile));
+    out.push_str(&format!(
+        "{}, profile {}",
+        scenario.level.keyword(),
+        scenario.profile
+    ));
     if !scenario.tags.is_empty() {
         out.push_str(&format!(", tags {}", scenario.tags.join(", ")));
     }
@@ -66,7 +72,10 @@ pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)
         })
         .collect();
     if !needs.is_empty() {
-        out.push_str(&format!("\nNeeds\n  the driver to declare {}\n", needs.join(", ")));
+        out.push_str(&format!(
+            "\nNeeds\n  the driver to declare {}\n",
+            needs.join(", ")
+        ));
     }
     let limits = &scenario.limits;
     out.push_str(&format!(

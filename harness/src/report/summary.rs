@@ -45,7 +45,9 @@ pub fn summary(report: &Report, paint: Paint) -> String {
             | Status::Inconclusive
             | Status::ErrorSuite
             | Status::ErrorEnvironment => true,
-            Status::Pass | Status::Xfail | Status::SkippedCapability | Status::SkippedFilter => false,
+            Status::Pass | Status::Xfail | Status::SkippedCapability | Status::SkippedFilter => {
+                false
+            }
         };
         if matters {
             out.push_str(&case_line(result, paint));
@@ -82,8 +84,10 @@ fn ran(report: &Report, counts: &Counts) -> String {
         }
     }
     if !reasons.is_empty() {
-        let reasons: Vec<String> =
-            reasons.into_iter().map(|(why, count)| format!("{why} ({count})")).collect();
+        let reasons: Vec<String> = reasons
+            .into_iter()
+            .map(|(why, count)| format!("{why} ({count})"))
+            .collect();
         text.push_str(&format!(
             "; {} not applicable because {}",
             counts.get(Status::SkippedCapability),
@@ -113,7 +117,10 @@ fn verdict(report: &Report, paint: Paint) -> String {
             "everything that ran passed; a filtered run says nothing about conformance".to_owned(),
         ),
         Ending::Conformant => (Status::Pass, "conformant".to_owned()),
-        Ending::Flaky => (Status::Flaky, "flaky: a failure that did not come again".to_owned()),
+        Ending::Flaky => (
+            Status::Flaky,
+            "flaky: a failure that did not come again".to_owned(),
+        ),
         Ending::ExpectationsStale => (Status::Xpass, "expectations are out of date".to_owned()),
         Ending::Failures => (Status::Fail, "not conformant".to_owned()),
         Ending::NothingRan => (Status::Fail, "nothing ran, so nothing is shown".to_owned()),

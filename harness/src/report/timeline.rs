@@ -39,8 +39,17 @@ enum Weight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Single,
-    Wrote { stream: Stream, by_driver: bool, from: u64, to: u64, records: bool },
-    Logged { stream: Stream, bytes: u64 },
+    Wrote {
+        stream: Stream,
+        by_driver: bool,
+        from: u64,
+        to: u64,
+        records: bool,
+    },
+    Logged {
+        stream: Stream,
+        bytes: u64,
+    },
     Pipe,
 }
 
@@ -70,7 +79,10 @@ pub fn timeline(history: &History, focus: Stream) -> Vec<String> {
     let chosen = choose(&rows);
     let mut lines = vec![
         format!("{:<72}(ms)", "What happened"),
-        format!("  {:8} {:<27} {:<13} {}", "", "task (writer)", "pipe", "logmon"),
+        format!(
+            "  {:8} {:<27} {:<13} {}",
+            "", "task (writer)", "pipe", "logmon"
+        ),
     ];
     let mut level = None;
     let mut last: Option<usize> = None;
@@ -78,7 +90,11 @@ pub fn timeline(history: &History, focus: Stream) -> Vec<String> {
         let skipped = index - last.map_or(0, |last| last + 1);
         if skipped > 0 {
             lines.push(format!("  {:>8} ({skipped} more)", "…"));
-            level = rows[..index].iter().rev().find_map(|row| row.pipe).or(level);
+            level = rows[..index]
+                .iter()
+                .rev()
+                .find_map(|row| row.pipe)
+                .or(level);
         }
         lines.push(render(&rows[index], begin, level));
         level = rows[index].pipe.or(level);
@@ -92,7 +108,10 @@ pub fn timeline(history: &History, focus: Stream) -> Vec<String> {
 }
 
 fn render(row: &Row, begin: u64, before: Option<(u64, u64)>) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "shown with one digit after the point"
+    )]
     let ms = row.at_us.saturating_sub(begin) as f64 / 1000.0;
     let (task, logmon) = match row.lane {
         Lane::Task => (row.text.as_str(), ""),
@@ -102,15 +121,25 @@ fn render(row: &Row, begin: u64, before: Option<(u64, u64)>) -> String {
         Some(level) if Some(level) != before => gauge(level),
         Some(_) | None => String::new(),
     };
-    let line = format!("  {ms:>8.1} {:<27} {pipe:<13} {logmon}", cut(task, 39 - pipe.chars().count().min(12)));
+    let line = format!(
+        "  {ms:>8.1} {:<27} {pipe:<13} {logmon}",
+        cut(task, 39 - pipe.chars().count().min(12))
+    );
     cut(line.trim_end(), 80)
 }
 
 /// A level as one block and a number.
 fn gauge((level, capacity): (u64, u64)) -> String {
     const BLOCKS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
-    let eighths = level.saturating_mul(8).checked_div(capacity).unwrap_or(0).min(7);
-    let block = usize::try_from(eighths).ok().and_then(|index| BLOCKS.get(index)).unwrap_or(&'█');
+    let eighths = level
+        .saturating_mul(8)
+        .checked_div(capacity)
+        .unwrap_or(0)
+        .min(7);
+    let block = usize::try_from(eighths)
+        .ok()
+        .and_then(|index| BLOCKS.get(index))
+        .unwrap_or(&'█');
     format!("{block}{:>11}", bytes(level))
 }
 
@@ -144,12 +173,14 @@ fn join(rows: Vec<Row>) -> Vec<Row> {
     let mut joined: Vec<Row> = Vec::new();
     for row in rows {
         // Flows of several kinds alternate; each goes on in its own row until something breaks in.
-        let open = joined.iter_mut().rev().take(4).take_while(|last| last.weight == Weight::Flow);
+        let open = joined
+            .iter_mut()
+            .rev()
+            .take(4)
+            .take_while(|last| last.weight == Weight::Flow);
         if let Some(last) = open.into_iter().find(|last| continues(last, &row)) {
-            if let (
-                Kind::Wrote { to, .. },
-                Kind::Wrote { to: new_to, .. },
-            ) = (&mut last.kind, &row.kind)
+            if let (Kind::Wrote { to, .. }, Kind::Wrote { to: new_to, .. }) =
+                (&mut last.kind, &row.kind)
             {
                 *to = *new_to;
             } else {
@@ -159,7 +190,11 @@ fn join(rows: Vec<Row>) -> Vec<Row> {
             if row.pipe.is_some() {
                 last.pipe = row.pipe;
             }
-        } else if row.kind == Kind::Pipe && joined.last().is_some_and(|last| last.weight == Weight::Flow) {
+        } else if row.kind == Kind::Pipe
+            && joined
+                .last()
+                .is_some_and(|last| last.weight == Weight::Flow)
+        {
             // A level alone is shown in the row that it belongs to.
             if let Some(last) = joined.last_mut() {
                 last.pipe = row.pipe;
@@ -174,8 +209,20 @@ fn join(rows: Vec<Row>) -> Vec<Row> {
 fn continues(last: &Row, row: &Row) -> bool {
     match (&last.kind, &row.kind) {
         (
-            Kind::Wrote { stream: a, by_driver: b, to, records: c, .. },
-            Kind::Wrote { stream: x, by_driver: y, from, records: z, .. },
+            Kind::Wrote {
+                stream: a,
+                by_driver: b,
+                to,
+                records: c,
+                ..
+            },
+            Kind::Wrote {
+                stream: x,
+                by_driver: y,
+                from,
+                records: z,
+                ..
+            },
         ) => a == x && b == y && c == z && from >= to,
         (Kind::Logged { stream: a, .. }, Kind::Logged { stream: b, .. }) => a == b,
         (Kind::Pipe, Kind::Pipe) => true,
@@ -185,25 +232,43 @@ fn continues(last: &Row, row: &Row) -> bool {
 
 fn text_of(kind: &Kind) -> Option<String> {
     match kind {
-        Kind::Wrote { stream, by_driver, from, to, records } => {
+        Kind::Wrote {
+            stream,
+            by_driver,
+            from,
+            to,
+            records,
+        } => {
             let who = if *by_driver { "driver " } else { "" };
-            let on = if *stream == Stream::Stderr { " (stderr)" } else { "" };
+            let on = if *stream == Stream::Stderr {
+                " (stderr)"
+            } else {
+                ""
+            };
             Some(if *records {
                 format!("{who}writes {}{on}", range(*from, *to))
             } else {
                 format!("{who}wrote {} so far{on}", bytes(*to))
             })
         }
-        Kind::Logged { stream: Stream::Stdout, bytes: n } => Some(format!("log {}", bytes(*n))),
-        Kind::Logged { stream: Stream::Stderr, bytes: n } => {
-            Some(format!("log {} (stderr)", bytes(*n)))
-        }
+        Kind::Logged {
+            stream: Stream::Stdout,
+            bytes: n,
+        } => Some(format!("log {}", bytes(*n))),
+        Kind::Logged {
+            stream: Stream::Stderr,
+            bytes: n,
+        } => Some(format!("log {} (stderr)", bytes(*n))),
         Kind::Single | Kind::Pipe => None,
     }
 }
 
 fn range(from: u64, to: u64) -> String {
-    if from == to { grouped(from) } else { format!("{from}…{to}") }
+    if from == to {
+        grouped(from)
+    } else {
+        format!("{from}…{to}")
+    }
 }
 
 fn collect(history: &History, focus: Stream) -> Vec<Row> {
@@ -225,12 +290,25 @@ fn collect(history: &History, focus: Stream) -> Vec<Row> {
 }
 
 fn row(at_us: u64, lane: Lane, weight: Weight, text: String) -> Row {
-    Row { at_us, lane, weight, kind: Kind::Single, text, pipe: None }
+    Row {
+        at_us,
+        lane,
+        weight,
+        kind: Kind::Single,
+        text,
+        pipe: None,
+    }
 }
 
 fn journal_row(line: &journal::Line, generation: u32, by_driver: bool) -> Option<Row> {
     let who = if by_driver { "driver: " } else { "" };
-    let on = |stream: Stream| if stream == Stream::Stderr { " (stderr)" } else { "" };
+    let on = |stream: Stream| {
+        if stream == Stream::Stderr {
+            " (stderr)"
+        } else {
+            ""
+        }
+    };
     let task = |weight, text| Some(row(line.at_us, Lane::Task, weight, text));
     match &line.event {
         journal::Event::Hello { pid, .. } if by_driver => {
@@ -239,18 +317,43 @@ fn journal_row(line: &journal::Line, generation: u32, by_driver: bool) -> Option
         journal::Event::Hello { pid, .. } => {
             task(Weight::Step, format!("task {generation} runs, pid {pid}"))
         }
-        journal::Event::Wrote { stream, end, bytes, seq } => {
+        journal::Event::Wrote {
+            stream,
+            end,
+            bytes,
+            seq,
+        } => {
             let (from, to, records) = match seq {
                 Some(seq) => (u64::from(*seq), u64::from(*seq), true),
                 None => (end.saturating_sub(*bytes), *end, false),
             };
-            let kind = Kind::Wrote { stream: *stream, by_driver, from, to, records };
+            let kind = Kind::Wrote {
+                stream: *stream,
+                by_driver,
+                from,
+                to,
+                records,
+            };
             let text = text_of(&kind).unwrap_or_default();
-            Some(Row { at_us: line.at_us, lane: Lane::Task, weight: Weight::Flow, kind, text, pipe: None })
+            Some(Row {
+                at_us: line.at_us,
+                lane: Lane::Task,
+                weight: Weight::Flow,
+                kind,
+                text,
+                pipe: None,
+            })
         }
-        journal::Event::Blocked { stream, bytes_pending } => task(
+        journal::Event::Blocked {
+            stream,
+            bytes_pending,
+        } => task(
             Weight::Step,
-            format!("{who}blocked, {} wait{}", bytes(*bytes_pending), on(*stream)),
+            format!(
+                "{who}blocked, {} wait{}",
+                bytes(*bytes_pending),
+                on(*stream)
+            ),
         ),
         journal::Event::Error { stream, name, .. } => {
             task(Weight::Break, format!("{who}{name}{}", on(*stream)))
@@ -266,9 +369,10 @@ fn journal_row(line: &journal::Line, generation: u32, by_driver: bool) -> Option
         journal::Event::Exit { code, signal: None } => {
             task(Weight::Step, format!("{who}exits {code}"))
         }
-        journal::Event::Exit { signal: Some(signal), .. } => {
-            task(Weight::Step, format!("{who}dies of signal {signal}"))
-        }
+        journal::Event::Exit {
+            signal: Some(signal),
+            ..
+        } => task(Weight::Step, format!("{who}dies of signal {signal}")),
     }
 }
 
@@ -277,19 +381,29 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
     let logmon = |weight, text| Some(row(at_us, Lane::Logmon, weight, text));
     match event {
         Event::Met { text, .. } => logmon(Weight::Step, format!("\"{text}\" met")),
-        Event::Unmet { text, within_ms, .. } => {
-            logmon(Weight::Break, format!("\"{text}\" NOT met in {within_ms} ms"))
-        }
-        Event::LogmonStarted { life, must_refuse: false, .. } => {
-            logmon(Weight::Step, format!("#{life} started"))
-        }
-        Event::LogmonStarted { life, must_refuse: true, .. } => {
-            logmon(Weight::Step, format!("#{life} started, must refuse"))
-        }
+        Event::Unmet {
+            text, within_ms, ..
+        } => logmon(
+            Weight::Break,
+            format!("\"{text}\" NOT met in {within_ms} ms"),
+        ),
+        Event::LogmonStarted {
+            life,
+            must_refuse: false,
+            ..
+        } => logmon(Weight::Step, format!("#{life} started")),
+        Event::LogmonStarted {
+            life,
+            must_refuse: true,
+            ..
+        } => logmon(Weight::Step, format!("#{life} started, must refuse")),
         Event::LogmonReady { life, .. } => logmon(Weight::Step, format!("#{life} ready")),
-        Event::LogmonNotReady { life, within_ms, .. } => {
-            logmon(Weight::Break, format!("#{life} NOT ready in {within_ms} ms"))
-        }
+        Event::LogmonNotReady {
+            life, within_ms, ..
+        } => logmon(
+            Weight::Break,
+            format!("#{life} NOT ready in {within_ms} ms"),
+        ),
         Event::LogmonSignalled { life, signal } => {
             let what = match signal {
                 SignalName::Stop => "PAUSED",
@@ -299,34 +413,60 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             };
             logmon(Weight::Break, format!("#{life} {what} <- injected"))
         }
-        Event::LogmonExited { life, exit, asked, .. } => {
+        Event::LogmonExited {
+            life, exit, asked, ..
+        } => {
             let weight = if *asked { Weight::Step } else { Weight::Break };
             let by_itself = if *asked { "" } else { " by itself" };
             logmon(weight, format!("#{life} {}{by_itself}", ended(*exit)))
         }
-        Event::LogmonOverdue { life, within_ms } => {
-            logmon(Weight::Break, format!("#{life} still there after {within_ms} ms"))
-        }
-        Event::SecondLogmon { life, yielded } => logmon(
-            if *yielded { Weight::Step } else { Weight::Break },
-            format!("#{life} {}", if *yielded { "gave way" } else { "runs BESIDE the first" }),
+        Event::LogmonOverdue { life, within_ms } => logmon(
+            Weight::Break,
+            format!("#{life} still there after {within_ms} ms"),
         ),
-        Event::DriverStarted { generation, pid, .. } => {
-            task(Weight::Step, format!("driver starts (task {generation}), pid {pid}"))
-        }
-        Event::DriverExited { generation, exit, .. } => {
-            task(Weight::Step, format!("driver {} (task {generation})", ended(*exit)))
-        }
+        Event::SecondLogmon { life, yielded } => logmon(
+            if *yielded {
+                Weight::Step
+            } else {
+                Weight::Break
+            },
+            format!(
+                "#{life} {}",
+                if *yielded {
+                    "gave way"
+                } else {
+                    "runs BESIDE the first"
+                }
+            ),
+        ),
+        Event::DriverStarted {
+            generation, pid, ..
+        } => task(
+            Weight::Step,
+            format!("driver starts (task {generation}), pid {pid}"),
+        ),
+        Event::DriverExited {
+            generation, exit, ..
+        } => task(
+            Weight::Step,
+            format!("driver {} (task {generation})", ended(*exit)),
+        ),
         Event::DriverStopAsked { .. } => task(Weight::Step, "driver asked to stop (TERM)".into()),
-        Event::DriverOverdue { within_ms, .. } => {
-            task(Weight::Break, format!("driver still there after {within_ms} ms"))
-        }
-        Event::TaskSignalled { signal, .. } => {
-            task(Weight::Break, format!("SIG{} <- injected", signal_name(*signal)))
-        }
+        Event::DriverOverdue { within_ms, .. } => task(
+            Weight::Break,
+            format!("driver still there after {within_ms} ms"),
+        ),
+        Event::TaskSignalled { signal, .. } => task(
+            Weight::Break,
+            format!("SIG{} <- injected", signal_name(*signal)),
+        ),
         Event::TaskGone { generation } => task(Weight::Step, format!("task {generation} is gone")),
         Event::Released { gate } => task(Weight::Flow, format!("gate {gate} opened")),
-        Event::Pipe { stream, bytes, capacity } if *stream == focus => Some(Row {
+        Event::Pipe {
+            stream,
+            bytes,
+            capacity,
+        } if *stream == focus => Some(Row {
             at_us,
             lane: Lane::Task,
             weight: Weight::Flow,
@@ -335,17 +475,36 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             pipe: Some((*bytes, *capacity)),
         }),
         Event::Logged { stream, bytes } if *stream == focus => {
-            let kind = Kind::Logged { stream: *stream, bytes: *bytes };
+            let kind = Kind::Logged {
+                stream: *stream,
+                bytes: *bytes,
+            };
             let text = text_of(&kind).unwrap_or_default();
-            Some(Row { at_us, lane: Lane::Logmon, weight: Weight::Flow, kind, text, pipe: None })
+            Some(Row {
+                at_us,
+                lane: Lane::Logmon,
+                weight: Weight::Flow,
+                kind,
+                text,
+                pipe: None,
+            })
         }
         Event::SpareReader { held } => {
-            let what = if *held { "host holds spare read ends" } else { "host drops its read ends" };
+            let what = if *held {
+                "host holds spare read ends"
+            } else {
+                "host drops its read ends"
+            };
             logmon(Weight::Step, what.into())
         }
-        Event::WriteEndsReleased { after_ms: None, generation, .. } => {
-            task(Weight::Break, format!("write end STILL held (task {generation})"))
-        }
+        Event::WriteEndsReleased {
+            after_ms: None,
+            generation,
+            ..
+        } => task(
+            Weight::Break,
+            format!("write end STILL held (task {generation})"),
+        ),
         Event::PlantTouched { path, what } => logmon(Weight::Break, format!("{path}: {what}")),
         Event::LeftBehind { pid, .. } => task(Weight::Break, format!("pid {pid} left behind")),
         Event::SuiteError { .. } => logmon(Weight::Break, "the suite could not go on".into()),
@@ -357,7 +516,9 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
         | Event::Holders { .. }
         | Event::Look { .. }
         | Event::Measured { .. }
-        | Event::WriteEndsReleased { after_ms: Some(_), .. }
+        | Event::WriteEndsReleased {
+            after_ms: Some(_), ..
+        }
         | Event::Direct { .. }
         | Event::Ended => None,
     }

@@ -65,7 +65,11 @@ pub fn plan_words(plan: &[Step]) -> Vec<String> {
 
 fn add_steps(plan: &[Step], indent: &str, lines: &mut Vec<String>) {
     for (number, step) in plan.iter().enumerate() {
-        lines.push(format!("{indent}{}. {}", number + 1, step_words(&step.action)));
+        lines.push(format!(
+            "{indent}{}. {}",
+            number + 1,
+            step_words(&step.action)
+        ));
         if let Action::Repeat { plan, .. } = &step.action {
             add_steps(plan, &format!("{indent}   "), lines);
         }
@@ -76,31 +80,53 @@ fn add_steps(plan: &[Step], indent: &str, lines: &mut Vec<String>) {
 #[must_use]
 pub fn step_words(action: &Action) -> String {
     match action {
-        Action::StartLogmon { expect: LogmonOutcome::Ready, .. } => {
-            "start logmon and wait until it is ready".into()
-        }
-        Action::StartLogmon { expect: LogmonOutcome::Refused, .. } => {
-            "start logmon, which must refuse".into()
-        }
+        Action::StartLogmon {
+            expect: LogmonOutcome::Ready,
+            ..
+        } => "start logmon and wait until it is ready".into(),
+        Action::StartLogmon {
+            expect: LogmonOutcome::Refused,
+            ..
+        } => "start logmon, which must refuse".into(),
         Action::SecondLogmon {} => "start a second logmon on the same FIFOs".into(),
         Action::StopLogmon { within_ms } => {
-            format!("stop logmon with SIGTERM; it must end within {}", millis(*within_ms))
+            format!(
+                "stop logmon with SIGTERM; it must end within {}",
+                millis(*within_ms)
+            )
         }
-        Action::SignalLogmon { signal: SignalName::Stop } => "pause logmon (SIGSTOP)".into(),
-        Action::SignalLogmon { signal: SignalName::Cont } => "let logmon go on (SIGCONT)".into(),
-        Action::SignalLogmon { signal: SignalName::Kill } => "kill logmon (SIGKILL)".into(),
-        Action::SignalLogmon { signal: SignalName::Term } => "send SIGTERM to logmon".into(),
+        Action::SignalLogmon {
+            signal: SignalName::Stop,
+        } => "pause logmon (SIGSTOP)".into(),
+        Action::SignalLogmon {
+            signal: SignalName::Cont,
+        } => "let logmon go on (SIGCONT)".into(),
+        Action::SignalLogmon {
+            signal: SignalName::Kill,
+        } => "kill logmon (SIGKILL)".into(),
+        Action::SignalLogmon {
+            signal: SignalName::Term,
+        } => "send SIGTERM to logmon".into(),
         Action::StartTask { script } => {
             format!("start the driver with the next generation of the task (script {script})")
         }
         Action::StopDriver { within_ms } => {
-            format!("stop the driver with SIGTERM; it must end within {}", millis(*within_ms))
+            format!(
+                "stop the driver with SIGTERM; it must end within {}",
+                millis(*within_ms)
+            )
         }
         Action::SignalTask { signal } => {
-            format!("send SIG{} to the task's main process", signal_name(*signal))
+            format!(
+                "send SIG{} to the task's main process",
+                signal_name(*signal)
+            )
         }
         Action::AwaitExit { within_ms } => {
-            format!("wait until the driver has ended, at most {}", millis(*within_ms))
+            format!(
+                "wait until the driver has ended, at most {}",
+                millis(*within_ms)
+            )
         }
         Action::Release { gate } => format!("let the task pass the gate `{gate}`"),
         Action::Await(condition) => await_words(condition),
@@ -108,7 +134,9 @@ pub fn step_words(action: &Action) -> String {
         Action::HoldReader { pipe_bytes: None } => {
             "the host opens a spare read end of both FIFOs and never reads".into()
         }
-        Action::HoldReader { pipe_bytes: Some(size) } => format!(
+        Action::HoldReader {
+            pipe_bytes: Some(size),
+        } => format!(
             "the host opens a spare read end of both FIFOs, sets the pipes to {} and never reads",
             bytes(size.0)
         ),
@@ -125,7 +153,10 @@ pub fn step_words(action: &Action) -> String {
 }
 
 fn await_words(wait: &Await) -> String {
-    let of = wait.stream.map(|stream| format!(" of {stream}")).unwrap_or_default();
+    let of = wait
+        .stream
+        .map(|stream| format!(" of {stream}"))
+        .unwrap_or_default();
     let amount = match wait.bytes {
         Some(number) => bytes(number),
         None => "everything".into(),
@@ -136,7 +167,10 @@ fn await_words(wait: &Await) -> String {
         Condition::PipeFull => format!("the pipe{of} is full"),
         Condition::PipeEmpty => format!("the pipe{of} is empty"),
         Condition::AtGate => {
-            format!("the task waits at the gate `{}`", wait.gate.as_deref().unwrap_or("?"))
+            format!(
+                "the task waits at the gate `{}`",
+                wait.gate.as_deref().unwrap_or("?")
+            )
         }
         Condition::WriterHolds => format!("somebody holds the write end{of}"),
         Condition::NoWriterHolds => format!("nobody holds the write end{of}"),
@@ -149,7 +183,10 @@ fn await_words(wait: &Await) -> String {
         Some(shape) => format!("else the damage is `{shape}`"),
         None => "else the case proves nothing".into(),
     };
-    format!("wait until {what}, at most {}, {meaning}", millis(wait.within_ms))
+    format!(
+        "wait until {what}, at most {}, {meaning}",
+        millis(wait.within_ms)
+    )
 }
 
 /// The name after `SIG`.
@@ -186,7 +223,11 @@ mod tests {
     fn wrapped_lines_fit_and_keep_every_word() {
         let text = "one two three four five six seven eight nine ten";
         let out = wrapped(text, "  ", 20);
-        assert!(out.lines().all(|line| line.len() <= 20 && line.starts_with("  ")), "{out}");
+        assert!(
+            out.lines()
+                .all(|line| line.len() <= 20 && line.starts_with("  ")),
+            "{out}"
+        );
         assert_eq!(out.split_whitespace().collect::<Vec<_>>().join(" "), text);
     }
 }

@@ -1,12 +1,17 @@
 //! Starts a subject's process and reads what it printed. (edge)
 
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
 
 use super::command::Invocation;
 
@@ -28,10 +33,9 @@ pub(super) enum SpawnError {
 
 /// Starts a program in its own process group: nothing to read, its output into two files.
 ///
-/// The child begins with an empty signal mask: the standard library hands on the mask of the thread
-/// that starts it, so this thread's is empty meanwhile. A signal that ends this process just then
-/// leaves the cleaning up to the process that started it, as a kill does. The library restores the
-/// default action of SIGPIPE, and every other descriptor is closed on exec.
+/// The child begins with an empty signal mask and the default action of SIGPIPE; both are set in the
+/// child only (`posix_spawn(3)`), because a signal that ended this process while its own mask is
+/// open would leave FIFOs and processes behind. Every other descriptor is closed on exec.
 pub(super) fn spawn(
     invocation: &Invocation,
     stdout: &Path,
@@ -46,27 +50,48 @@ pub(super) fn spawn(
         })
     };
     let (stdout, stderr) = (create(stdout)?, create(stderr)?);
-    let start_error = |source| SpawnError::Start {
+    started(invocation, &stdout, &stderr).map_err(|source| SpawnError::Start {
         program: program(),
         source,
+    })
+}
+
+fn started(invocation: &Invocation, stdout: &File, stderr: &File) -> io::Result<i32> {
+    let stdin = File::open("/dev/null")?;
+    let mut actions = PosixSpawnFileActions::init()?;
+    for (file, fd) in [(&stdin, 0), (stdout, 1), (stderr, 2)] {
+        actions.add_dup2(file.as_raw_fd(), fd)?;
+    }
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_sigdefault(&SigSet::from_iter([Signal::SIGPIPE]))?;
+    attributes.set_pgroup(Pid::from_raw(0))?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
+            | PosixSpawnFlags::POSIX_SPAWN_SETPGROUP,
+    )?;
+    let text = |bytes: Vec<u8>| CString::new(bytes).map_err(io::Error::other);
+    let words = invocation
+        .words
+        .iter()
+        .map(|word| text(word.clone().into_bytes()))
+        .collect::<io::Result<Vec<_>>>()?;
+    let Some(program) = words.first() else {
+        return Err(io::ErrorKind::InvalidInput.into());
     };
-    let mask = SigSet::empty()
-        .thread_swap_mask(SigmaskHow::SIG_SETMASK)
-        .map_err(|errno| start_error(errno.into()))?;
-    let started = Command::new(program())
-        .args(invocation.words.iter().skip(1))
-        .envs(&invocation.env)
-        .env_remove(super::play::LIMIT_VARIABLE)
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .process_group(0)
-        .spawn();
-    mask.thread_set_mask()
-        .map_err(|errno| start_error(errno.into()))?;
-    let child = started.map_err(start_error)?;
-    // Dropped without a wait: all children are reaped together. A pid fits into an i32 on Linux.
-    Ok(i32::try_from(child.id()).unwrap_or(i32::MAX))
+    let mut variables: BTreeMap<OsString, OsString> = env::vars_os().collect();
+    variables.remove(OsStr::new(super::play::LIMIT_VARIABLE));
+    for (name, value) in &invocation.env {
+        variables.insert(name.into(), value.into());
+    }
+    let variables = variables
+        .into_iter()
+        .map(|(name, value)| text([name.as_bytes(), b"=", value.as_bytes()].concat()))
+        .collect::<io::Result<Vec<_>>>()?;
+    let pid = posix_spawnp(program, &actions, &attributes, &words, &variables)?;
+    // Not waited for here: all children are reaped together.
+    Ok(pid.as_raw())
 }
 
 /// The end of a file as text; empty if there is none.

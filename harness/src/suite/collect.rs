@@ -49,7 +49,11 @@ pub enum CollectError {
 /// # Errors
 /// A shipped file that can't be used is a bug of the suite; a test reads them all.
 pub fn shipped_scenarios() -> Result<Vec<Scenario>, CollectError> {
-    parse_all(scenario::shipped().iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())))
+    parse_all(
+        scenario::shipped()
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned())),
+    )
 }
 
 /// The cases of the user's files; a folder stands for the `*.toml` in it, by name.
@@ -76,16 +80,24 @@ pub fn user_scenarios(paths: &[PathBuf]) -> Result<Vec<Scenario>, CollectError> 
 }
 
 fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, CollectError> {
-    let failed = |source| CollectError::Read { path: folder.to_owned(), source };
+    let failed = |source| CollectError::Read {
+        path: folder.to_owned(),
+        source,
+    };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             files.push(path);
         }
     }
     if files.is_empty() {
-        return Err(CollectError::EmptyFolder { path: folder.to_owned() });
+        return Err(CollectError::EmptyFolder {
+            path: folder.to_owned(),
+        });
     }
     files.sort();
     Ok(files)
@@ -95,11 +107,18 @@ fn parse_all(texts: impl Iterator<Item = (String, String)>) -> Result<Vec<Scenar
     let mut all = Vec::new();
     let mut seen = BTreeMap::<String, String>::new();
     for (path, text) in texts {
-        let scenarios = scenario::expand(&text, &path)
-            .map_err(|source| CollectError::Scenario { path: path.clone(), source })?;
+        let scenarios =
+            scenario::expand(&text, &path).map_err(|source| CollectError::Scenario {
+                path: path.clone(),
+                source,
+            })?;
         for scenario in scenarios {
             if let Some(first) = seen.insert(scenario.id.clone(), path.clone()) {
-                return Err(CollectError::Twice { id: scenario.id, first, second: path });
+                return Err(CollectError::Twice {
+                    id: scenario.id,
+                    first,
+                    second: path,
+                });
             }
             all.push(scenario);
         }

@@ -60,7 +60,9 @@ impl Machine {
     /// What the kernel refused.
     pub fn prepare() -> Result<Self, Errno> {
         prctl::set_child_subreaper(true)?;
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+            .into_iter()
+            .collect();
         signals.thread_block()?;
         let fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let stop = Stop::default();
@@ -103,7 +105,11 @@ fn watch(fd: &SignalFd, stop: &Stop) {
             asked_at.get_or_insert_with(Instant::now);
         }
         if let Some(since) = asked_at {
-            let signal = if since.elapsed() < GRACE { Signal::SIGTERM } else { Signal::SIGKILL };
+            let signal = if since.elapsed() < GRACE {
+                Signal::SIGTERM
+            } else {
+                Signal::SIGKILL
+            };
             for child in children() {
                 if child.is_case() {
                     // It may have ended meanwhile; then there is nobody to ask.
@@ -143,15 +149,18 @@ struct Child {
 
 impl Child {
     fn is_case(&self) -> bool {
-        self.command
-            .as_deref()
-            .is_some_and(|line| line.split(|byte| *byte == 0).any(|word| word == CASE_WORD.as_bytes()))
+        self.command.as_deref().is_some_and(|line| {
+            line.split(|byte| *byte == 0)
+                .any(|word| word == CASE_WORD.as_bytes())
+        })
     }
 }
 
 /// The children of all threads of this process.
 fn children() -> Vec<Child> {
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
     tasks
         .flatten()
         .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
@@ -161,17 +170,27 @@ fn children() -> Vec<Child> {
                 .map(Pid::from_raw)
                 .collect::<Vec<_>>()
         })
-        .map(|pid| Child { pid, command: command_line(pid) })
+        .map(|pid| Child {
+            pid,
+            command: command_line(pid),
+        })
         .collect()
 }
 
 fn command_line(pid: Pid) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|line| !line.is_empty())
+    fs::read(format!("/proc/{pid}/cmdline"))
+        .ok()
+        .filter(|line| !line.is_empty())
 }
 
 /// The sixth field of /proc/PID/stat, see proc_pid_stat(5).
 fn session(pid: Pid) -> Option<Pid> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let after_name = &stat[stat.rfind(')')? + 1..];
-    after_name.split_ascii_whitespace().nth(3)?.parse().ok().map(Pid::from_raw)
+    after_name
+        .split_ascii_whitespace()
+        .nth(3)?
+        .parse()
+        .ok()
+        .map(Pid::from_raw)
 }

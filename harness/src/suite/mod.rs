@@ -2,6 +2,7 @@
 //! them. (re-exports only)
 
 mod collect;
+mod honesty;
 mod machine;
 mod out;
 mod play;

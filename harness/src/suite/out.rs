@@ -99,7 +99,9 @@ impl OutDir {
         if !marker.exists() {
             for name in ["report.json", "results.jsonl", RUNNING] {
                 if path.join(name).exists() {
-                    return Err(OutError::Foreign { path: path.join(name) });
+                    return Err(OutError::Foreign {
+                        path: path.join(name),
+                    });
                 }
             }
         }
@@ -113,7 +115,10 @@ impl OutDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OutError::InUse { path }),
             Err(TryLockError::Error(source)) => {
-                return Err(OutError::Write { path: marker, source });
+                return Err(OutError::Write {
+                    path: marker,
+                    source,
+                });
             }
         }
         remove_earlier(&path)?;
@@ -121,7 +126,11 @@ impl OutDir {
         fs::create_dir(&running).map_err(OutError::write(&running))?;
         let results = path.join("results.jsonl");
         let results = File::create(&results).map_err(OutError::write(&results))?;
-        Ok(Self { path, results, _lock: lock })
+        Ok(Self {
+            path,
+            results,
+            _lock: lock,
+        })
     }
 
     /// The folder itself, absolute.
@@ -135,7 +144,10 @@ impl OutDir {
     /// # Errors
     /// It can't be made.
     pub fn case_dir(&self, id: &str, attempt: u32) -> Result<CaseDir, OutError> {
-        let path = self.path.join(RUNNING).join(format!("{}.{attempt}", flat(id)));
+        let path = self
+            .path
+            .join(RUNNING)
+            .join(format!("{}.{attempt}", flat(id)));
         fs::create_dir(&path).map_err(OutError::write(&path))?;
         let marker = path.join(BUNDLE_MARKER);
         fs::write(&marker, "").map_err(OutError::write(&marker))?;
@@ -199,7 +211,9 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), OutError> {
     };
     let failed = OutError::write(path);
     let written = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".report").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".report")
+            .tempfile_in(folder)?;
         file.write_all(text.as_bytes())?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
@@ -214,7 +228,9 @@ fn flat(id: &str) -> String {
 fn remove_earlier(out: &Path) -> Result<(), OutError> {
     for entry in fs::read_dir(out).map_err(OutError::write(out))? {
         let path = entry.map_err(OutError::write(out))?.path();
-        let is_bundle = path.extension().is_some_and(|extension| extension == "bundle")
+        let is_bundle = path
+            .extension()
+            .is_some_and(|extension| extension == "bundle")
             && path.join(BUNDLE_MARKER).exists();
         if is_bundle || path.file_name().is_some_and(|name| name == RUNNING) {
             fs::remove_dir_all(&path).map_err(OutError::write(&path))?;
@@ -240,7 +256,9 @@ mod tests {
     fn an_earlier_runs_bundle_is_removed_and_a_foreign_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let out = OutDir::open(folder.path()).unwrap();
-        let kept = out.keep(&out.case_dir("mon/two", 1).unwrap(), "mon/two").unwrap();
+        let kept = out
+            .keep(&out.case_dir("mon/two", 1).unwrap(), "mon/two")
+            .unwrap();
         assert_eq!(kept.file_name().unwrap(), "mon-two.bundle");
         fs::create_dir(folder.path().join("mine.bundle")).unwrap();
         drop(out);
@@ -253,14 +271,23 @@ mod tests {
     fn a_folder_in_use_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let _first = OutDir::open(folder.path()).unwrap();
-        assert!(matches!(OutDir::open(folder.path()), Err(OutError::InUse { .. })));
+        assert!(matches!(
+            OutDir::open(folder.path()),
+            Err(OutError::InUse { .. })
+        ));
     }
 
     #[test]
     fn somebody_elses_report_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("report.json"), "mine").unwrap();
-        assert!(matches!(OutDir::open(folder.path()), Err(OutError::Foreign { .. })));
-        assert_eq!(fs::read_to_string(folder.path().join("report.json")).unwrap(), "mine");
+        assert!(matches!(
+            OutDir::open(folder.path()),
+            Err(OutError::Foreign { .. })
+        ));
+        assert_eq!(
+            fs::read_to_string(folder.path().join("report.json")).unwrap(),
+            "mine"
+        );
     }
 }

@@ -68,7 +68,13 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
     let loaded = runner::load(dir).map_err(|error| error_chain(&error));
     let (mut verdict, history) = match loaded {
         Ok(history) => (judge::judge(&history), Some(history)),
-        Err(text) => (Verdict { suite_errors: vec![text], ..Verdict::default() }, None),
+        Err(text) => (
+            Verdict {
+                suite_errors: vec![text],
+                ..Verdict::default()
+            },
+            None,
+        ),
     };
     if let Err(text) = played {
         verdict.suite_errors.insert(0, text);
@@ -77,14 +83,22 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         // Only for a person who looks into the folder; the report holds the verdict too.
         drop(fs::write(dir.verdict(), json));
     }
-    Attempt { status: verdict.status(), verdict, seconds: begun.elapsed().as_secs_f64(), history }
+    Attempt {
+        status: verdict.status(),
+        verdict,
+        seconds: begun.elapsed().as_secs_f64(),
+        history,
+    }
 }
 
 /// The run id of an attempt: 8 hex digits that follow from seed, case and attempt.
 #[must_use]
 pub fn run_id(seed: u64, case: &str, attempt: u32) -> String {
     let hash = Sha256::digest(format!("{seed} {case} {attempt}"));
-    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// An error with its causes in one line.

@@ -64,7 +64,9 @@ impl CaseResult {
             attempts: 0,
             verdict: Verdict::default(),
             bundle: None,
-            skipped: Some(Skip { why: why.to_owned() }),
+            skipped: Some(Skip {
+                why: why.to_owned(),
+            }),
             text: String::new(),
         }
     }
@@ -86,12 +88,17 @@ pub fn settle(attempts: &[Status], stress: bool) -> Status {
     let has = |status: Status| attempts.contains(&status);
     if attempts.is_empty() {
         Status::ErrorSuite
-    } else if let Some(error) =
-        [Status::ErrorSuite, Status::ErrorEnvironment].into_iter().find(|status| has(*status))
+    } else if let Some(error) = [Status::ErrorSuite, Status::ErrorEnvironment]
+        .into_iter()
+        .find(|status| has(*status))
     {
         error
     } else if has(Status::Fail) {
-        if has(Status::Pass) && !stress { Status::Flaky } else { Status::Fail }
+        if has(Status::Pass) && !stress {
+            Status::Flaky
+        } else {
+            Status::Fail
+        }
     } else if has(Status::Inconclusive) && (stress || !has(Status::Pass)) {
         Status::Inconclusive
     } else {
@@ -126,7 +133,11 @@ impl Counts {
     /// Cases that were played.
     #[must_use]
     pub fn ran(&self) -> usize {
-        self.by_status.iter().filter(|(status, _)| status.has_run()).map(|(_, count)| count).sum()
+        self.by_status
+            .iter()
+            .filter(|(status, _)| status.has_run())
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Cases that apply to the subject, played or not.

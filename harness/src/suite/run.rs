@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::outcome::{Status, Verdict};
 use crate::report;
-use crate::scenario::Scenario;
+use crate::scenario::{Action, Scenario, Step};
 use crate::suite::play::{PlayRequest, error_chain, play_once};
 use crate::suite::{CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
 
@@ -104,17 +104,28 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
         settle_as(index, CaseResult::skipped(scenario, status, why), &mut tell);
     }
 
+    // Long cases first, so that none of them is left alone at the end.
+    let played = |&(index, _): &(usize, u32)| -> u64 { steps(&run.selected[index].scenario.plan) };
+    queue
+        .make_contiguous()
+        .sort_by_key(|job| std::cmp::Reverse(played(job)));
+
     let mut ended: Vec<Vec<Ended>> = run.selected.iter().map(|_| Vec::new()).collect();
     let wanted = run.stress.max(1) as usize;
     side_by_side(run, queue, |message| match message {
-        Message::Began(index) => tell(Progress::Began { id: &run.selected[index].scenario.id }),
+        Message::Began(index) => tell(Progress::Began {
+            id: &run.selected[index].scenario.id,
+        }),
         Message::Ended(index, attempt) => {
             let scenario = &run.selected[index].scenario;
             let again = run.stress <= 1 && is_doubtful(attempt.status);
             let status = attempt.status;
             ended[index].push(attempt);
             if again || ended[index].len() < wanted {
-                tell(Progress::Ended { id: &scenario.id, status });
+                tell(Progress::Ended {
+                    id: &scenario.id,
+                    status,
+                });
             } else {
                 let result = sum_up(scenario, &mut ended[index], run.stress > 1);
                 settle_as(index, result, &mut tell);
@@ -141,7 +152,10 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
             if run.stop.is_asked() {
                 break;
             }
-            tell(Progress::Ended { id: &scenario.id, status: one.status });
+            tell(Progress::Ended {
+                id: &scenario.id,
+                status: one.status,
+            });
             attempts.push(one);
             attempt += 1;
         }
@@ -149,16 +163,32 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
         settle_as(index, result, &mut tell);
     }
 
-    let why = if run.stop.is_asked() { "the run was interrupted" } else { "--fail-fast ended the run" };
-    for index in 0..run.selected.len() {
-        if results[index].is_none() {
-            let scenario = &run.selected[index].scenario;
-            let result = CaseResult::skipped(scenario, Status::SkippedFilter, why);
-            tell(Progress::Settled(&result));
-            results[index] = Some(result);
+    let why = if run.stop.is_asked() {
+        "the run was interrupted"
+    } else {
+        "--fail-fast ended the run"
+    };
+    for (result, Selected { scenario, .. }) in results.iter_mut().zip(run.selected) {
+        if result.is_none() {
+            let skipped = CaseResult::skipped(scenario, Status::SkippedFilter, why);
+            tell(Progress::Settled(&skipped));
+            *result = Some(skipped);
         }
     }
     results.into_iter().flatten().collect()
+}
+
+/// How many steps a plan plays, repetitions included.
+fn steps(plan: &[Step]) -> u64 {
+    plan.iter()
+        .map(|step| {
+            if let Action::Repeat { times, plan } = &step.action {
+                u64::from(*times).saturating_mul(steps(plan))
+            } else {
+                1
+            }
+        })
+        .fold(0, u64::saturating_add)
 }
 
 /// Whether an attempt is to be repeated before it counts.
@@ -190,8 +220,13 @@ fn side_by_side(
             let sender = sender.clone();
             let (queue, failed) = (&queue, &failed);
             scope.spawn(move || {
-                while !run.stop.is_asked() && !(run.fail_fast && failed.load(Ordering::SeqCst)) {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let is_over =
+                    || run.stop.is_asked() || run.fail_fast && failed.load(Ordering::SeqCst);
+                while !is_over() {
+                    let next = queue
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .pop_front();
                     let Some((index, attempt)) = next else { return };
                     // The receiver outlives the threads.
                     drop(sender.send(Message::Began(index)));
@@ -252,14 +287,23 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
         run.out.discard(&dir);
         None
     };
-    Ended { status: played.status, verdict: played.verdict, seconds: played.seconds, text, bundle }
+    Ended {
+        status: played.status,
+        verdict: played.verdict,
+        seconds: played.seconds,
+        text,
+        bundle,
+    }
 }
 
 fn not_played(error: String) -> Ended {
     Ended {
         status: Status::ErrorSuite,
         text: format!("  the suite could not go on: {error}\n"),
-        verdict: Verdict { suite_errors: vec![error], ..Verdict::default() },
+        verdict: Verdict {
+            suite_errors: vec![error],
+            ..Verdict::default()
+        },
         seconds: 0.0,
         bundle: None,
     }
@@ -271,12 +315,20 @@ fn sum_up(scenario: &Scenario, attempts: &mut Vec<Ended>, stress: bool) -> CaseR
     let statuses: Vec<Status> = attempts.iter().map(|one| one.status).collect();
     let status = settle(&statuses, stress);
     let seconds = attempts.iter().map(|one| one.seconds).fold(0.0, f64::max);
-    let passed = statuses.iter().filter(|status| **status == Status::Pass).count();
+    let passed = statuses
+        .iter()
+        .filter(|status| **status == Status::Pass)
+        .count();
     let bundle = attempts.iter().find_map(|one| one.bundle.clone());
     // The attempt that shows most: a failure before one that proves nothing before the others.
-    let told = [Status::ErrorSuite, Status::Fail, Status::Inconclusive, Status::Pass]
-        .into_iter()
-        .find_map(|wanted| statuses.iter().position(|status| *status == wanted));
+    let told = [
+        Status::ErrorSuite,
+        Status::Fail,
+        Status::Inconclusive,
+        Status::Pass,
+    ]
+    .into_iter()
+    .find_map(|wanted| statuses.iter().position(|status| *status == wanted));
     let (verdict, text) = match told.and_then(|index| attempts.into_iter().nth(index)) {
         Some(one) => (one.verdict, one.text),
         None => (Verdict::default(), String::new()),

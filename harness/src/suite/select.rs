@@ -47,7 +47,12 @@ impl Filter {
         let patterns = |texts: &[String]| -> Result<Vec<Pattern>, FilterError> {
             texts.iter().map(|text| Pattern::new(text)).collect()
         };
-        Ok(Self { include: patterns(include)?, exclude: patterns(exclude)?, level, profiles })
+        Ok(Self {
+            include: patterns(include)?,
+            exclude: patterns(exclude)?,
+            level,
+            profiles,
+        })
     }
 
     /// Whether everything is asked for.
@@ -72,7 +77,10 @@ impl Filter {
             return Some("it is a SHOULD, and --level must was given".to_owned());
         }
         if !self.profiles.is_empty() && !self.profiles.contains(&scenario.profile) {
-            return Some(format!("its profile is {}, which --profile leaves out", scenario.profile));
+            return Some(format!(
+                "its profile is {}, which --profile leaves out",
+                scenario.profile
+            ));
         }
         None
     }
@@ -80,9 +88,14 @@ impl Filter {
 
 impl Pattern {
     fn new(text: &str) -> Result<Self, FilterError> {
-        let glob =
-            Glob::new(text).map_err(|source| FilterError { text: text.to_owned(), source })?;
-        Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
+        let glob = Glob::new(text).map_err(|source| FilterError {
+            text: text.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            text: text.to_owned(),
+            matcher: glob.compile_matcher(),
+        })
     }
 
     fn matches(&self, scenario: &Scenario) -> bool {
@@ -90,7 +103,10 @@ impl Pattern {
         self.matcher.is_match(&scenario.id)
             || self.matcher.is_match(family)
             || scenario.tags.iter().any(|tag| self.matcher.is_match(tag))
-            || scenario.rules.iter().any(|rule| self.matcher.is_match(rule.as_str()))
+            || scenario
+                .rules
+                .iter()
+                .any(|rule| self.matcher.is_match(rule.as_str()))
     }
 }
 

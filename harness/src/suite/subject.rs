@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::capability::Capability;
 use crate::rule::Role;
-use crate::template::{self, TemplateError};
+use crate::template::{self, TemplateError, Values};
 
 /// How the bundled mock driver is started: a real forwarding driver around the payload.
 pub const BUNDLED_DRIVER: &str = "{self} mock-driver run --stdout {stdout} --stderr {stderr} \
@@ -103,7 +103,9 @@ impl Subject {
         if let Some(template) = driver {
             subject.driver = words("driver", template)?;
             if !template.contains("{task}") && !template.contains("{script}") {
-                return Err(SubjectError::NoTask { template: template.to_owned() });
+                return Err(SubjectError::NoTask {
+                    template: template.to_owned(),
+                });
             }
             subject.capabilities = Capability::of_any_command();
             subject.under_test.insert(Role::Driver);
@@ -145,24 +147,72 @@ impl Subject {
                 shell_words::join(&self.logmon)
             ),
             (false, true, false) => {
-                format!("driver `{}` with the bundled logmon", shell_words::join(&self.driver))
+                format!(
+                    "driver `{}` with the bundled logmon",
+                    shell_words::join(&self.driver)
+                )
             }
             (false, false, _) => {
-                format!("logmon `{}` with the bundled mock driver", shell_words::join(&self.logmon))
+                format!(
+                    "logmon `{}` with the bundled mock driver",
+                    shell_words::join(&self.logmon)
+                )
             }
         }
     }
 }
 
+/// The placeholders of a driver's template beside `{task}`.
+const DRIVER_PLACEHOLDERS: &[&str] = &[
+    "driver_journal",
+    "gates",
+    "generation",
+    "id",
+    "journal",
+    "log_dir",
+    "run",
+    "script",
+    "self",
+    "stderr",
+    "stdout",
+    "task_dir",
+];
+
+/// The placeholders of a logmon's template.
+const LOGMON_PLACEHOLDERS: &[&str] = &[
+    "id",
+    "line_guard",
+    "log_dir",
+    "max_file_bytes",
+    "max_files",
+    "self",
+    "stderr_fifo",
+    "stderr_name",
+    "stdout_fifo",
+    "stdout_name",
+    "task_dir",
+];
+
+/// A template's words, with every placeholder known.
 fn words(which: &'static str, template: &str) -> Result<Vec<String>, SubjectError> {
-    let words = template::split(template).map_err(|source| SubjectError::Template {
+    let wrong = |source| SubjectError::Template {
         which,
         template: template.to_owned(),
         source,
-    })?;
+    };
+    let words = template::split(template).map_err(wrong)?;
     if words.is_empty() {
         return Err(SubjectError::Empty { which });
     }
+    let (names, task) = match which {
+        "driver" => (DRIVER_PLACEHOLDERS, vec!["task".to_owned()]),
+        _ => (LOGMON_PLACEHOLDERS, Vec::new()),
+    };
+    let single = names
+        .iter()
+        .map(|name| (*name, (*name).to_owned()))
+        .collect();
+    template::expand(&words, &Values { task, single }).map_err(wrong)?;
     Ok(words)
 }
 
@@ -190,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_driver_that_is_told_nothing_of_the_task_is_refused() {
-        let error = Subject::from_templates(Some("./mydriver"), None, &BTreeSet::new()).unwrap_err();
+        let error =
+            Subject::from_templates(Some("./mydriver"), None, &BTreeSet::new()).unwrap_err();
         assert!(error.to_string().contains("{task}"), "{error}");
         let error = Subject::from_templates(Some("  "), None, &BTreeSet::new()).unwrap_err();
         assert!(error.to_string().contains("is empty"), "{error}");

@@ -1,0 +1,351 @@
+//! What a probe's history proves: whether the subject is honest, and a failure would be seen.
+//! (edge: reads what the subject printed)
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use mock_driver::journal;
+use mock_driver::stream::Stream;
+
+use crate::capability::Capability;
+use crate::case::CaseDir;
+use crate::finding::Shape;
+use crate::history::History;
+use crate::outcome::{Ending, Status};
+use crate::suite::play::Attempt;
+use crate::suite::{ProbeFailure, Subject};
+use crate::trace::{Event, Exit};
+
+/// The record that the canary leaves out.
+pub(super) const MISSING: u64 = 7;
+
+pub(super) fn reference_passes(attempt: &Attempt) -> Result<String, ProbeFailure> {
+    if attempt.status == Status::Pass {
+        return Ok("the bundled pair passes the smoke case on this machine".to_owned());
+    }
+    let seen = first_problem(attempt);
+    Err(ProbeFailure::new(
+        Ending::Unfit,
+        format!(
+            "this machine is unfit: not even the bundled driver and logmon pass the smoke case \
+             here ({seen}); `harness doctor` says more"
+        ),
+    ))
+}
+
+pub(super) fn exit_is_seen(
+    attempt: &Attempt,
+    dir: &CaseDir,
+    subject: &Subject,
+) -> Result<String, ProbeFailure> {
+    let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
+    let Some(history) = &attempt.history else {
+        return Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt)));
+    };
+    if let Some(text) = logmon_trouble(history) {
+        return bad(text);
+    }
+    let started = history
+        .task
+        .values()
+        .flatten()
+        .any(|line| match line.event {
+            journal::Event::Hello { .. } => true,
+            journal::Event::Wrote { .. }
+            | journal::Event::Blocked { .. }
+            | journal::Event::Error { .. }
+            | journal::Event::Opened { .. }
+            | journal::Event::Closed { .. }
+            | journal::Event::Gate { .. }
+            | journal::Event::Mark { .. }
+            | journal::Event::Exit { .. } => false,
+        });
+    let printed = printed(dir, "driver", 0);
+    match (driver_end(history), started) {
+        (DriverEnd::NeverStarted(why), _) => bad(format!(
+            "the driver can't be started: {why}; check the first word of --driver, and that it is \
+             an executable in PATH or a path"
+        )),
+        (DriverEnd::Overdue, false) => bad(format!(
+            "the driver never started the task and never ended by itself; {printed}. It must run \
+             the command line that stands for {{task}} and exit with its status"
+        )),
+        (DriverEnd::Overdue, true) => bad(format!(
+            "the driver started the task but did not end with it; {printed}. It must exit with \
+             the task's status (128+n for signal n) within 5 s of the task's end"
+        )),
+        (DriverEnd::Exit(exit), false) => bad(format!(
+            "the driver {} without starting the task; {printed}. Is {{task}} where your driver \
+             expects the command line to run? Without a shell, redirections need \
+             --driver \"sh -c '… {{task}} …'\"",
+            describe(exit)
+        )),
+        (DriverEnd::Exit(exit), true) if exit.as_status() != 42 => bad(format!(
+            "the task exited 42, and the driver {}; {printed}. The driver must exit with the \
+             task's status (128+n for signal n)",
+            describe(exit)
+        )),
+        (DriverEnd::Exit(_), true) => {
+            claim_holds(history, subject)?;
+            Ok("a task that exits 42 is seen to exit 42".to_owned())
+        }
+        (DriverEnd::Unknown, _) => Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt))),
+    }
+}
+
+/// Compares the claim `forwards` with who held a FIFO's write end while the task waited.
+fn claim_holds(history: &History, subject: &Subject) -> Result<(), ProbeFailure> {
+    let mut roles = BTreeSet::new();
+    for entry in &history.entries {
+        if let Event::Holders { holders, .. } = &entry.event {
+            roles.extend(
+                holders
+                    .iter()
+                    .filter(|one| one.writes)
+                    .map(|one| one.role.as_str()),
+            );
+        }
+    }
+    let declared = subject.capabilities.contains(&Capability::Forwards);
+    let by_task = roles.contains("task");
+    if declared && by_task {
+        return Err(ProbeFailure::new(
+            Ending::BadSubject,
+            "forwards is declared, but the task itself holds a FIFO's write end: the driver hands \
+             the FIFO to the task; leave out --capability forwards",
+        ));
+    }
+    if !declared && !by_task && roles.contains("driver") {
+        return Err(ProbeFailure::new(
+            Ending::BadSubject,
+            "the driver's own process holds the FIFOs' write ends and the task does not: it \
+             copies the output itself; add --capability forwards, so that the rules for \
+             forwarding drivers are checked",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn absence_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, ProbeFailure> {
+    let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
+    let Some(history) = &attempt.history else {
+        return Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt)));
+    };
+    let printed = printed(dir, "driver", 0);
+    match driver_end(history) {
+        DriverEnd::Exit(Exit::Code(0)) => bad(format!(
+            "the driver exited 0 for a task that does not exist; {printed}. It must fail when the \
+             task can't be started (127 is usual)"
+        )),
+        DriverEnd::Overdue => bad(format!(
+            "the driver never ended for a task that does not exist; {printed}. It must fail when \
+             the task can't be started (127 is usual)"
+        )),
+        // That it can't be started at all is told by the exit probe.
+        DriverEnd::Exit(_) | DriverEnd::NeverStarted(_) => {
+            Ok("a task that does not exist is seen to fail".to_owned())
+        }
+        DriverEnd::Unknown => Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt))),
+    }
+}
+
+pub(super) fn loss_is_seen(attempt: &Attempt) -> Result<String, ProbeFailure> {
+    let findings = &attempt.verdict.findings;
+    let lost: Vec<_> = findings
+        .iter()
+        .filter(|one| one.stream == Some(Stream::Stdout))
+        .collect();
+    let exact = lost.len() == 1
+        && lost.iter().all(|one| one.shape == Shape::LostMiddle)
+        && lost
+            .iter()
+            .any(|one| names_record(&one.headline, &one.details));
+    if exact {
+        return Ok(format!(
+            "canary seen (record {MISSING} left out, reported as lost)"
+        ));
+    }
+    let seen = if findings.is_empty() {
+        "nothing".to_owned()
+    } else {
+        first_problem(attempt)
+    };
+    Err(ProbeFailure::new(
+        Ending::Blind,
+        format!(
+            "the suite can't see a missing line through this subject: the task left out record \
+             {MISSING} of stdout, and what was reported is: {seen}. No verdict would be worth \
+             anything. Does the driver or logmon change the bytes on their way?"
+        ),
+    ))
+}
+
+/// Whether the missing record's number stands there as a number of its own.
+fn names_record(headline: &str, details: &[String]) -> bool {
+    let wanted = MISSING.to_string();
+    std::iter::once(headline)
+        .chain(details.iter().map(String::as_str))
+        .any(|text| {
+            text.split(|c: char| !c.is_ascii_digit())
+                .any(|number| number == wanted)
+        })
+}
+
+enum DriverEnd {
+    NeverStarted(String),
+    Exit(Exit),
+    Overdue,
+    Unknown,
+}
+
+fn driver_end(history: &History) -> DriverEnd {
+    let events = || history.entries.iter().map(|entry| &entry.event);
+    // No probe's plan stops the driver: that is done at the end, to one that has not ended.
+    let overdue = events().any(|event| {
+        matches!(
+            event,
+            Event::DriverOverdue { .. } | Event::DriverStopAsked { .. }
+        )
+    });
+    if overdue {
+        return DriverEnd::Overdue;
+    }
+    let exit = events().find_map(|event| {
+        if let Event::DriverExited { exit, .. } = event {
+            Some(*exit)
+        } else {
+            None
+        }
+    });
+    if let Some(exit) = exit {
+        return DriverEnd::Exit(exit);
+    }
+    let started = events().any(|event| matches!(event, Event::DriverStarted { .. }));
+    let error = events().find_map(|event| {
+        if let Event::SuiteError { text } = event {
+            Some(text.clone())
+        } else {
+            None
+        }
+    });
+    match (started, error) {
+        (false, Some(why)) => DriverEnd::NeverStarted(why),
+        (true, _) | (false, None) => DriverEnd::Unknown,
+    }
+}
+
+/// What is wrong with logmon, if it did not get ready.
+fn logmon_trouble(history: &History) -> Option<String> {
+    let hint = "It must print the line `ready` once it reads both FIFOs, and run until SIGTERM";
+    let events = history.entries.iter().map(|entry| &entry.event);
+    for event in events.take_while(|event| !matches!(event, Event::LogmonReady { .. })) {
+        if let Event::LogmonNotReady {
+            within_ms, stderr, ..
+        } = event
+        {
+            let said = said(stderr);
+            return Some(format!(
+                "logmon was not ready within {within_ms} ms{said}. {hint}"
+            ));
+        }
+        if let Event::LogmonExited {
+            exit,
+            asked: false,
+            stderr,
+            ..
+        } = event
+        {
+            let (how, said) = (describe(*exit), said(stderr));
+            return Some(format!("logmon {how} before it was ready{said}. {hint}"));
+        }
+        if let Event::SuiteError { text } = event
+            && text.contains("logmon")
+        {
+            return Some(format!(
+                "logmon can't be started: {text}; check the first word of --logmon"
+            ));
+        }
+    }
+    None
+}
+
+fn said(text: &str) -> String {
+    match first_line(text) {
+        Some(line) => format!("; on stderr it said `{line}`"),
+        None => "; it said nothing on stderr".to_owned(),
+    }
+}
+
+/// What a program printed: the first line of each stream, as a clause.
+fn printed(dir: &CaseDir, program: &str, number: u32) -> String {
+    let first = |stream: Stream| {
+        let bytes = read_start(&dir.output(program, number, stream));
+        match first_line(&String::from_utf8_lossy(&bytes)) {
+            Some(line) => format!("`{line}`"),
+            None => "nothing".to_owned(),
+        }
+    };
+    format!(
+        "it printed {} on stdout and {} on stderr",
+        first(Stream::Stdout),
+        first(Stream::Stderr)
+    )
+}
+
+/// At most 4 KiB of a file.
+fn read_start(path: &Path) -> Vec<u8> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    if let Ok(file) = fs::File::open(path) {
+        // A file that can't be read shows as empty.
+        drop(file.take(4096).read_to_end(&mut bytes));
+    }
+    bytes
+}
+
+fn first_line(text: &str) -> Option<String> {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let mut short: String = line.chars().filter(|c| !c.is_control()).take(120).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    Some(short)
+}
+
+fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exited {code}"),
+        Exit::Signal(signal) => format!("was killed by signal {signal}"),
+    }
+}
+
+fn first_problem(attempt: &Attempt) -> String {
+    let verdict = &attempt.verdict;
+    let finding = verdict
+        .findings
+        .first()
+        .map(|one| format!("{}: {}", one.shape, one.headline));
+    verdict
+        .suite_errors
+        .first()
+        .cloned()
+        .or(finding)
+        .or_else(|| verdict.unmet.first().cloned())
+        .unwrap_or_else(|| "nothing was wrong".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_missing_record_must_be_named_by_its_own_number() {
+        assert!(names_record("1 record lost: 7", &[]));
+        assert!(names_record(
+            "1 record lost",
+            &["received 0…6, 8…19".into(), "missing 7".into()]
+        ));
+        assert!(!names_record("17 records lost, 70 bytes", &[]));
+    }
+}
