@@ -84,7 +84,7 @@ fn run(dir: &CaseDir) -> Result<()> {
     let all_gone = stage.kill_all();
     stage.remove_fifos();
     match ending {
-        Ok(()) if all_gone => {}
+        Ok(()) | Err(Stop::Unmet) if all_gone => {}
         Ok(()) | Err(Stop::Unmet) => {
             stage.suite_error("processes of the case do not end when they are killed")
         }

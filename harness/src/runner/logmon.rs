@@ -15,6 +15,8 @@ use crate::observe::{has_reader, is_stopped};
 use crate::scenario::{Limits, LogmonOutcome, SignalName};
 use crate::trace::{Event, Exit};
 
+/// How long a new process is not asked which descriptors it holds.
+const BORN: Duration = Duration::from_millis(50);
 /// How long a logmon may take to become ready, to refuse, or to give way.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -126,6 +128,11 @@ impl Stage {
             .any(|line| line.trim_end() == "ready" && line.ends_with('\n'))
         {
             return true;
+        }
+        // A spawn returns before exec has closed the descriptors that the new process was born
+        // with; among them may be the spare read ends of the host.
+        if self.lives[index].started.elapsed() < BORN {
+            return false;
         }
         let pid = self.lives[index].pid;
         Stream::BOTH.into_iter().all(|stream| {

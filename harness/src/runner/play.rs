@@ -17,7 +17,7 @@ use crate::trace::{Entry, Event};
 /// Tells the case process how many milliseconds its plan may take.
 pub(super) const LIMIT_VARIABLE: &str = "HARNESS_CASE_LIMIT_MS";
 /// The limit of a case that is told none.
-pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(180);
 /// How long a case may take beyond its limit, for its own orderly end.
 const OVERTIME: Duration = Duration::from_secs(5);
 /// How long the case process may take to clean up when it is told to end.

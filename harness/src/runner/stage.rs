@@ -101,8 +101,10 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Waits until `met` gives something; none if it does not within `limit`, or before the case's
-    /// own limit.
+    /// Waits until `met` gives something; none if it does not within `limit`.
+    ///
+    /// A wait that the end of the whole case's time cuts short proves nothing about anybody: it
+    /// ends the plan as unmet.
     pub(super) fn wait<T>(
         &mut self,
         limit: Duration,
@@ -115,13 +117,15 @@ impl Stage {
             if let Some(value) = met(self) {
                 return Ok(Some(value));
             }
-            let left = limit
-                .saturating_sub(started.elapsed())
-                .min(self.time_left());
+            let left = limit.saturating_sub(started.elapsed());
             if left.is_zero() {
                 return Ok(None);
             }
-            self.pause(pause.min(left));
+            if self.time_left().is_zero() {
+                let seconds = self.limit.as_secs();
+                return Err(self.unmet(format!("the whole case takes no more than {seconds} s")));
+            }
+            self.pause(pause.min(left).min(self.time_left()));
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
     }
