@@ -84,20 +84,18 @@ pub fn timeline(history: &History, focus: Stream) -> Vec<String> {
             "", "task (writer)", "pipe", "logmon"
         ),
     ];
-    let mut level = None;
+    let mut shown = None;
     let mut last: Option<usize> = None;
     for index in chosen {
         let skipped = index - last.map_or(0, |last| last + 1);
         if skipped > 0 {
             lines.push(format!("  {:>8} ({skipped} more)", "…"));
-            level = rows[..index]
-                .iter()
-                .rev()
-                .find_map(|row| row.pipe)
-                .or(level);
         }
-        lines.push(render(&rows[index], begin, level));
-        level = rows[index].pipe.or(level);
+        // The level as it is from this row on, told where it is another than in the row above.
+        let level = rows[..=index].iter().rev().find_map(|row| row.pipe);
+        let told = if level == shown { None } else { level };
+        lines.push(render(&rows[index], begin, told));
+        shown = level;
         last = Some(index);
     }
     let rest = rows.len() - last.map_or(0, |last| last + 1);
@@ -107,25 +105,35 @@ pub fn timeline(history: &History, focus: Stream) -> Vec<String> {
     lines
 }
 
-fn render(row: &Row, begin: u64, before: Option<(u64, u64)>) -> String {
+/// Columns of the task's lane, of the pipe's, and of the space that is left for logmon's.
+const TASK_WIDTH: usize = 26;
+const PIPE_WIDTH: usize = 12;
+const LOGMON_WIDTH: usize = 25;
+
+fn render(row: &Row, begin: u64, level: Option<(u64, u64)>) -> String {
     #[expect(
         clippy::cast_precision_loss,
         reason = "shown with one digit after the point"
     )]
     let ms = row.at_us.saturating_sub(begin) as f64 / 1000.0;
-    let (task, logmon) = match row.lane {
-        Lane::Task => (row.text.as_str(), ""),
-        Lane::Logmon => ("", row.text.as_str()),
+    let pipe = level.map(gauge).unwrap_or_default();
+    let line = match row.lane {
+        Lane::Task if pipe.is_empty() => row.text.clone(),
+        Lane::Task => format!("{:<TASK_WIDTH$} {pipe}", cut(&row.text, TASK_WIDTH)),
+        // A long text begins further left, over the lanes that are empty.
+        Lane::Logmon => {
+            let room = LOGMON_WIDTH.max(row.text.chars().count());
+            let over = room - LOGMON_WIDTH;
+            let before = (TASK_WIDTH + 1 + PIPE_WIDTH + 1).saturating_sub(over);
+            if pipe.is_empty() {
+                format!("{:before$}{}", "", row.text)
+            } else {
+                let text = cut(&row.text, LOGMON_WIDTH);
+                format!("{:TASK_WIDTH$} {pipe:<PIPE_WIDTH$} {text}", "")
+            }
+        }
     };
-    let pipe = match row.pipe {
-        Some(level) if Some(level) != before => gauge(level),
-        Some(_) | None => String::new(),
-    };
-    let line = format!(
-        "  {ms:>8.1} {:<27} {pipe:<13} {logmon}",
-        cut(task, 39 - pipe.chars().count().min(12))
-    );
-    cut(line.trim_end(), 80)
+    cut(format!("  {ms:>8.1} {line}").trim_end(), 78)
 }
 
 /// A level as one block and a number.
@@ -140,7 +148,7 @@ fn gauge((level, capacity): (u64, u64)) -> String {
         .ok()
         .and_then(|index| BLOCKS.get(index))
         .unwrap_or(&'█');
-    format!("{block}{:>11}", bytes(level))
+    format!("{block} {:>10}", bytes(level))
 }
 
 /// The indices of the rows that are shown, in order.

@@ -200,10 +200,10 @@ fn words(which: &'static str, template: &str) -> Result<Vec<String>, SubjectErro
         template: template.to_owned(),
         source,
     };
-    let words = template::split(template).map_err(wrong)?;
-    if words.is_empty() {
+    if template.trim().is_empty() {
         return Err(SubjectError::Empty { which });
     }
+    let words = template::split(template).map_err(wrong)?;
     let (names, task) = match which {
         "driver" => (DRIVER_PLACEHOLDERS, vec!["task".to_owned()]),
         _ => (LOGMON_PLACEHOLDERS, Vec::new()),
