@@ -23,7 +23,7 @@ use crate::suite::{
 };
 
 /// When a case process is killed, whatever it does.
-const CASE_DEADLINE: Duration = Duration::from_secs(120);
+const CASE_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How often a surprise is played again, alone, before it counts.
 const RERUNS: u32 = 2;
