@@ -187,6 +187,9 @@ impl Stage {
         let Some(index) = self.running_logmon() else {
             return Err(self.unmet(format!("a logmon runs that can be sent {signal:?}")));
         };
+        if matches!(signal, SignalName::Kill | SignalName::Term) {
+            self.record_pipes_exactly();
+        }
         self.send_to_logmon(index, signal);
         let done = match signal {
             SignalName::Term => return Ok(()),

@@ -121,6 +121,24 @@ impl Stage {
         }
     }
 
+    /// Records every pipe that is not as it was recorded last, however little it changed: what a
+    /// logmon leaves in it is counted to the byte.
+    pub(super) fn record_pipes_exactly(&mut self) {
+        for stream in Stream::BOTH {
+            let Some(fill) = self.fill(stream) else {
+                continue;
+            };
+            let known = self.samples.pipes[stream.index()].replace(fill);
+            if known.is_none_or(|known| known.bytes != fill.bytes) {
+                self.trace.add(Event::Pipe {
+                    stream,
+                    bytes: fill.bytes,
+                    capacity: fill.capacity,
+                });
+            }
+        }
+    }
+
     fn record_pipes(&mut self) {
         for stream in Stream::BOTH {
             let Some(fill) = self.fill(stream) else {

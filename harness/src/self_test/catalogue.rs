@@ -235,7 +235,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
     Some(match fault {
         LogmonFault::None => return None,
         LogmonFault::BuffersAndLosesOnKill => ("mon/kill-empty-pipe-spare", Shape::LostHead),
-        LogmonFault::LosesOnSigterm => ("mon/stop-drains", Shape::LostTail),
+        LogmonFault::LosesOnSigterm => ("mon/stop-drains", Shape::LostPipeContent),
         LogmonFault::EndsAtFirstEof => ("mon/eof-is-not-the-end", Shape::Died),
         LogmonFault::HoldsWithoutDraining => ("mon/drains", Shape::Blocked),
         LogmonFault::SplitsLines => ("rot/lines-in-pieces", Shape::LineSplit),
