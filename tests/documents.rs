@@ -55,7 +55,12 @@ fn harness_arguments(command: &str) -> Option<Vec<String>> {
         .or_else(|| command.strip_prefix("target/release/harness "))?;
     let binary = env!("CARGO_BIN_EXE_harness");
     let words = shell_words::split(rest).expect("the command can be split into words");
-    Some(words.into_iter().map(|word| word.replace("target/release/harness", binary)).collect())
+    Some(
+        words
+            .into_iter()
+            .map(|word| word.replace("target/release/harness", binary))
+            .collect(),
+    )
 }
 
 /// Narrows a run to one quick case and a folder of its own.
@@ -93,14 +98,20 @@ fn every_command_in_the_documents_runs() {
                 .success();
         }
     }
-    assert!(number >= 10, "only {number} commands were found: are the blocks fenced as sh?");
+    assert!(
+        number >= 10,
+        "only {number} commands were found: are the blocks fenced as sh?"
+    );
 }
 
 #[test]
 fn the_gate_runs_what_this_test_leaves_out() {
     let gate = read(".ci/run");
     for (command, words) in RUN_BY_THE_GATE {
-        assert!(gate.contains(words), ".ci/run does not run `{command}`: no `{words}` in it");
+        assert!(
+            gate.contains(words),
+            ".ci/run does not run `{command}`: no `{words}` in it"
+        );
     }
 }
 

@@ -74,7 +74,9 @@ impl fmt::Display for Capability {
 
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change and payload.exec")]
+#[error(
+    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change and payload.exec"
+)]
 pub struct UnknownCapability(pub String);
 
 impl FromStr for Capability {

@@ -125,7 +125,8 @@ impl CaseDir {
     /// What a program printed: `driver.0.stderr`, `logmon.1.stdout`, …
     #[must_use]
     pub fn output(&self, program: &str, number: u32, stream: Stream) -> PathBuf {
-        self.0.join(format!("{program}.{number}.{}", stream.as_str()))
+        self.0
+            .join(format!("{program}.{number}.{}", stream.as_str()))
     }
 }
 

@@ -38,6 +38,11 @@ impl History {
     /// A stream's retained files, joined in the order of their indices.
     #[must_use]
     pub fn joined(&self, stream: Stream) -> Vec<u8> {
-        self.files.get(&stream).into_iter().flatten().flat_map(|file| file.bytes.iter().copied()).collect()
+        self.files
+            .get(&stream)
+            .into_iter()
+            .flatten()
+            .flat_map(|file| file.bytes.iter().copied())
+            .collect()
     }
 }

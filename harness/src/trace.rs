@@ -342,7 +342,12 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, TraceError> {
         match serde_json::from_str(line) {
             Ok(entry) => entries.push(entry),
             Err(_) if lines.peek().is_none() && !text.ends_with('\n') => {}
-            Err(source) => return Err(TraceError { line: number + 1, source }),
+            Err(source) => {
+                return Err(TraceError {
+                    line: number + 1,
+                    source,
+                });
+            }
         }
     }
     Ok(entries)

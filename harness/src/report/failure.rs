@@ -4,12 +4,13 @@ use std::path::Path;
 
 use mock_driver::stream::Stream;
 
+use crate::capability::Capability;
 use crate::diagnosis::{self, Diagnosis};
 use crate::history::History;
 use crate::outcome::{Status, Verdict};
 use crate::report::{Paint, timeline, wrapped};
 use crate::scenario::Scenario;
-use crate::suite::CaseResult;
+use crate::suite::{CaseResult, Subject};
 use crate::trace::Event;
 
 /// Findings that are shown in full; the rest is counted.
@@ -86,11 +87,11 @@ pub fn failure_text(
         }
     }
     out.push('\n');
-    add_field(
-        &mut out,
+    out.push_str(&format!(
+        "  {:<15}{}\n",
         "Re-run",
-        &format!("harness run --filter '{}'", scenario.id),
-    );
+        rerun(&scenario.id, history)
+    ));
     match bundle {
         Some(bundle) => add_field(&mut out, "Look", &bundle.display().to_string()),
         None => add_field(
@@ -112,6 +113,32 @@ pub fn failure_text(
         add_field(&mut out, "Rule", &format!("harness explain {rule}"));
     }
     out
+}
+
+/// The command that plays the case again with the same subject, on one line so that it can be
+/// copied.
+fn rerun(id: &str, history: Option<&History>) -> String {
+    let mut words = vec![
+        "harness".to_owned(),
+        "run".into(),
+        "--filter".into(),
+        id.into(),
+    ];
+    if let Some(case) = history.map(|history| &history.case) {
+        let bundled = Subject::bundled();
+        if case.driver != bundled.driver {
+            words.extend(["--driver".into(), shell_words::join(&case.driver)]);
+            let usual = Capability::of_any_command();
+            for declared in case.driver_capabilities.difference(&usual) {
+                words.extend(["--capability".into(), declared.as_str().into()]);
+            }
+        }
+        if case.logmon != bundled.logmon {
+            words.extend(["--logmon".into(), shell_words::join(&case.logmon)]);
+        }
+        words.extend(["--seed".into(), case.seed.to_string()]);
+    }
+    shell_words::join(words)
 }
 
 fn add_findings(out: &mut String, verdict: &Verdict) {

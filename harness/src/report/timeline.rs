@@ -4,6 +4,8 @@
 //! one row; of the rest, those around the seam are kept: the first place where the host injected
 //! something or something failed.
 
+use std::collections::BTreeSet;
+
 use mock_driver::journal;
 use mock_driver::stream::Stream;
 
@@ -288,13 +290,49 @@ fn collect(history: &History, focus: Stream) -> Vec<Row> {
     }
     for (generation, lines) in &history.driver {
         for line in lines {
-            rows.extend(journal_row(line, *generation, true));
+            let row = journal_row(line, *generation, true);
+            rows.extend(row.map(|row| with_last_descriptor(row, line, history)));
         }
     }
     for entry in &history.entries {
         rows.extend(trace_row(entry.at_us, &entry.event, focus));
     }
     rows
+}
+
+/// Says what it means to close a write end while nobody reads (pipe(7)).
+fn with_last_descriptor(mut row: Row, line: &journal::Line, history: &History) -> Row {
+    if matches!(line.event, journal::Event::Closed { .. }) && !is_read_at(history, line.at_us) {
+        row.text
+            .push_str(" <- last descriptor: the kernel drops the buffer");
+        row.weight = Weight::Break;
+    }
+    row
+}
+
+/// Whether a logmon lived or the host held a read end at a time. A logmon that was killed counts
+/// as gone from the signal on.
+fn is_read_at(history: &History, at_us: u64) -> bool {
+    let mut living = BTreeSet::new();
+    let mut has_spare = false;
+    for entry in &history.entries {
+        if entry.at_us > at_us {
+            break;
+        }
+        if let Event::LogmonStarted { life, .. } = &entry.event {
+            living.insert(*life);
+        } else if let Event::LogmonExited { life, .. }
+        | Event::LogmonSignalled {
+            life,
+            signal: SignalName::Kill,
+        } = &entry.event
+        {
+            living.remove(life);
+        } else if let Event::SpareReader { held } = &entry.event {
+            has_spare = *held;
+        }
+    }
+    has_spare || !living.is_empty()
 }
 
 fn row(at_us: u64, lane: Lane, weight: Weight, text: String) -> Row {

@@ -7,7 +7,7 @@ mod shipped;
 
 pub use expand::{ScenarioError, expand};
 pub use model::{
-    Action, Await, Condition, Expect, Exactness, Growth, Host, Limits, LogmonOutcome, Need, Only,
-    Plant, PlantKind, Place, FifoKind, Scenario, SignalName, Size, Step, Who,
+    Action, Await, Condition, Exactness, Expect, FifoKind, Growth, Host, Limits, LogmonOutcome,
+    Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Size, Step, Who,
 };
 pub use shipped::shipped;

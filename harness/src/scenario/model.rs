@@ -109,8 +109,13 @@ impl TryFrom<SizeText> for Size {
             "GiB" => 1 << 30,
             other => return Err(format!("unknown unit `{other}`: use B, KiB, MiB or GiB")),
         };
-        let number: u64 = digits.parse().map_err(|_| format!("`{text}` is not a size"))?;
-        number.checked_mul(unit).map(Self).ok_or_else(|| format!("`{text}` is too large"))
+        let number: u64 = digits
+            .parse()
+            .map_err(|_| format!("`{text}` is not a size"))?;
+        number
+            .checked_mul(unit)
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is too large"))
     }
 }
 
@@ -134,7 +139,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_files: 10, max_file_bytes: Size(10 << 20), line_guard: Size(32 << 10) }
+        Self {
+            max_files: 10,
+            max_file_bytes: Size(10 << 20),
+            line_guard: Size(32 << 10),
+        }
     }
 }
 

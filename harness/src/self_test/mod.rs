@@ -7,6 +7,6 @@ mod catalogue;
 mod matrix;
 mod run;
 
-pub use catalogue::{Catch, Known, Kind, Part, catalogue};
+pub use catalogue::{Catch, Kind, Known, Part, catalogue};
 pub use matrix::{Row, Score, matrix};
 pub use run::{Options, Outcome, SelfTestError, run};
