@@ -15,7 +15,7 @@ use crate::scenario::SignalName;
 use crate::trace::{Event, Exit};
 
 /// The most rows that are shown.
-const MAX_ROWS: usize = 20;
+const MAX_ROWS: usize = 24;
 
 /// Rows before the seam that are kept.
 const BEFORE_SEAM: usize = 6;
@@ -64,6 +64,24 @@ struct Row {
     text: String,
     /// The level of the pipe from here on, and its capacity.
     pipe: Option<(u64, u64)>,
+}
+
+impl Row {
+    /// How much the row counts when there are too many: what the task wrote and what the log held
+    /// is the thread that a reader follows.
+    fn shown_weight(&self) -> Weight {
+        match self.kind {
+            Kind::Wrote {
+                by_driver: false, ..
+            }
+            | Kind::Logged { .. } => self.weight.max(Weight::Step),
+            Kind::Wrote {
+                by_driver: true, ..
+            }
+            | Kind::Single
+            | Kind::Pipe => self.weight,
+        }
+    }
 }
 
 /// The timeline as lines of at most 80 columns, its heading first; empty if nothing is known.
@@ -171,7 +189,7 @@ fn choose(rows: &[Row]) -> Vec<usize> {
         } else {
             index - seam
         };
-        (std::cmp::Reverse(rows[index].weight), distance)
+        (std::cmp::Reverse(rows[index].shown_weight()), distance)
     });
     chosen.extend(order.into_iter().take(MAX_ROWS));
     chosen.sort_unstable();
@@ -304,7 +322,7 @@ fn collect(history: &History, focus: Stream) -> Vec<Row> {
 fn with_last_descriptor(mut row: Row, line: &journal::Line, history: &History) -> Row {
     if matches!(line.event, journal::Event::Closed { .. }) && !is_read_at(history, line.at_us) {
         row.text
-            .push_str(" <- last descriptor: the kernel drops the buffer");
+            .push_str(" <- last descriptor: its content is lost");
         row.weight = Weight::Break;
     }
     row
