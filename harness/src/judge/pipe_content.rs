@@ -20,8 +20,8 @@ pub(super) fn evidence(
     unit: usize,
 ) -> Option<String> {
     timeline.ends().into_iter().find_map(|end| {
-        // With a descriptor of the host's the kernel keeps what the pipe holds.
-        if timeline.spare_reader(end) || !was_let_go(timeline, stream, end) {
+        // Whoever holds a read end then, a logmon or the host, keeps what the pipe holds.
+        if timeline.had_reader(end) || !was_let_go(timeline, stream, end) {
             return None;
         }
         let (level, capacity) = last_level(timeline, stream, end)?;

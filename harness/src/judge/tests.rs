@@ -209,6 +209,25 @@ fn with_a_spare_reader_the_same_loss_is_not_the_pipes() {
 }
 
 #[test]
+fn a_loss_is_not_the_pipes_while_a_logmon_reads() {
+    // As much was seen in the pipe once, and the driver ended; but the reader was still there.
+    let mut history = both(50, 0);
+    let mut kept = sent(&history, 0, Stdout);
+    kept.drain(700..800);
+    put(&mut history, Stdout, vec![kept]);
+    let (stream, capacity) = (Stdout, 65_536);
+    for (at_us, bytes) in [(500, 100), (8_000, 0)] {
+        let level = Event::Pipe {
+            stream,
+            bytes,
+            capacity,
+        };
+        add(&mut history, at_us, level);
+    }
+    assert_eq!(shapes(&history), [Shape::LostMiddle]);
+}
+
+#[test]
 fn a_kill_may_cost_what_the_scenario_allows_and_no_more() {
     let mut history = killed_with_a_full_pipe();
     history.case.scenario.expect.loss_per_kill_bytes = 64_000;

@@ -170,6 +170,7 @@ impl Stage {
             // It ended by itself, which the trace says; there is nobody to stop.
             return Ok(());
         };
+        self.record_pipes_exactly();
         self.send_to_logmon(index, SignalName::Term);
         let limit = Duration::from_millis(within_ms);
         let gone = self.wait(limit, |stage| stage.lives[index].exit.map(|_| ()))?;
