@@ -7,14 +7,17 @@ use std::collections::BTreeSet;
 
 use crate::finding::{Finding, Shape};
 use crate::history::History;
-use crate::scenario::SignalName;
-use crate::trace::Event;
+use crate::rule::Role;
+use crate::suite::Subject;
 
 mod dictionary;
 mod drivers;
+mod facts;
 mod logmons;
 
 use dictionary::{Entry, entries};
+use facts::is_loss;
+pub use facts::{Fact, facts};
 
 /// Below this likeness a cause is not named.
 const LEAST: f64 = 0.5;
@@ -34,157 +37,58 @@ pub struct Diagnosis {
     pub ways_out: Vec<String>,
 }
 
-/// What a history shows beside the shapes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fact {
-    /// A logmon was killed.
-    LogmonKilled,
-    /// A logmon was asked to stop.
-    LogmonStopped,
-    /// More than one logmon became ready, one after the other.
-    LogmonRestarted,
-    /// The task ran more than once.
-    TaskRestarted,
-    /// The driver was asked to stop.
-    StopAsked,
-    /// The driver ran before any logmon did.
-    DriverFirst,
-    /// The host held spare read ends.
-    SpareReader,
-    /// A finding speaks of CR and LF.
-    LineEnds,
-    /// A finding speaks of CRs that are gone.
-    CrGone,
-    /// A finding speaks of the beginnings of lines.
-    LineStarts,
-    /// A single byte was put in or added.
-    OneByte,
-    /// The finding is about SIGPIPE.
-    Sigpipe,
-    /// The other FIFO was opened read-write.
-    ReadWrite,
-    /// The limits are zero.
-    ZeroLimits,
-    /// A link was followed to the canary.
-    Canary,
-    /// The finding's rule is one that logmon keeps.
-    Logmon,
-    /// What stands at the path is a regular file.
-    RegularFile,
-    /// Damage of the same shape in both streams.
-    BothStreams,
-}
-
-/// The facts of a history.
-#[must_use]
-pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
-    let mut facts = BTreeSet::new();
-    let mut ready = 0;
-    let mut started = 0;
-    for entry in &history.entries {
-        let fact = if let Event::LogmonSignalled { signal, .. } = entry.event {
-            match signal {
-                SignalName::Kill => Some(Fact::LogmonKilled),
-                SignalName::Term => Some(Fact::LogmonStopped),
-                SignalName::Stop | SignalName::Cont => None,
-            }
-        } else if matches!(entry.event, Event::LogmonReady { .. }) {
-            ready += 1;
-            (ready > 1).then_some(Fact::LogmonRestarted)
-        } else if matches!(entry.event, Event::DriverStarted { .. }) {
-            started += 1;
-            if started > 1 {
-                Some(Fact::TaskRestarted)
-            } else {
-                (ready == 0).then_some(Fact::DriverFirst)
-            }
-        } else if matches!(entry.event, Event::DriverStopAsked { .. }) {
-            Some(Fact::StopAsked)
-        } else if matches!(entry.event, Event::SpareReader { held: true }) {
-            Some(Fact::SpareReader)
-        } else {
-            None
-        };
-        facts.extend(fact);
-    }
-    let says = |text: &str| {
-        findings.iter().any(|one| {
-            one.headline.contains(text) || one.details.iter().any(|line| line.contains(text))
-        })
-    };
-    let texts = [
-        (Fact::LineEnds, says("became CR LF")),
-        (Fact::CrGone, says("every CR is gone")),
-        (Fact::LineStarts, says("each line begins with")),
-        (
-            Fact::OneByte,
-            says(" 1 byte put in") || says("1 byte added"),
-        ),
-        (Fact::Sigpipe, says("SIGPIPE")),
-        (Fact::ReadWrite, says("read-write")),
-        (Fact::Canary, says("canary")),
-        (Fact::RegularFile, says("regular file")),
-        (
-            Fact::ZeroLimits,
-            history.entries.iter().any(|entry| {
-                matches!(&entry.event, Event::LogmonStarted { limits, must_refuse: true, .. }
-                if limits.max_files == 0 || limits.max_file_bytes.0 == 0)
-            }),
-        ),
-        (
-            Fact::Logmon,
-            findings.iter().any(|one| {
-                matches!(
-                    one.rule.family(),
-                    crate::rule::Family::Mon | crate::rule::Family::Rot | crate::rule::Family::Sec
-                )
-            }),
-        ),
-        (
-            Fact::BothStreams,
-            findings.iter().any(|one| {
-                findings.iter().any(|two| {
-                    one.shape == two.shape
-                        && one.stream.is_some()
-                        && two.stream.is_some()
-                        && one.stream != two.stream
-                })
-            }),
-        ),
-    ];
-    facts.extend(
-        texts
-            .into_iter()
-            .filter(|(_, holds)| *holds)
-            .map(|(fact, _)| fact),
-    );
-    facts
-}
-
 /// The likeliest cause of these findings, or `None` if no faulty subject does anything like it.
+///
+/// Only what is under test is blamed: a driver played with the bundled logmon, or a logmon played
+/// with the bundled driver, is the one that differs from the bundled pair.
 #[must_use]
 pub fn diagnose(findings: &[Finding], history: &History) -> Option<Diagnosis> {
     if findings.is_empty() {
         return None;
     }
     let shapes: BTreeSet<Shape> = findings.iter().map(|finding| finding.shape).collect();
-    rank(&shapes, &facts(findings, history))
+    rank(&shapes, &facts(findings, history), &under_test(history))
 }
 
-fn rank(shapes: &BTreeSet<Shape>, facts: &BTreeSet<Fact>) -> Option<Diagnosis> {
-    let mut scored: Vec<(f64, &Entry)> = entries()
-        .map(|entry| (likeness(entry, shapes, facts), entry))
+/// Who may be to blame.
+fn under_test(history: &History) -> BTreeSet<Role> {
+    let bundled = Subject::bundled();
+    let both = BTreeSet::from([Role::Driver, Role::Logmon]);
+    match (
+        history.case.driver == bundled.driver,
+        history.case.logmon == bundled.logmon,
+    ) {
+        (false, true) => BTreeSet::from([Role::Driver]),
+        (true, false) => BTreeSet::from([Role::Logmon]),
+        (true, true) | (false, false) => both,
+    }
+}
+
+fn rank(
+    shapes: &BTreeSet<Shape>,
+    facts: &BTreeSet<Fact>,
+    under_test: &BTreeSet<Role>,
+) -> Option<Diagnosis> {
+    let mut scored: Vec<(f64, usize, &Entry)> = entries()
+        .filter(|(role, _)| under_test.contains(role))
+        .map(|(_, entry)| {
+            let held = entry.facts.iter().filter(|fact| facts.contains(fact));
+            (likeness(entry, shapes, facts), held.count(), entry)
+        })
         .collect();
-    // A stable sort: of two that are alike the one that stands first in the dictionary.
-    scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let (score, best) = scored
+    // Of two that are alike, the one with more facts that hold; then, as the sort is stable, the
+    // one that stands first in the dictionary.
+    scored.sort_by(|(one, held, _), (other, also_held, _)| {
+        other.total_cmp(one).then(also_held.cmp(held))
+    });
+    let (score, _, best) = scored
         .first()
         .copied()
-        .filter(|(score, _)| *score >= LEAST)?;
+        .filter(|(score, _, _)| *score >= LEAST)?;
     let next = scored
-        .get(1)
-        .filter(|(score, _)| *score > 0.0)
-        .map(|(score, entry)| (entry.subject, *score));
+        .iter()
+        .find(|(score, _, entry)| *score > 0.0 && entry.subject != best.subject)
+        .map(|(score, _, entry)| (entry.subject, *score));
     Some(Diagnosis {
         cause: best.cause.to_owned(),
         subject: best.subject,
@@ -197,21 +101,26 @@ fn rank(shapes: &BTreeSet<Shape>, facts: &BTreeSet<Fact>) -> Option<Diagnosis> {
 /// How alike an entry is: the share of shapes in common, times how many of its facts hold. A loss
 /// elsewhere in a stream counts for a quarter of the same loss.
 fn likeness(entry: &Entry, shapes: &BTreeSet<Shape>, facts: &BTreeSet<Fact>) -> f64 {
-    let is_loss = |shape: Shape| {
-        matches!(
-            shape,
-            Shape::LostAll
-                | Shape::LostHead
-                | Shape::LostMiddle
-                | Shape::LostTail
-                | Shape::LostPipeContent
-        )
-    };
-    // Shapes that come along with the damage now and then neither speak for nor against.
+    // The first shape of several is the one that makes the damage what it is.
+    if entry.shapes.len() > 1
+        && entry
+            .shapes
+            .first()
+            .is_some_and(|one| !shapes.contains(one))
+    {
+        return 0.0;
+    }
+    // Shapes that come along with the damage now and then neither speak for nor against. What was
+    // lost or changed is also late, and who was killed at the limit leaves processes behind.
+    let follows = |shape: Shape| matches!(shape, Shape::Late | Shape::LeftBehind);
+    let is_more = shapes.iter().any(|&shape| !follows(shape));
     let counted: BTreeSet<Shape> = shapes
         .iter()
         .copied()
-        .filter(|shape| !entry.along.contains(shape) || entry.shapes.contains(shape))
+        .filter(|&shape| {
+            let is_aside = entry.along.contains(&shape) || is_more && follows(shape);
+            entry.shapes.contains(&shape) || !is_aside
+        })
         .collect();
     let mut common = 0.0;
     for &shape in entry.shapes {
@@ -242,7 +151,6 @@ fn likeness(entry: &Entry, shapes: &BTreeSet<Shape>, facts: &BTreeSet<Fact>) -> 
         .filter(|fact| facts.contains(fact))
         .count() as f64;
     let fit = (0.4 + 0.6 * share(entry.facts)) * 0.5_f64.powf(against);
-    // Of two that fit, the one with more facts that hold is the more likely one.
     (common / union * fit).min(1.0)
 }
 
@@ -250,19 +158,26 @@ fn likeness(entry: &Entry, shapes: &BTreeSet<Shape>, facts: &BTreeSet<Fact>) -> 
 mod tests {
     use super::*;
 
-    fn subject_of(shapes: &[Shape], facts: &[Fact]) -> Option<(&'static str, f64)> {
+    fn subject_of(
+        shapes: &[Shape],
+        facts: &[Fact],
+        under_test: &[Role],
+    ) -> Option<(&'static str, f64)> {
         rank(
             &shapes.iter().copied().collect(),
             &facts.iter().copied().collect(),
+            &under_test.iter().copied().collect(),
         )
         .map(|diagnosis| (diagnosis.subject, diagnosis.score))
     }
 
+    const BOTH: [Role; 2] = [Role::Driver, Role::Logmon];
+
     #[test]
     fn every_entry_is_found_from_its_own_damage() {
-        for entry in entries() {
+        for (role, entry) in entries() {
             let facts: Vec<_> = entry.facts.to_vec();
-            let found = subject_of(entry.shapes, &facts);
+            let found = subject_of(entry.shapes, &facts, &[role]);
             let own = likeness(
                 entry,
                 &entry.shapes.iter().copied().collect(),
@@ -270,7 +185,7 @@ mod tests {
             );
             assert!((own - 1.0).abs() < 1e-9, "{}: {own}", entry.subject);
             assert!(
-                found.is_some_and(|(_, score)| (score - 1.0).abs() < 1e-9),
+                found.is_some_and(|(subject, _)| subject == entry.subject),
                 "{}: {found:?}",
                 entry.subject
             );
@@ -282,7 +197,7 @@ mod tests {
     fn a_lost_pipe_is_close_then_reopen_and_dropping_is_far_behind() {
         let shapes = BTreeSet::from([Shape::LostPipeContent]);
         let facts = BTreeSet::from([Fact::LogmonKilled, Fact::LogmonRestarted]);
-        let diagnosis = rank(&shapes, &facts).unwrap();
+        let diagnosis = rank(&shapes, &facts, &BTreeSet::from(BOTH)).unwrap();
         assert_eq!(
             (diagnosis.subject, diagnosis.score),
             ("close-then-reopen", 1.0)
@@ -298,23 +213,74 @@ mod tests {
     fn facts_tell_subjects_with_the_same_shapes_apart() {
         use Fact::{LineEnds, LineStarts, LogmonKilled, LogmonRestarted, SpareReader};
         assert_eq!(
-            subject_of(&[Shape::Altered], &[LineEnds]).unwrap().0,
+            subject_of(&[Shape::Altered], &[LineEnds], &BOTH).unwrap().0,
             "crlf"
         );
         assert_eq!(
-            subject_of(&[Shape::Altered], &[LineStarts]).unwrap().0,
+            subject_of(&[Shape::Altered], &[LineStarts], &BOTH)
+                .unwrap()
+                .0,
             "adds-prefix"
         );
         let killed = [LogmonKilled, LogmonRestarted];
         assert_eq!(
-            subject_of(&[Shape::LostMiddle], &killed).unwrap().0,
+            subject_of(&[Shape::LostMiddle], &killed, &BOTH).unwrap().0,
             "drops-on-epipe"
         );
         let spare = [LogmonKilled, LogmonRestarted, SpareReader];
         assert_eq!(
-            subject_of(&[Shape::LostMiddle], &spare).unwrap().0,
+            subject_of(&[Shape::LostMiddle], &spare, &BOTH).unwrap().0,
             "buffers-and-loses-on-kill"
         );
+    }
+
+    #[test]
+    fn only_what_is_under_test_is_blamed() {
+        let of = |under_test| subject_of(&[Shape::Late], &[], &[under_test]).unwrap().0;
+        assert_eq!(of(Role::Driver), "block-buffers");
+        assert_eq!(of(Role::Logmon), "late-visibility");
+        let killed = [Fact::LogmonKilled];
+        let of = |under_test| subject_of(&[Shape::LostPipeContent], &killed, &[under_test]);
+        assert_eq!(of(Role::Driver).unwrap().0, "close-then-reopen");
+        assert_eq!(of(Role::Logmon), None);
+    }
+
+    #[test]
+    fn what_comes_late_because_it_was_changed_is_no_second_damage() {
+        let changed = [Shape::Altered, Shape::Late];
+        let (subject, score) = subject_of(&changed, &[Fact::LineEnds], &BOTH).unwrap();
+        assert_eq!((subject, score), ("crlf", 1.0));
+    }
+
+    #[test]
+    fn four_ways_to_block_are_told_apart() {
+        for (facts, under_test, subject) in [
+            (
+                &[Fact::TaskNotStarted, Fact::DriverFirst, Fact::StopOverdue][..],
+                Role::Driver,
+                "blocks-start-without-reader",
+            ),
+            (&[Fact::StopOverdue], Role::Driver, "deaf-to-stop"),
+            (&[Fact::ExitOverdue], Role::Driver, "waits-for-children"),
+            (
+                &[Fact::FullPipe, Fact::StopOverdue],
+                Role::Logmon,
+                "holds-without-draining",
+            ),
+            (
+                &[Fact::LogmonNotReady, Fact::LogmonKilled],
+                Role::Logmon,
+                "waits-for-writer-in-open",
+            ),
+            (
+                &[Fact::LogmonOverdue, Fact::LogmonKilled],
+                Role::Logmon,
+                "slow-stop",
+            ),
+        ] {
+            let found = subject_of(&[Shape::Blocked], facts, &[under_test]);
+            assert_eq!(found.unwrap().0, subject, "{facts:?}");
+        }
     }
 
     #[test]
@@ -325,6 +291,6 @@ mod tests {
             Shape::GrowthMemory,
             Shape::LineSplit,
         ];
-        assert_eq!(subject_of(&odd, &[]), None);
+        assert_eq!(subject_of(&odd, &[], &BOTH), None);
     }
 }

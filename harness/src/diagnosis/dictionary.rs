@@ -2,12 +2,13 @@
 
 use super::Fact;
 use crate::finding::Shape;
+use crate::rule::Role;
 
 /// One faulty subject and its damage; a name stands twice where a subject does one of two kinds.
 pub(super) struct Entry {
     /// The subject's name.
     pub(super) subject: &'static str,
-    /// The shapes that it leaves.
+    /// The shapes that it leaves; without the first one it is not it.
     pub(super) shapes: &'static [Shape],
     /// What holds when it does.
     pub(super) facts: &'static [Fact],
@@ -21,9 +22,8 @@ pub(super) struct Entry {
     pub(super) ways_out: &'static [&'static str],
 }
 
-/// All entries: drivers first.
-pub(super) fn entries() -> impl Iterator<Item = &'static Entry> {
-    super::drivers::ENTRIES
-        .iter()
-        .chain(super::logmons::ENTRIES)
+/// All entries and whose fault each is: drivers first.
+pub(super) fn entries() -> impl Iterator<Item = (Role, &'static Entry)> {
+    let of = |role, entries: &'static [Entry]| entries.iter().map(move |entry| (role, entry));
+    of(Role::Driver, super::drivers::ENTRIES).chain(of(Role::Logmon, super::logmons::ENTRIES))
 }

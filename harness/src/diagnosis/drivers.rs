@@ -66,8 +66,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "drops-on-eagain",
         shapes: &[Shape::LostMiddle],
         facts: &[],
-        never: &[Fact::LogmonKilled, Fact::LogmonStopped],
-        along: &[Shape::Torn],
+        never: &[Fact::LogmonKilled, Fact::StoppedMidway],
+        along: &[Shape::Torn, Shape::LostTail],
         cause: "when the pipe is full the rest of a chunk is thrown away",
         ways_out: &[
             "wait with poll(2) and write the rest",
@@ -79,7 +79,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "gives-up-on-enxio",
         shapes: &[Shape::LostAll],
         facts: &[Fact::DriverFirst],
-        never: &[],
+        never: &[Fact::OpenedAlone],
         along: &[Shape::StreamNotOpened],
         cause: "the writer tried to open the FIFO once, without a reader, and gave the stream up",
         ways_out: &[
@@ -130,14 +130,75 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "opens-read-write-and-exits-first",
+        shapes: &[Shape::ForeignReader],
+        facts: &[Fact::ReadWrite],
+        never: &[],
+        along: &[Shape::LostPipeContent, Shape::LostTail],
+        cause: "the driver's own read-write descriptor counted as a reader, and what the pipe held went with it",
+        ways_out: &[
+            "open for writing only",
+            "wait for a reader before the last close",
+        ],
+    },
+    Entry {
+        subject: "opens-read-write-and-exits-first",
+        shapes: &[Shape::LostAll],
+        facts: &[Fact::OpenedAlone, Fact::DriverFirst],
+        never: &[],
+        along: &[Shape::LostPipeContent, Shape::LostTail],
+        cause: "the driver's own read-write descriptor counted as a reader, and what the pipe held went with it",
+        ways_out: &[
+            "open for writing only",
+            "wait for a reader before the last close",
+        ],
+    },
+    Entry {
         subject: "loses-unterminated-tail",
         shapes: &[Shape::LostTail],
-        facts: &[],
-        never: &[
-            Fact::LogmonKilled,
-            Fact::LogmonStopped,
-            Fact::LogmonRestarted,
+        facts: &[Fact::OpenLineLost],
+        never: &[],
+        along: &[Shape::Torn, Shape::LostAll],
+        cause: "output is forwarded by lines, and a last one without a newline is dropped",
+        ways_out: &[
+            "copy bytes, not lines",
+            "flush what is left at the end of input",
         ],
+    },
+    Entry {
+        subject: "loses-unterminated-tail",
+        shapes: &[Shape::LostHead],
+        facts: &[Fact::OpenLineLost],
+        never: &[],
+        along: &[
+            Shape::LostAll,
+            Shape::LostMiddle,
+            Shape::LostTail,
+            Shape::Torn,
+        ],
+        cause: "output is forwarded by lines, and a last one without a newline is dropped",
+        ways_out: &[
+            "copy bytes, not lines",
+            "flush what is left at the end of input",
+        ],
+    },
+    Entry {
+        subject: "loses-unterminated-tail",
+        shapes: &[Shape::LostMiddle],
+        facts: &[Fact::OpenLineLost],
+        never: &[],
+        along: &[Shape::LostAll, Shape::LostTail, Shape::Torn],
+        cause: "output is forwarded by lines, and a last one without a newline is dropped",
+        ways_out: &[
+            "copy bytes, not lines",
+            "flush what is left at the end of input",
+        ],
+    },
+    Entry {
+        subject: "loses-unterminated-tail",
+        shapes: &[Shape::LostAll],
+        facts: &[Fact::OpenLineLost],
+        never: &[],
         along: &[Shape::Torn],
         cause: "output is forwarded by lines, and a last one without a newline is dropped",
         ways_out: &[
@@ -179,7 +240,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "block-buffers",
         shapes: &[Shape::Late],
         facts: &[],
-        never: &[Fact::StopAsked, Fact::Logmon],
+        never: &[Fact::StopOverdue, Fact::ExitOverdue],
         along: &[Shape::Blocked, Shape::LostTail],
         cause: "output waits in a buffer of the driver until there is enough of it",
         ways_out: &[
@@ -216,7 +277,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         shapes: &[Shape::Altered],
         facts: &[Fact::LineStarts],
         never: &[],
-        along: &[],
+        along: &[Shape::Added],
         cause: "a time or a name is put in front of each line",
         ways_out: &[
             "copy the bytes unchanged",
@@ -247,8 +308,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "blocks-start-without-reader",
         shapes: &[Shape::Blocked],
-        facts: &[Fact::DriverFirst],
-        never: &[Fact::StopAsked, Fact::Logmon],
+        facts: &[Fact::TaskNotStarted, Fact::DriverFirst],
+        never: &[],
         along: &[
             Shape::LostAll,
             Shape::WrongExit,
@@ -281,8 +342,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "closes-early",
         shapes: &[Shape::LostTail],
-        facts: &[Fact::TaskRestarted],
-        never: &[Fact::LogmonKilled, Fact::LogmonStopped],
+        facts: &[Fact::LostAtRunEnd],
+        never: &[Fact::LogmonKilled, Fact::OpenLineLost],
         along: &[Shape::LostAll, Shape::LostMiddle, Shape::Torn],
         cause: "the write end is closed when the task exits, although output is still under way",
         ways_out: &[
@@ -291,11 +352,42 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "closes-early",
+        shapes: &[Shape::LostAll],
+        facts: &[Fact::LostAtRunEnd],
+        never: &[Fact::DriverFirst, Fact::LogmonKilled, Fact::OpenLineLost],
+        along: &[Shape::Torn],
+        cause: "the write end is closed when the task exits, although output is still under way",
+        ways_out: &[
+            "read the task's pipes to their end first",
+            "close only after the last byte was written",
+        ],
+    },
+    Entry {
+        subject: "closes-early",
+        shapes: &[Shape::LostMiddle],
+        facts: &[Fact::LostAtRunEnd],
+        never: &[Fact::LogmonKilled, Fact::OpenLineLost],
+        along: &[Shape::LostAll, Shape::LostTail, Shape::Torn],
+        cause: "the write end is closed when the task exits, although output is still under way",
+        ways_out: &[
+            "read the task's pipes to their end first",
+            "close only after the last byte was written",
+        ],
+    },
+    Entry {
         subject: "truncates-at-nul",
-        shapes: &[Shape::LostMiddle, Shape::Torn],
-        facts: &[],
-        never: &[Fact::LogmonKilled, Fact::LogmonStopped],
-        along: &[Shape::LostTail, Shape::Altered],
+        shapes: &[Shape::LostMiddle],
+        facts: &[Fact::LostFromNul],
+        never: &[],
+        along: &[
+            Shape::Torn,
+            Shape::LostTail,
+            Shape::LostAll,
+            Shape::Altered,
+            Shape::Reordered,
+            Shape::Repeated,
+        ],
         cause: "a chunk is handled as a C string, and the rest behind a NUL is lost",
         ways_out: &[
             "count bytes; never use strlen or line functions",
@@ -318,7 +410,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "reads-own-fifo",
         shapes: &[Shape::ForeignReader],
         facts: &[],
-        never: &[Fact::DriverFirst],
+        never: &[Fact::DriverFirst, Fact::ReadWrite],
         along: &[
             Shape::LostMiddle,
             Shape::LostAll,
@@ -359,8 +451,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "deaf-to-stop",
         shapes: &[Shape::Blocked],
-        facts: &[Fact::StopAsked],
-        never: &[Fact::Logmon],
+        facts: &[Fact::StopOverdue],
+        never: &[Fact::TaskNotStarted],
         along: &[Shape::WrongExit, Shape::LeftBehind, Shape::NoEof],
         cause: "the driver does not look at a stop while a write to the log blocks",
         ways_out: &[
@@ -370,10 +462,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         subject: "waits-for-children",
-        shapes: &[Shape::Late],
-        facts: &[],
-        never: &[Fact::Logmon, Fact::DriverFirst, Fact::StopAsked],
-        along: &[Shape::Blocked, Shape::NoEof],
+        shapes: &[Shape::Blocked],
+        facts: &[Fact::ExitOverdue],
+        never: &[Fact::TaskNotStarted, Fact::FullPipe],
+        along: &[Shape::Late, Shape::NoEof, Shape::WrongExit],
         cause: "the exit is reported only when the last holder of the streams is gone",
         ways_out: &[
             "report when wait(2) returns for the main process",

@@ -19,11 +19,35 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "buffers-and-loses-on-kill",
+        shapes: &[Shape::LostHead],
+        facts: &[Fact::LogmonKilled, Fact::SpareReader],
+        never: &[],
+        along: &[Shape::Torn],
+        cause: "logmon keeps bytes in memory that it has already taken out of the pipe",
+        ways_out: &[
+            "write each chunk before the next read",
+            "move bytes with splice(2)",
+        ],
+    },
+    Entry {
         subject: "loses-on-sigterm",
         shapes: &[Shape::LostTail],
-        facts: &[Fact::LogmonStopped],
-        never: &[],
+        facts: &[Fact::StoppedMidway],
+        never: &[Fact::LeftInPipe],
         along: &[Shape::LostMiddle, Shape::Torn, Shape::LostPipeContent],
+        cause: "logmon ends at SIGTERM without draining the pipe and its memory",
+        ways_out: &[
+            "on SIGTERM read until the pipe is empty, then end",
+            "flush before the exit",
+        ],
+    },
+    Entry {
+        subject: "loses-on-sigterm",
+        shapes: &[Shape::LostPipeContent],
+        facts: &[Fact::StoppedMidway],
+        never: &[Fact::LogmonKilled, Fact::LeftInPipe],
+        along: &[Shape::LostTail, Shape::LostMiddle, Shape::Torn],
         cause: "logmon ends at SIGTERM without draining the pipe and its memory",
         ways_out: &[
             "on SIGTERM read until the pipe is empty, then end",
@@ -33,7 +57,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "ends-at-first-eof",
         shapes: &[Shape::Died],
-        facts: &[Fact::Logmon],
+        facts: &[Fact::EndedUnasked],
         never: &[],
         along: &[
             Shape::LostAll,
@@ -54,8 +78,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "holds-without-draining",
         shapes: &[Shape::Blocked],
-        facts: &[],
-        never: &[Fact::StopAsked, Fact::DriverFirst],
+        facts: &[Fact::FullPipe],
+        never: &[Fact::LogmonNotReady, Fact::LogmonOverdue],
         along: &[
             Shape::LostTail,
             Shape::LostMiddle,
@@ -63,6 +87,24 @@ pub(super) const ENTRIES: &[Entry] = &[
             Shape::LostPipeContent,
             Shape::Late,
             Shape::WrongExit,
+        ],
+        cause: "logmon holds the read end and does not read",
+        ways_out: &[
+            "read whenever the pipe has bytes",
+            "never hold a read end in a state that does not read",
+        ],
+    },
+    Entry {
+        subject: "holds-without-draining",
+        shapes: &[Shape::LostTail],
+        facts: &[Fact::LeftInPipe],
+        never: &[Fact::LogmonNotReady, Fact::LogmonOverdue],
+        along: &[
+            Shape::LostAll,
+            Shape::Late,
+            Shape::Blocked,
+            Shape::WrongExit,
+            Shape::LostPipeContent,
         ],
         cause: "logmon holds the read end and does not read",
         ways_out: &[
@@ -123,7 +165,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         shapes: &[Shape::ForeignTouched],
         facts: &[Fact::Logmon],
         never: &[Fact::Canary],
-        along: &[],
+        along: &[Shape::LostHead],
         cause: "retention deletes whatever begins with the stream's name",
         ways_out: &[
             "parse the index and write it back: the names must be equal",
@@ -170,6 +212,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "truncates-on-restart",
+        shapes: &[Shape::LostHead],
+        facts: &[Fact::LogmonRestarted],
+        never: &[Fact::LogmonKilled],
+        along: &[Shape::LineSplit],
+        cause: "a restarted logmon opens its file with O_TRUNC",
+        ways_out: &[
+            "open with O_APPEND and without O_TRUNC",
+            "create new files with O_EXCL",
+        ],
+    },
+    Entry {
         subject: "parks-thread-per-restart",
         shapes: &[Shape::GrowthThread],
         facts: &[],
@@ -196,7 +250,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "accepts-plain-file",
         shapes: &[Shape::Accepted],
-        facts: &[Fact::Logmon],
+        facts: &[Fact::ReadyThough],
         never: &[Fact::ZeroLimits],
         along: &[Shape::FifoReplaced, Shape::ForeignTouched],
         cause: "logmon does not check that the path is a FIFO",
@@ -232,8 +286,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "shares-fifo",
         shapes: &[Shape::Accepted],
-        facts: &[],
-        never: &[Fact::ZeroLimits],
+        facts: &[Fact::SecondStayed],
+        never: &[],
         along: &[
             Shape::LostMiddle,
             Shape::Torn,
@@ -263,8 +317,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "late-visibility",
         shapes: &[Shape::Late],
-        facts: &[Fact::Logmon],
-        never: &[Fact::LogmonStopped],
+        facts: &[],
+        never: &[Fact::LogmonOverdue],
         along: &[Shape::Blocked],
         cause: "logmon keeps a partial line back for too long",
         ways_out: &[
@@ -274,10 +328,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         subject: "slow-stop",
-        shapes: &[Shape::Late],
-        facts: &[Fact::Logmon, Fact::LogmonStopped],
-        never: &[],
-        along: &[Shape::Blocked],
+        shapes: &[Shape::Blocked],
+        facts: &[Fact::LogmonOverdue],
+        never: &[Fact::LogmonNotReady],
+        along: &[Shape::Late],
         cause: "logmon takes its time to end after SIGTERM",
         ways_out: &[
             "end as soon as the pipe is empty",
@@ -287,8 +341,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "waits-for-writer-in-open",
         shapes: &[Shape::Blocked],
-        facts: &[Fact::Logmon],
-        never: &[Fact::LogmonKilled],
+        facts: &[Fact::LogmonNotReady],
+        never: &[],
         along: &[Shape::Late, Shape::LostAll, Shape::StreamNotOpened],
         cause: "logmon waits in open(2) until there is a writer",
         ways_out: &[
@@ -304,5 +358,36 @@ pub(super) const ENTRIES: &[Entry] = &[
         along: &[],
         cause: "logmon takes CRs away, as a line reader does",
         ways_out: &["copy bytes, not lines", "open files in binary mode"],
+    },
+    Entry {
+        subject: "swaps-streams",
+        shapes: &[Shape::StreamsMixed, Shape::LostAll],
+        facts: &[],
+        never: &[],
+        along: &[Shape::Torn, Shape::Altered],
+        cause: "logmon writes each stream to the other one's files",
+        ways_out: &[
+            "keep a FIFO and its files' name in one value",
+            "check which flag names which FIFO",
+        ],
+    },
+    Entry {
+        subject: "replaces-fifo",
+        shapes: &[Shape::FifoReplaced],
+        facts: &[],
+        never: &[Fact::RegularFile],
+        along: &[
+            Shape::LostAll,
+            Shape::LostTail,
+            Shape::LostMiddle,
+            Shape::LostPipeContent,
+            Shape::StreamNotOpened,
+            Shape::Blocked,
+        ],
+        cause: "logmon removes the FIFO at its start and makes another one, which no writer has",
+        ways_out: &[
+            "use the FIFO that is there",
+            "create it only if nothing is there (EEXIST is success)",
+        ],
     },
 ];

@@ -10,7 +10,7 @@ use super::expectation::{Expectation, Foreseen, Kind, foreseen};
 use super::figures::{count, excerpt, merged, number, pieces, subtracted, total};
 use super::timeline::Timeline;
 use super::wording::{Places, file_place};
-use super::{crowd, direct, pipe_content, rules};
+use super::{crowd, direct, loss_marks, pipe_content, rules};
 use crate::capability::Capability;
 use crate::finding::{Finding, Shape};
 use crate::history::LogFile;
@@ -100,7 +100,10 @@ impl Ordered<'_> {
         if *expected == self.observed || self.is_allowed_prefix() || self.is_allowed_suffix() {
             return;
         }
-        if let Some(how) = disguise(expected, &self.observed, self.may_lose_head() > 0) {
+        // A task that was ended early wrote less: what it had written may be disguised as well.
+        let may_lose_head = self.may_lose_head() > 0;
+        let of = |whole: &[u8]| disguise(whole, &self.observed, may_lose_head);
+        if let Some(how) = of(expected).or_else(|| of(&expected[..self.least()?])) {
             let headline = format!("the bytes of {} were changed: {how}", self.stream);
             verdict
                 .findings
@@ -157,11 +160,17 @@ impl Ordered<'_> {
     /// The common case of one ended generation: a prefix that holds what the kernel took.
     fn is_allowed_prefix(&self) -> bool {
         let expected = &self.expectation.bytes;
-        let least = match self.expectation.optional.as_slice() {
-            [one] if one.end == expected.len() => one.start,
-            _ => return false,
-        };
-        self.observed.len() >= least && expected.starts_with(&self.observed)
+        self.least()
+            .is_some_and(|least| self.observed.len() >= least)
+            && expected.starts_with(&self.observed)
+    }
+
+    /// What the kernel took at least, if only the end is open.
+    fn least(&self) -> Option<usize> {
+        match self.expectation.optional.as_slice() {
+            [one] if one.end == self.expectation.bytes.len() => Some(one.start),
+            [] | [..] => None,
+        }
     }
 
     /// Takes away what the contract does not promise.
@@ -368,9 +377,11 @@ impl Ordered<'_> {
             let all = std::slice::from_ref(first);
             let amount = places.amount(all, "lost");
             let headline = format!("all {amount}: nothing of {} arrived", self.stream);
+            let mut details = facts.to_vec();
+            details.extend(loss_marks::marks(&self.expectation, all));
             verdict
                 .findings
-                .push(self.finding(Shape::LostAll, headline, facts.to_vec()));
+                .push(self.finding(Shape::LostAll, headline, details));
             return;
         }
         let (mut head, mut middle, mut tail) = (Vec::new(), Vec::new(), Vec::new());
@@ -424,6 +435,7 @@ impl Ordered<'_> {
                     count(cut, "record")
                 ));
             }
+            details.extend(loss_marks::marks(&self.expectation, &ranges));
             let amount = places.amount(&ranges, "lost");
             let headline = format!(
                 "{amount}, {}, {place} of {}",

@@ -14,6 +14,7 @@ mod fidelity;
 mod fifo;
 mod figures;
 mod life;
+mod loss_marks;
 mod mon;
 mod pipe_content;
 mod rotation;
@@ -29,4 +30,5 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use loss_marks::{FROM_NUL, OPEN_LINE, RUN_END};
 pub use verdict::judge;

@@ -1,0 +1,292 @@
+//! What a history shows beside the shapes of the damage. (core)
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mock_driver::journal;
+use mock_driver::stream::Stream;
+
+use crate::finding::{Finding, Shape};
+use crate::history::History;
+use crate::judge;
+use crate::rule::Family;
+use crate::scenario::SignalName;
+use crate::trace::Event;
+
+/// What a history shows beside the shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fact {
+    /// A logmon was killed.
+    LogmonKilled,
+    /// A logmon was asked to stop while the driver ran or a pipe held bytes.
+    StoppedMidway,
+    /// More than one logmon became ready, one after the other.
+    LogmonRestarted,
+    /// A logmon was not ready in time.
+    LogmonNotReady,
+    /// A logmon did not end in time after it was asked to stop.
+    LogmonOverdue,
+    /// A logmon ended by itself, although it had to go on.
+    EndedUnasked,
+    /// A second logmon stayed beside the first.
+    SecondStayed,
+    /// A logmon became ready with what it must refuse.
+    ReadyThough,
+    /// The task ran more than once.
+    TaskRestarted,
+    /// The driver was started and the task never was.
+    TaskNotStarted,
+    /// The driver did not end in time after it was asked to stop.
+    StopOverdue,
+    /// The driver did not end in time by itself.
+    ExitOverdue,
+    /// A pipe was at least half full when something did not go on.
+    FullPipe,
+    /// A pipe held bytes when something had been waited for in vain.
+    LeftInPipe,
+    /// The driver ran before any logmon did.
+    DriverFirst,
+    /// The driver opened a FIFO for writing although nobody had it open for reading.
+    OpenedAlone,
+    /// The host held spare read ends.
+    SpareReader,
+    /// A finding speaks of CR and LF.
+    LineEnds,
+    /// A finding speaks of CRs that are gone.
+    CrGone,
+    /// A finding speaks of the beginnings of lines.
+    LineStarts,
+    /// All that is missing is last lines without their newlines.
+    OpenLineLost,
+    /// What is missing begins with a NUL.
+    LostFromNul,
+    /// All that is missing stands at the ends of runs of the task.
+    LostAtRunEnd,
+    /// A single byte was put in or added.
+    OneByte,
+    /// The finding is about SIGPIPE.
+    Sigpipe,
+    /// The other FIFO was opened read-write.
+    ReadWrite,
+    /// The limits are zero.
+    ZeroLimits,
+    /// A link was followed to the canary.
+    Canary,
+    /// The finding's rule is one that logmon keeps.
+    Logmon,
+    /// What stands at the path is a regular file.
+    RegularFile,
+    /// Damage of the same shape in both streams.
+    BothStreams,
+}
+
+/// The facts of a history.
+#[must_use]
+pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
+    let mut facts = played(history);
+    let texts = [
+        (Fact::LineEnds, "became CR LF"),
+        (Fact::CrGone, "every CR is gone"),
+        (Fact::LineStarts, "each line begins with"),
+        (Fact::OneByte, " 1 byte put in"),
+        (Fact::OneByte, "1 byte added"),
+        (Fact::LostFromNul, judge::FROM_NUL),
+        (Fact::Sigpipe, "SIGPIPE"),
+        (Fact::ReadWrite, "read-write"),
+        (Fact::Canary, "canary"),
+        (Fact::RegularFile, "regular file"),
+    ];
+    let says = |text: &str| {
+        findings.iter().any(|one| {
+            one.headline.contains(text) || one.details.iter().any(|line| line.contains(text))
+        })
+    };
+    facts.extend(
+        texts
+            .into_iter()
+            .filter(|(_, text)| says(text))
+            .map(|(fact, _)| fact),
+    );
+    let marked = |one: &Finding, mark: &str| one.details.iter().any(|line| line.contains(mark));
+    let all_lost = |is_so: &dyn Fn(&Finding) -> bool| {
+        // Only the losses of a stream were looked at piece by piece.
+        let lost = |one: &&Finding| is_loss(one.shape) && one.stream.is_some();
+        let mut losses = findings.iter().filter(lost).peekable();
+        losses.peek().is_some() && losses.all(is_so)
+    };
+    if all_lost(&|one| marked(one, judge::OPEN_LINE)) {
+        facts.insert(Fact::OpenLineLost);
+    }
+    if all_lost(&|one| {
+        matches!(one.shape, Shape::LostTail | Shape::LostAll) || marked(one, judge::RUN_END)
+    }) {
+        facts.insert(Fact::LostAtRunEnd);
+    }
+    let is_logmons =
+        |one: &Finding| matches!(one.rule.family(), Family::Mon | Family::Rot | Family::Sec);
+    if findings.iter().any(is_logmons) {
+        facts.insert(Fact::Logmon);
+    }
+    let has = |shape: Shape, stream: Stream| {
+        findings
+            .iter()
+            .any(|one| one.shape == shape && one.stream == Some(stream))
+    };
+    if findings
+        .iter()
+        .any(|one| Stream::BOTH.iter().all(|&stream| has(one.shape, stream)))
+    {
+        facts.insert(Fact::BothStreams);
+    }
+    facts
+}
+
+/// Whether bytes are missing.
+pub(super) fn is_loss(shape: Shape) -> bool {
+    matches!(
+        shape,
+        Shape::LostAll
+            | Shape::LostHead
+            | Shape::LostMiddle
+            | Shape::LostTail
+            | Shape::LostPipeContent
+    )
+}
+
+/// What the trace and the journals show.
+fn played(history: &History) -> BTreeSet<Fact> {
+    let mut facts = BTreeSet::new();
+    let (mut must_refuse, mut was_ready) = (BTreeSet::new(), BTreeSet::new());
+    let mut levels: BTreeMap<Stream, (u64, u64)> = BTreeMap::new();
+    let (mut ready, mut started, mut running) = (0, 0, 0_i32);
+    let mut stop_asked = BTreeSet::new();
+    for entry in &history.entries {
+        let is_full = levels
+            .values()
+            .any(|(bytes, size)| *bytes > 0 && bytes * 2 >= *size);
+        let fact = match &entry.event {
+            Event::LogmonSignalled { signal, .. } => match signal {
+                SignalName::Kill => Some(Fact::LogmonKilled),
+                SignalName::Term => {
+                    let holds_bytes = levels.values().any(|(bytes, _)| *bytes > 0);
+                    (running > 0 || holds_bytes).then_some(Fact::StoppedMidway)
+                }
+                SignalName::Stop | SignalName::Cont => None,
+            },
+            Event::LogmonStarted {
+                life,
+                must_refuse: must,
+                limits,
+                ..
+            } => {
+                if *must {
+                    must_refuse.insert(*life);
+                }
+                let is_zero = limits.max_files == 0 || limits.max_file_bytes.0 == 0;
+                (*must && is_zero).then_some(Fact::ZeroLimits)
+            }
+            Event::LogmonReady { life, .. } => {
+                ready += 1;
+                was_ready.insert(*life);
+                if must_refuse.contains(life) {
+                    Some(Fact::ReadyThough)
+                } else {
+                    (ready > 1).then_some(Fact::LogmonRestarted)
+                }
+            }
+            Event::LogmonNotReady { .. } => Some(Fact::LogmonNotReady),
+            Event::LogmonOverdue { .. } => Some(Fact::LogmonOverdue),
+            Event::SecondLogmon { yielded, .. } => (!yielded).then_some(Fact::SecondStayed),
+            Event::DriverStarted { generation, .. } => {
+                started += 1;
+                running += 1;
+                if history.task.get(generation).is_none_or(Vec::is_empty) {
+                    facts.insert(Fact::TaskNotStarted);
+                }
+                if started > 1 {
+                    Some(Fact::TaskRestarted)
+                } else {
+                    (ready == 0).then_some(Fact::DriverFirst)
+                }
+            }
+            Event::DriverExited { .. } => {
+                running -= 1;
+                None
+            }
+            Event::DriverStopAsked { generation } => {
+                stop_asked.insert(*generation);
+                None
+            }
+            Event::DriverOverdue { generation, .. } => {
+                if is_full {
+                    facts.insert(Fact::FullPipe);
+                }
+                Some(if stop_asked.contains(generation) {
+                    Fact::StopOverdue
+                } else {
+                    Fact::ExitOverdue
+                })
+            }
+            Event::Unmet { otherwise, .. } => {
+                if levels.values().any(|(bytes, _)| *bytes > 0) {
+                    facts.insert(Fact::LeftInPipe);
+                }
+                let is_blocked = *otherwise == Some(Shape::Blocked);
+                (is_blocked && is_full).then_some(Fact::FullPipe)
+            }
+            Event::LogmonExited { life, asked, .. } => {
+                (!asked && was_ready.contains(life) && !must_refuse.contains(life))
+                    .then_some(Fact::EndedUnasked)
+            }
+            Event::Pipe {
+                stream,
+                bytes,
+                capacity,
+            } => {
+                levels.insert(*stream, (*bytes, *capacity));
+                None
+            }
+            Event::SpareReader { held } => held.then_some(Fact::SpareReader),
+            Event::Begun { .. }
+            | Event::Step { .. }
+            | Event::Met { .. }
+            | Event::TaskSignalled { .. }
+            | Event::TaskGone { .. }
+            | Event::Released { .. }
+            | Event::Logged { .. }
+            | Event::FifoIs { .. }
+            | Event::Holders { .. }
+            | Event::Look { .. }
+            | Event::Measured { .. }
+            | Event::PlantTouched { .. }
+            | Event::WriteEndsReleased { .. }
+            | Event::Direct { .. }
+            | Event::LeftBehind { .. }
+            | Event::SuiteError { .. }
+            | Event::Ended => None,
+        };
+        facts.extend(fact);
+    }
+    if opened_alone(history) {
+        facts.insert(Fact::OpenedAlone);
+    }
+    facts
+}
+
+/// Whether the driver's journal shows an opened FIFO before anybody could have had it open for
+/// reading. An open for writing alone waits then, or fails with ENXIO, fifo(7): it was read-write.
+fn opened_alone(history: &History) -> bool {
+    let first_reader = history
+        .entries
+        .iter()
+        .find(|entry| {
+            matches!(
+                entry.event,
+                Event::LogmonStarted { .. } | Event::SpareReader { held: true }
+            )
+        })
+        .map(|entry| entry.at_us);
+    history.driver.values().flatten().any(|line| {
+        matches!(line.event, journal::Event::Opened { .. })
+            && first_reader.is_none_or(|reader| line.at_us < reader)
+    })
+}
