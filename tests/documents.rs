@@ -105,6 +105,19 @@ fn every_command_in_the_documents_runs() {
 }
 
 #[test]
+fn no_document_has_a_gap_that_was_to_be_filled() {
+    for document in DOCUMENTS {
+        for (number, line) in read(document).lines().enumerate() {
+            let is_gap = line.len() > 2
+                && line.starts_with('@')
+                && line.ends_with('@')
+                && line.chars().all(|c| c == '@' || c.is_ascii_uppercase());
+            assert!(!is_gap, "{document}:{}: {line}", number + 1);
+        }
+    }
+}
+
+#[test]
 fn the_gate_runs_what_this_test_leaves_out() {
     let gate = read(".ci/run");
     for (command, words) in RUN_BY_THE_GATE {
