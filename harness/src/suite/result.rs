@@ -80,9 +80,9 @@ impl CaseResult {
 
 /// The status that follows from all attempts at a case, the first one first.
 ///
-/// A failure that did not come again is flaky. An attempt that proved nothing has no voice where
-/// another one proved something. `stress` is set where a case is repeated on purpose: then one
-/// failure is a failure.
+/// A pass after an attempt that did not pass is flaky, whether that one failed or proved nothing:
+/// what was seen once is not forgotten. `stress` is set where a case is repeated on purpose: then
+/// one failure is a failure.
 #[must_use]
 pub fn settle(attempts: &[Status], stress: bool) -> Status {
     let has = |status: Status| attempts.contains(&status);
@@ -99,8 +99,12 @@ pub fn settle(attempts: &[Status], stress: bool) -> Status {
         } else {
             Status::Fail
         }
-    } else if has(Status::Inconclusive) && (stress || !has(Status::Pass)) {
-        Status::Inconclusive
+    } else if has(Status::Inconclusive) {
+        if has(Status::Pass) && !stress {
+            Status::Flaky
+        } else {
+            Status::Inconclusive
+        }
     } else {
         Status::Pass
     }
@@ -180,10 +184,17 @@ mod tests {
         assert_eq!(settle(&[Fail, Fail, Fail], false), Fail);
         assert_eq!(settle(&[Fail, Pass, Fail], false), Flaky);
         assert_eq!(settle(&[Fail, Inconclusive, Inconclusive], false), Fail);
-        assert_eq!(settle(&[Inconclusive, Pass, Pass], false), Pass);
         assert_eq!(settle(&[Inconclusive, Inconclusive], false), Inconclusive);
         assert_eq!(settle(&[Pass, ErrorSuite], false), ErrorSuite);
         assert_eq!(settle(&[], false), ErrorSuite);
+    }
+
+    #[test]
+    fn a_pass_after_an_attempt_that_proved_nothing_is_flaky() {
+        use Status::{Flaky, Inconclusive, Pass};
+        assert_eq!(settle(&[Inconclusive, Pass], false), Flaky);
+        assert_eq!(settle(&[Inconclusive, Inconclusive, Pass], false), Flaky);
+        assert_eq!(settle(&[Pass, Inconclusive, Pass], false), Flaky);
     }
 
     #[test]
