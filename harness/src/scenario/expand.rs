@@ -242,14 +242,15 @@ impl File<'_> {
             return Err(self.shape("file", "not a table"));
         };
 
-        let tasks = self.tasks(table.remove("tasks"))?;
-        let plan = self.plan(table.insert("plan".into(), Value::Array(Vec::new())))?;
+        let tasks = table.remove("tasks");
+        let plan = table.insert("plan".into(), Value::Array(Vec::new()));
         let (has_level, has_profile) = (table.contains_key("level"), table.contains_key("profile"));
         let mut scenario: Scenario = Value::Table(table)
             .try_into()
             .map_err(|error| self.shape("file", error))?;
-        scenario.tasks = tasks;
-        scenario.plan = plan;
+        // After the keys: a misspelt one is told before what it leaves missing.
+        scenario.tasks = self.tasks(tasks)?;
+        scenario.plan = self.plan(plan)?;
         scenario.matrix = chosen;
         let spec = Spec::shipped();
         let rules = || scenario.rules.iter().filter_map(|id| spec.rule(id));

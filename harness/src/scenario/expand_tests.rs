@@ -251,3 +251,13 @@ fn text_with_an_error_of_toml_is_refused_with_its_line() {
         "{error}"
     );
 }
+
+#[test]
+fn an_unknown_key_is_told_before_what_is_missing() {
+    let error = refused("id = \"fifo/plain\"\nplans = 3\n");
+    assert!(error.contains("plans"), "{error}");
+    let error = refused(&format!("{HEAD}[[plann]]\ndo = \"start-logmon\"\n"));
+    assert!(error.contains("plann"), "{error}");
+    let error = refused(&format!("{HEAD}[tasks.main]\nwrong = 1\n[task]\n"));
+    assert!(error.contains("`task`"), "{error}");
+}
