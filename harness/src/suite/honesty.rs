@@ -10,7 +10,7 @@ use mock_driver::stream::Stream;
 
 use crate::capability::Capability;
 use crate::case::CaseDir;
-use crate::finding::Shape;
+use crate::finding::{Finding, Shape};
 use crate::history::History;
 use crate::outcome::{Ending, Status};
 use crate::suite::play::Attempt;
@@ -24,7 +24,7 @@ pub(super) fn reference_passes(attempt: &Attempt) -> Result<String, ProbeFailure
     if attempt.status == Status::Pass {
         return Ok("the bundled pair passes the smoke case on this machine".to_owned());
     }
-    let seen = first_problem(attempt);
+    let seen = problem_or_none(attempt);
     Err(ProbeFailure::new(
         Ending::Unfit,
         format!(
@@ -41,28 +41,13 @@ pub(super) fn exit_is_seen(
 ) -> Result<String, ProbeFailure> {
     let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
     let Some(history) = &attempt.history else {
-        return Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt)));
+        return Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt)));
     };
     if let Some(text) = logmon_trouble(history) {
         return bad(text);
     }
-    let started = history
-        .task
-        .values()
-        .flatten()
-        .any(|line| match line.event {
-            journal::Event::Hello { .. } => true,
-            journal::Event::Wrote { .. }
-            | journal::Event::Blocked { .. }
-            | journal::Event::Error { .. }
-            | journal::Event::Opened { .. }
-            | journal::Event::Closed { .. }
-            | journal::Event::Gate { .. }
-            | journal::Event::Mark { .. }
-            | journal::Event::Exit { .. } => false,
-        });
     let printed = printed(dir, "driver", 0);
-    match (driver_end(history), started) {
+    match (driver_end(history), task_started(history)) {
         (DriverEnd::NeverStarted(why), _) => bad(format!(
             "the driver can't be started: {why}; check the first word of --driver, and that it is \
              an executable in PATH or a path"
@@ -90,8 +75,27 @@ pub(super) fn exit_is_seen(
             claim_holds(history, subject)?;
             Ok("a task that exits 42 is seen to exit 42".to_owned())
         }
-        (DriverEnd::Unknown, _) => Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt))),
+        (DriverEnd::Unknown, _) => Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt))),
     }
+}
+
+/// Whether the task told of its start.
+fn task_started(history: &History) -> bool {
+    history
+        .task
+        .values()
+        .flatten()
+        .any(|line| match line.event {
+            journal::Event::Hello { .. } => true,
+            journal::Event::Wrote { .. }
+            | journal::Event::Blocked { .. }
+            | journal::Event::Error { .. }
+            | journal::Event::Opened { .. }
+            | journal::Event::Closed { .. }
+            | journal::Event::Gate { .. }
+            | journal::Event::Mark { .. }
+            | journal::Event::Exit { .. } => false,
+        })
 }
 
 /// Compares the claim `forwards` with who held a FIFO's write end while the task waited.
@@ -130,7 +134,7 @@ fn claim_holds(history: &History, subject: &Subject) -> Result<(), ProbeFailure>
 pub(super) fn absence_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, ProbeFailure> {
     let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
     let Some(history) = &attempt.history else {
-        return Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt)));
+        return Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt)));
     };
     let printed = printed(dir, "driver", 0);
     match driver_end(history) {
@@ -146,30 +150,52 @@ pub(super) fn absence_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String
         DriverEnd::Exit(_) | DriverEnd::NeverStarted(_) => {
             Ok("a task that does not exist is seen to fail".to_owned())
         }
-        DriverEnd::Unknown => Err(ProbeFailure::new(Ending::SuiteBug, first_problem(attempt))),
+        DriverEnd::Unknown => Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt))),
     }
 }
 
-pub(super) fn loss_is_seen(attempt: &Attempt) -> Result<String, ProbeFailure> {
+pub(super) fn loss_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, ProbeFailure> {
     let findings = &attempt.verdict.findings;
-    let lost: Vec<_> = findings
-        .iter()
-        .filter(|one| one.stream == Some(Stream::Stdout))
-        .collect();
-    let exact = lost.len() == 1
-        && lost.iter().all(|one| one.shape == Shape::LostMiddle)
-        && lost
-            .iter()
-            .any(|one| names_record(&one.headline, &one.details));
-    if exact {
+    if tells_the_loss(findings) {
         return Ok(format!(
             "canary seen (record {MISSING} left out, reported as lost)"
         ));
     }
+    if let Some(history) = &attempt.history {
+        let printed = || printed(dir, "driver", 0);
+        let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
+        match (driver_end(history), task_started(history)) {
+            (DriverEnd::Overdue, started) => {
+                return bad(format!(
+                    "the driver was overdue in the canary run: it {} and did not end by itself; \
+                     {}. It must exit with the task's status within 5 s of the task's end",
+                    if started {
+                        "started the task"
+                    } else {
+                        "never started the task"
+                    },
+                    printed()
+                ));
+            }
+            (DriverEnd::Exit(exit), false) => {
+                return bad(format!(
+                    "the task never started in the canary run: the driver {}; {}. It must run \
+                     the command line that stands for {{task}} each time",
+                    describe(exit),
+                    printed()
+                ));
+            }
+            (DriverEnd::Exit(_), true) | (DriverEnd::NeverStarted(_) | DriverEnd::Unknown, _) => {}
+        }
+    }
     let seen = if findings.is_empty() {
-        "nothing".to_owned()
+        match first_problem(attempt) {
+            Some(problem) => format!("nothing of it ({problem})"),
+            None => "nothing".to_owned(),
+        }
     } else {
-        first_problem(attempt)
+        let all: Vec<String> = findings.iter().map(told).collect();
+        all.join("; ")
     };
     Err(ProbeFailure::new(
         Ending::Blind,
@@ -179,6 +205,31 @@ pub(super) fn loss_is_seen(attempt: &Attempt) -> Result<String, ProbeFailure> {
              anything. Does the driver or logmon change the bytes on their way?"
         ),
     ))
+}
+
+/// Whether exactly one loss on stdout is told, and it is that of the missing record.
+fn tells_the_loss(findings: &[Finding]) -> bool {
+    let mut losses = findings
+        .iter()
+        .filter(|one| one.stream == Some(Stream::Stdout) && is_loss(one.shape));
+    match (losses.next(), losses.next()) {
+        (Some(one), None) => {
+            matches!(one.shape, Shape::LostMiddle | Shape::LostPipeContent)
+                && names_record(&one.headline, &one.details)
+        }
+        (Some(_), Some(_)) | (None, _) => false,
+    }
+}
+
+fn is_loss(shape: Shape) -> bool {
+    matches!(
+        shape,
+        Shape::LostAll
+            | Shape::LostHead
+            | Shape::LostMiddle
+            | Shape::LostTail
+            | Shape::LostPipeContent
+    )
 }
 
 /// Whether the missing record's number stands there as a number of its own.
@@ -238,6 +289,7 @@ fn driver_end(history: &History) -> DriverEnd {
 /// What is wrong with logmon, if it did not get ready.
 fn logmon_trouble(history: &History) -> Option<String> {
     let hint = "It must print the line `ready` once it reads both FIFOs, and run until SIGTERM";
+    let mut is_started = false;
     let events = history.entries.iter().map(|entry| &entry.event);
     for event in events.take_while(|event| !matches!(event, Event::LogmonReady { .. })) {
         if let Event::LogmonNotReady {
@@ -259,13 +311,16 @@ fn logmon_trouble(history: &History) -> Option<String> {
             let (how, said) = (describe(*exit), said(stderr));
             return Some(format!("logmon {how} before it was ready{said}. {hint}"));
         }
+        // Every probe starts logmon first; what broke off before that kept it from starting.
         if let Event::SuiteError { text } = event
-            && text.contains("logmon")
+            && !is_started
         {
             return Some(format!(
-                "logmon can't be started: {text}; check the first word of --logmon"
+                "logmon can't be started: {text}; check the first word of --logmon, and that it \
+                 is an executable in PATH or a path"
             ));
         }
+        is_started |= matches!(event, Event::LogmonStarted { .. });
     }
     None
 }
@@ -320,19 +375,23 @@ fn describe(exit: Exit) -> String {
     }
 }
 
-fn first_problem(attempt: &Attempt) -> String {
+/// The first thing that went wrong, if anything did.
+fn first_problem(attempt: &Attempt) -> Option<String> {
     let verdict = &attempt.verdict;
-    let finding = verdict
-        .findings
-        .first()
-        .map(|one| format!("{}: {}", one.shape, one.headline));
     verdict
         .suite_errors
         .first()
         .cloned()
-        .or(finding)
+        .or_else(|| verdict.findings.first().map(told))
         .or_else(|| verdict.unmet.first().cloned())
-        .unwrap_or_else(|| "nothing was wrong".to_owned())
+}
+
+fn problem_or_none(attempt: &Attempt) -> String {
+    first_problem(attempt).unwrap_or_else(|| "nothing was wrong".to_owned())
+}
+
+fn told(finding: &Finding) -> String {
+    format!("{}: {}", finding.shape, finding.headline)
 }
 
 #[cfg(test)]
@@ -347,5 +406,63 @@ mod tests {
             &["received 0…6, 8…19".into(), "missing 7".into()]
         ));
         assert!(!names_record("17 records lost, 70 bytes", &[]));
+    }
+
+    fn finding(shape: Shape, stream: Stream, headline: &str) -> Finding {
+        Finding {
+            shape,
+            rule: "DATA-1".parse().unwrap(),
+            stream: Some(stream),
+            headline: headline.to_owned(),
+            details: vec![],
+        }
+    }
+
+    fn attempt(findings: Vec<Finding>) -> Attempt {
+        Attempt {
+            status: Status::Fail,
+            verdict: crate::outcome::Verdict {
+                findings,
+                ..Default::default()
+            },
+            seconds: 0.0,
+            history: None,
+        }
+    }
+
+    #[test]
+    fn the_canary_is_seen_in_any_one_loss_that_names_its_record() {
+        use Shape::{Late, LostMiddle, LostPipeContent, LostTail};
+        let out = |shape, text: &str| finding(shape, Stream::Stdout, text);
+        assert!(tells_the_loss(&[out(LostMiddle, "1 record lost: 7")]));
+        assert!(tells_the_loss(&[out(LostPipeContent, "1 record lost: 7")]));
+        assert!(tells_the_loss(&[
+            out(Late, "the last bytes came after 3 s"),
+            out(LostMiddle, "1 record lost: 7"),
+        ]));
+        assert!(!tells_the_loss(&[out(LostTail, "1 record lost: 7")]));
+        assert!(!tells_the_loss(&[out(LostMiddle, "1 record lost: 8")]));
+        assert!(!tells_the_loss(&[
+            out(LostMiddle, "1 record lost: 7"),
+            out(LostTail, "2 records lost"),
+        ]));
+        assert!(!tells_the_loss(&[finding(
+            LostMiddle,
+            Stream::Stderr,
+            "1 record lost: 7"
+        )]));
+    }
+
+    #[test]
+    fn what_was_seen_in_place_of_the_canary_is_told_whole() {
+        let attempt = attempt(vec![
+            finding(Shape::Altered, Stream::Stdout, "bytes were changed"),
+            finding(Shape::LostAll, Stream::Stderr, "nothing arrived"),
+        ]);
+        let failure = loss_is_seen(&attempt, &CaseDir::new("/nonexistent")).unwrap_err();
+        assert_eq!(failure.ending, Ending::Blind);
+        for text in ["altered: bytes were changed", "lost-all: nothing arrived"] {
+            assert!(failure.text.contains(text), "{}", failure.text);
+        }
     }
 }

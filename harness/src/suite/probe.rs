@@ -250,7 +250,7 @@ impl Kind {
             Self::Reference => reference_passes(attempt),
             Self::Exit => exit_is_seen(attempt, dir, subject),
             Self::Absent => absence_is_seen(attempt, dir),
-            Self::Canary => loss_is_seen(attempt),
+            Self::Canary => loss_is_seen(attempt, dir),
         }
     }
 }
