@@ -184,6 +184,29 @@ fn a_dry_run_plays_nothing_and_writes_nothing() {
         .args(["run", "--dry-run", "--filter", "data/smoke"])
         .assert()
         .code(0)
-        .stdout(contains("run   data/smoke"));
+        .stdout(contains("run   data/smoke").and(contains("1 would run, ")))
+        .stdout(contains("skip").not().and(contains(" filtered out, ")));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_listed_and_found_fits_in_80_columns() {
+    let folder = tempdir().unwrap();
+    let shell = ["--driver", crate::program::SHELL_DRIVER];
+    let commands: [&[&str]; 5] = [
+        &["doctor"],
+        &["list"],
+        &["list", "--why-skipped", shell[0], shell[1]],
+        &["run", "--dry-run"],
+        &["run", "--dry-run", shell[0], shell[1]],
+    ];
+    for command in commands {
+        harness(&folder)
+            .args(command)
+            .assert()
+            .code(0)
+            .stdout(predicate::function(|text: &str| {
+                text.lines().all(|line| line.chars().count() <= 80)
+            }));
+    }
 }

@@ -57,6 +57,7 @@ fn the_json_report_says_what_ran_and_what_did_not() {
 #[test]
 fn a_failure_is_told_in_text_json_and_junit_with_its_bundle() {
     let folder = tempdir().unwrap();
+    fs::create_dir(folder.path().join("reports")).unwrap();
     harness(&folder)
         .args(["run", "--driver", LOSES_TAIL, "--capability", "forwards"])
         .args(["--filter", "data/no-final-newline,data/smoke"])
@@ -158,5 +159,60 @@ fn output_on_a_pipe_has_a_line_per_case_and_no_escape_sequence() {
                 .count()
                 == 2
                 && !text.contains('\u{1b}')
+        }));
+}
+
+#[test]
+fn a_report_that_can_not_be_written_is_refused_before_the_run() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args([
+            "run",
+            "--filter",
+            "data/smoke",
+            "--report",
+            "junit=no/such/r.xml",
+        ])
+        .assert()
+        .code(65)
+        .stdout(contains("data/smoke").not())
+        .stderr(contains("no/such/r.xml").and(contains("there is no folder no/such")));
+    assert!(!folder.path().join("no").exists(), "no folder is made");
+    fs::create_dir(folder.path().join("taken")).unwrap();
+    harness(&folder)
+        .args(["run", "--filter", "data/smoke", "--report", "text=taken"])
+        .assert()
+        .code(65)
+        .stdout(contains("data/smoke").not())
+        .stderr(contains("can't write the report taken"));
+}
+
+#[test]
+fn further_reports_can_stand_in_the_runs_own_folder() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out");
+    for _ in 0..2 {
+        harness(&folder)
+            .args(["run", "--filter", "data/smoke"])
+            .args(["--report", "junit=out/junit.xml,json=out/report.json"])
+            .assert()
+            .code(0);
+        let xml = fs::read_to_string(out.join("junit.xml")).unwrap();
+        roxmltree::Document::parse(&xml).unwrap();
+        assert_eq!(json(&out.join("report.json"))["complete"], true);
+    }
+}
+
+#[test]
+fn the_end_of_a_run_fits_in_80_columns() {
+    let folder = tempdir().unwrap();
+    let driver = "sh -c 'exec {task} >{stdout} 2>{stderr}' a-name-that-is-long and some more words";
+    harness(&folder)
+        .args(["run", "--filter", "data/smoke", "--driver", driver])
+        .assert()
+        .code(0)
+        .stdout(contains("subject: ").and(contains("a filtered run says nothing")))
+        .stdout(predicate::function(|text: &str| {
+            text.lines().all(|line| line.chars().count() <= 80)
         }));
 }

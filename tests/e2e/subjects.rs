@@ -110,6 +110,21 @@ fn a_logmon_that_does_not_exist_exits_69_and_names_it() {
 }
 
 #[test]
+fn what_can_not_be_started_is_blamed_on_its_own_flag_whatever_it_is_called() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--logmon", "/nonexistent/thing {log_dir}"])
+        .assert()
+        .code(69)
+        .stderr(contains("first word of --logmon").and(contains("--driver").not()));
+    harness(&folder)
+        .args(["run", "--driver", "/nonexistent/logmon-driver {task}"])
+        .assert()
+        .code(69)
+        .stderr(contains("first word of --driver").and(contains("--logmon").not()));
+}
+
+#[test]
 fn a_logmon_that_never_reads_exits_69() {
     let folder = tempdir().unwrap();
     harness(&folder)

@@ -9,6 +9,7 @@ use super::console;
 use super::refusal::Refusal;
 use super::run::{default_jobs, scenarios};
 use crate::outcome::Ending;
+use crate::report;
 use crate::suite::{self, Choice, Filter, Subject};
 
 enum Answer {
@@ -41,7 +42,8 @@ pub(super) fn doctor(out: &Path) -> Result<Ending, Refusal> {
                 ("UNFIT", text)
             }
         };
-        console::say(&format!("{word:<6} {name:<19} {text}\n"));
+        let left = format!("{word:<6} {name:<19} ");
+        console::say(&report::hanging(&left, text, 80));
     }
     console::say(if ending == Ending::Conformant {
         "this machine is fit\n"

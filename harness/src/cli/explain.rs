@@ -2,28 +2,25 @@
 
 use super::console;
 use super::refusal::Refusal;
-use super::run::scenarios;
 use crate::finding::Shape;
 use crate::outcome::Ending;
 use crate::report;
 use crate::rule::{RuleId, Spec};
 use crate::scenario::Scenario;
 use crate::self_test::{Catch, Kind, catalogue};
+use crate::suite;
 
 /// Prints a rule or a case.
 pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
     let spec = Spec::shipped();
-    let scenarios = scenarios(&[])?;
+    let files = suite::shipped_files()
+        .map_err(|error| Refusal::new(Ending::SuiteBug, suite::error_chain(&error)))?;
     let upper = id.to_uppercase();
     if let Some(rule) = upper.parse::<RuleId>().ok().and_then(|id| spec.rule(&id)) {
-        console::say(&report::explain_rule(rule, &scenarios));
+        console::say(&report::explain_rule(rule, &files));
         return Ok(Ending::Conformant);
     }
-    let family = format!("{id}-");
-    let cases: Vec<_> = scenarios
-        .iter()
-        .filter(|one| one.id == id || one.id.starts_with(&family))
-        .collect();
+    let cases = named(id, &files);
     if let Some(scenario) = cases.first() {
         console::say(&report::explain_case(scenario, spec, &catches(&cases)));
         if cases.len() > 1 {
@@ -35,8 +32,9 @@ pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
         }
         return Ok(Ending::Conformant);
     }
-    let near: Vec<&str> = scenarios
+    let near: Vec<&str> = files
         .iter()
+        .flat_map(|(_, cases)| cases)
         .map(|scenario| scenario.id.as_str())
         .filter(|known| known.contains(id) || id.contains(known))
         .take(5)
@@ -52,6 +50,30 @@ pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
     ))
 }
 
+/// The case of this id; or else all variants of the file of this name; or else those variants of
+/// one file whose ids go on from it.
+fn named<'a>(id: &str, files: &'a [(&str, Vec<Scenario>)]) -> Vec<&'a Scenario> {
+    let mut all = files.iter().flat_map(|(_, cases)| cases);
+    if let Some(exact) = all.find(|one| one.id == id) {
+        return vec![exact];
+    }
+    if let Some((_, cases)) = files.iter().find(|(name, _)| *name == id) {
+        return cases.iter().collect();
+    }
+    let longer = format!("{id}-");
+    files
+        .iter()
+        .filter(|(name, _)| longer.starts_with(&format!("{name}-")))
+        .map(|(_, cases)| -> Vec<&Scenario> {
+            cases
+                .iter()
+                .filter(|one| one.id.starts_with(&longer))
+                .collect()
+        })
+        .find(|cases| !cases.is_empty())
+        .unwrap_or_default()
+}
+
 /// The faulty subjects that these cases are there to catch.
 fn catches(cases: &[&Scenario]) -> Vec<(String, Shape)> {
     catalogue()
@@ -63,4 +85,45 @@ fn catches(cases: &[&Scenario]) -> Vec<(String, Shape)> {
             Kind::Faulty(_) | Kind::Good { .. } => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(id: &str) -> Vec<String> {
+        let files = suite::shipped_files().unwrap();
+        named(id, &files)
+            .into_iter()
+            .map(|one| one.id.clone())
+            .collect()
+    }
+
+    #[test]
+    fn an_exact_id_names_that_case_alone() {
+        assert_eq!(ids("life/stop"), ["life/stop"]);
+        let variant = ids("mon/restart").pop().unwrap();
+        assert_eq!(ids(&variant), [variant]);
+    }
+
+    #[test]
+    fn a_files_name_names_its_own_variants_and_no_other_files() {
+        let variants = ids("mon/restart");
+        assert!(variants.len() > 1);
+        assert!(
+            !variants.iter().any(|id| id.contains("restart-writing")),
+            "{variants:?}"
+        );
+        assert!(ids("mon/restart-writing").len() > 1);
+        assert!(ids("fifo").is_empty());
+    }
+
+    #[test]
+    fn the_beginning_of_variants_names_those() {
+        let all = ids("mon/restart");
+        let first = all[0].rsplit_once('-').unwrap().0;
+        let some = ids(first);
+        assert!(!some.is_empty() && some.len() < all.len());
+        assert!(some.iter().all(|id| id.starts_with(first)));
+    }
 }

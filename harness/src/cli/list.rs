@@ -9,6 +9,7 @@ use super::console;
 use super::refusal::Refusal;
 use super::run::{scenarios, subject};
 use crate::outcome::Ending;
+use crate::report;
 use crate::rule::{Level, Profile, RuleId};
 use crate::suite::{self, Choice, Filter, Selected};
 
@@ -42,23 +43,24 @@ pub(super) fn list(args: &ListArgs) -> Result<Ending, Refusal> {
     } else {
         for line in &lines {
             let rules: Vec<&str> = line.rules.iter().map(RuleId::as_str).collect();
-            console::say(&format!(
-                "{:<44}  {:<6}  {:<9}  {}\n",
+            let left = format!(
+                "{:<44}  {:<6}  {:<9}  ",
                 line.id,
                 line.level.keyword(),
-                line.profile,
-                rules.join(" ")
-            ));
+                line.profile
+            );
+            console::say(&report::hanging(&left, &rules.join(" "), 80));
             if let (true, Some(why)) = (args.why_skipped, line.why_skipped) {
-                console::say(&format!("    not applicable: {why}\n"));
+                console::say(&report::hanging("    not applicable: ", why, 80));
             }
         }
         let applicable = lines.iter().filter(|line| line.applicable).count();
-        console::say(&format!(
-            "{} cases, {applicable} applicable to {}\n",
+        let count = format!(
+            "{} cases, {applicable} applicable to {}",
             lines.len(),
             subject.describe()
-        ));
+        );
+        console::say(&report::wrapped(&count, "", 80));
     }
     if lines.is_empty() {
         return Err(Refusal::new(

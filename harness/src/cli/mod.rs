@@ -9,6 +9,7 @@ mod live;
 mod refusal;
 mod run;
 mod self_test;
+mod target;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +9,7 @@ use super::args::{ReportTarget, RunArgs, SelectArgs, SubjectArgs};
 use super::console;
 use super::live::Live;
 use super::refusal::Refusal;
+use super::target::Target;
 use crate::outcome::{Ending, Status};
 use crate::report::{self, Paint, Report, SubjectFacts};
 use crate::scenario::Scenario;
@@ -27,7 +26,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     let whole = filter.is_all() && args.select.scenario.is_empty();
     let selected = suite::select(scenarios, &subject, &filter);
     if args.dry_run {
-        return Ok(dry_run(&selected));
+        return Ok(dry_run(&selected, whole));
     }
     let machine = Machine::prepare().map_err(|errno| {
         Refusal::new(
@@ -37,8 +36,16 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     })?;
     let reexec = reexec()?;
     let out = OutDir::open(&args.out)?;
+    // Now, so that a long run does not end in a report that can't be written.
+    let targets = args
+        .report
+        .iter()
+        .map(Target::open)
+        .collect::<Result<_, _>>();
+    let targets = targets.inspect_err(|_| out.finish())?;
     let mut session = Session {
         args,
+        targets,
         out: &out,
         live: Live::new(console::progress(args.progress), console::paint(args.color)),
         text: String::new(),
@@ -54,6 +61,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
 /// A run and everything that it tells.
 struct Session<'a> {
     args: &'a RunArgs,
+    targets: Vec<Target<'a>>,
     out: &'a OutDir,
     live: Live,
     /// What `--report text=` gets.
@@ -152,8 +160,8 @@ impl Session<'_> {
         console::say(&report::summary(&self.report, self.live.paint()));
         self.text
             .push_str(&report::summary(&self.report, Paint::Plain));
-        for target in &self.args.report {
-            self.write_target(target)?;
+        for target in &self.targets {
+            target.write(&self.text_of(target.kind)?)?;
         }
         if let Some(message) = &self.report.message {
             console::complain(message);
@@ -168,33 +176,15 @@ impl Session<'_> {
         Ok(self.out.write_report(&json)?)
     }
 
-    fn write_target(&self, target: &ReportTarget) -> Result<(), Refusal> {
-        let (path, text) = match target {
-            ReportTarget::Junit(path) => (
-                path,
-                report::junit(&self.report).map_err(|error| suite_bug(&error))?,
-            ),
-            ReportTarget::Json(path) => (
-                path,
-                self.report.to_json().map_err(|error| suite_bug(&error))?,
-            ),
-            ReportTarget::Text(path) => (path, self.text.clone()),
-        };
-        write_file(path, &text)
+    fn text_of(&self, target: &ReportTarget) -> Result<String, Refusal> {
+        match target {
+            ReportTarget::Junit(_) => {
+                report::junit(&self.report).map_err(|error| suite_bug(&error))
+            }
+            ReportTarget::Json(_) => self.report.to_json().map_err(|error| suite_bug(&error)),
+            ReportTarget::Text(_) => Ok(self.text.clone()),
+        }
     }
-}
-
-fn write_file(path: &Path, text: &str) -> Result<(), Refusal> {
-    if let Some(folder) = path.parent() {
-        // If it can't be made, writing the file says so.
-        drop(fs::create_dir_all(folder));
-    }
-    fs::write(path, text).map_err(|error| {
-        Refusal::new(
-            Ending::BadConfiguration,
-            format!("can't write the report {}: {error}", path.display()),
-        )
-    })
 }
 
 fn suite_bug(error: &dyn std::error::Error) -> Refusal {
@@ -312,20 +302,34 @@ fn nothing_ran(selected: &[Selected]) -> String {
     }
 }
 
-fn dry_run(selected: &[Selected]) -> Ending {
-    let mut count = 0;
+/// Tells what would be played. The others are told one by one if nothing was filtered, else counted.
+fn dry_run(selected: &[Selected], whole: bool) -> Ending {
+    let (mut count, mut filtered, mut not_applicable) = (0, 0, 0);
     for Selected { scenario, choice } in selected {
-        let line = match choice {
+        let why = match choice {
             Choice::Run => {
                 count += 1;
-                format!("run   {:<44}  {}\n", scenario.id, scenario.title)
+                let line = format!("run   {:<44}  {}", scenario.id, scenario.title);
+                console::say(&format!("{}\n", report::cut(&line, 80)));
+                continue;
             }
-            Choice::NotApplicable { why } | Choice::Filtered { why } => {
-                format!("skip  {:<44}  {why}\n", scenario.id)
+            Choice::NotApplicable { why } => {
+                not_applicable += 1;
+                why
+            }
+            Choice::Filtered { why } => {
+                filtered += 1;
+                why
             }
         };
-        console::say(&line);
+        if whole {
+            let left = format!("skip  {:<44}  ", scenario.id);
+            console::say(&report::hanging(&left, why, 80));
+        }
     }
+    console::say(&format!(
+        "{count} would run, {filtered} filtered out, {not_applicable} not applicable\n"
+    ));
     if count == 0 {
         console::complain(&nothing_ran(selected));
         Ending::NothingRan

@@ -16,4 +16,4 @@ pub use paint::Paint;
 pub use rules::{explain_case, explain_rule};
 pub use summary::{case_line, summary};
 pub use timeline::timeline;
-pub use words::{bytes, grouped, plan_words, step_words, wrapped};
+pub use words::{bytes, cut, grouped, hanging, plan_words, step_words, wrapped};

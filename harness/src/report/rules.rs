@@ -2,19 +2,20 @@
 
 use crate::finding::Shape;
 use crate::report::words::cut;
-use crate::report::{plan_words, wrapped};
+use crate::report::{hanging, plan_words, wrapped};
 use crate::rule::{Role, Rule, Spec};
 use crate::scenario::{Need, Scenario};
 
 const WIDTH: usize = 80;
 
-/// A rule: what it says, why, what was seen, and the cases that check it.
+/// A rule: what it says, why, what was seen, and the cases that check it, a line per file. `files`
+/// are the files' names with their cases.
 #[must_use]
-pub fn explain_rule(rule: &Rule, scenarios: &[Scenario]) -> String {
+pub fn explain_rule(rule: &Rule, files: &[(&str, Vec<Scenario>)]) -> String {
     let who: Vec<&str> = rule.who.iter().map(|role: &Role| role.as_str()).collect();
-    let mut out = format!("{}  {}\n", rule.id, rule.title);
-    out.push_str(&format!(
-        "{}, profile {}, kept by the {}{}\n",
+    let mut out = hanging(&format!("{}  ", rule.id), &rule.title, WIDTH);
+    let facts = format!(
+        "{}, profile {}, kept by the {}{}",
         rule.level.keyword(),
         rule.profile,
         who.join(" and the "),
@@ -22,25 +23,31 @@ pub fn explain_rule(rule: &Rule, scenarios: &[Scenario]) -> String {
             .as_ref()
             .map(|capability| format!(", if it declares {capability}"))
             .unwrap_or_default()
-    ));
+    );
+    out.push_str(&wrapped(&facts, "", WIDTH));
     add_part(&mut out, "Rule", &rule.text);
     add_part(&mut out, "Why", &rule.why);
     add_part(&mut out, "Seen", &rule.seen);
     if let Some(reason) = &rule.untestable {
         add_part(&mut out, "Not tested from outside", reason);
     }
-    let cases: Vec<&Scenario> = scenarios
-        .iter()
-        .filter(|scenario| scenario.rules.contains(&rule.id))
-        .collect();
     out.push_str("\nChecked by\n");
-    if cases.is_empty() {
-        out.push_str("  no case yet\n");
-    }
-    for scenario in cases {
-        let line = format!("  {:<34}  {}", scenario.id, scenario.title);
+    let before = out.len();
+    for (name, cases) in files {
+        let checking: Vec<&Scenario> = cases
+            .iter()
+            .filter(|scenario| scenario.rules.contains(&rule.id))
+            .collect();
+        let line = match checking.as_slice() {
+            [] => continue,
+            [one] => format!("  {:<34}  {}", one.id, one.title),
+            [_, ..] => format!("  {name:<34}  {} variants", checking.len()),
+        };
         out.push_str(&cut(&line, WIDTH));
         out.push('\n');
+    }
+    if out.len() == before {
+        out.push_str("  no case yet\n");
     }
     out
 }
@@ -50,19 +57,15 @@ pub fn explain_rule(rule: &Rule, scenarios: &[Scenario]) -> String {
 #[must_use]
 pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)]) -> String {
     let mut out = format!("{}\n{}", scenario.id, wrapped(&scenario.title, "", WIDTH));
-    out.push_str(&format!(
-        "{}, profile {}",
-        scenario.level.keyword(),
-        scenario.profile
-    ));
+    let mut facts = format!("{}, profile {}", scenario.level.keyword(), scenario.profile);
     if !scenario.tags.is_empty() {
-        out.push_str(&format!(", tags {}", scenario.tags.join(", ")));
+        facts.push_str(&format!(", tags {}", scenario.tags.join(", ")));
     }
-    out.push('\n');
+    out.push_str(&wrapped(&facts, "", WIDTH));
     out.push_str("\nChecks\n");
     for id in &scenario.rules {
         let title = spec.rule(id).map_or("unknown", |rule| rule.title.as_str());
-        out.push_str(&format!("  {id:<9} {title}\n"));
+        out.push_str(&hanging(&format!("  {id:<9} "), title, WIDTH));
     }
     let needs: Vec<&str> = scenario
         .needs
@@ -72,18 +75,20 @@ pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)
         })
         .collect();
     if !needs.is_empty() {
-        out.push_str(&format!(
-            "\nNeeds\n  the driver to declare {}\n",
-            needs.join(", ")
-        ));
+        add_part(
+            &mut out,
+            "Needs",
+            &format!("the driver to declare {}", needs.join(", ")),
+        );
     }
     let limits = &scenario.limits;
-    out.push_str(&format!(
-        "\nLimits\n  {} files of {} per stream, lines up to {} in one piece\n",
+    let limits = format!(
+        "{} files of {} per stream, lines up to {} in one piece",
         limits.max_files,
         super::bytes(limits.max_file_bytes.0),
         super::bytes(limits.line_guard.0)
-    ));
+    );
+    add_part(&mut out, "Limits", &limits);
     out.push_str("\nPlan\n");
     for line in plan_words(&scenario.plan) {
         let depth = line.len() - line.trim_start().len();
@@ -97,7 +102,11 @@ pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)
         out.push_str("\nCatches the faulty subjects\n");
     }
     for (name, shape) in catches {
-        out.push_str(&format!("  {name:<38}  as {shape}\n"));
+        out.push_str(&hanging(
+            &format!("  {name:<38}  "),
+            &format!("as {shape}"),
+            WIDTH,
+        ));
     }
     out
 }
@@ -109,5 +118,39 @@ fn add_part(out: &mut String, title: &str, text: &str) {
             out.push('\n');
         }
         out.push_str(&wrapped(&paragraph.replace('\n', " "), "  ", WIDTH));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+
+    #[test]
+    fn explanations_fit_in_80_columns_and_a_rule_has_a_line_per_file() {
+        let files = suite::shipped_files().unwrap();
+        let spec = Spec::shipped();
+        let mut texts = Vec::new();
+        for (name, cases) in &files {
+            for case in cases {
+                texts.push(explain_case(case, spec, &[]));
+                for rule in case.rules.iter().filter_map(|id| spec.rule(id)) {
+                    let text = explain_rule(rule, &files);
+                    let rows = text
+                        .lines()
+                        .filter(|line| {
+                            line.strip_prefix("  ")
+                                .and_then(|rest| rest.split_whitespace().next())
+                                .is_some_and(|word| word == *name || word == case.id)
+                        })
+                        .count();
+                    assert_eq!(rows, 1, "{name} in\n{text}");
+                    texts.push(text);
+                }
+            }
+        }
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{Ending, Status};
-use crate::report::{Paint, Report, wrapped};
+use crate::report::{Paint, Report, hanging, wrapped};
 use crate::suite::{CaseResult, Counts};
 
 /// The line of one case: status, id, seconds.
@@ -67,9 +67,10 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     let probes = report.probes.iter().find(|fact| fact.contains("canary"));
     let canary = probes.map_or("no canary", |_| "canary seen");
     out.push_str(&format!(
-        "{canary}, seed {}, {:.1} s, subject: {}\n",
-        report.seed, report.seconds, report.subject.name
+        "{canary}, seed {}, {:.1} s\n",
+        report.seed, report.seconds
     ));
+    out.push_str(&hanging("subject: ", &report.subject.name, 80));
     out.push_str(&verdict(report, paint));
     out
 }
@@ -112,14 +113,13 @@ fn verdict(report: &Report, paint: Paint) -> String {
         return "the run has not ended\n".to_owned();
     };
     let (status, text) = match ending {
-        Ending::Conformant if report.filtered => (
-            Status::Pass,
-            "everything that ran passed; a filtered run says nothing about conformance".to_owned(),
-        ),
+        Ending::Conformant if report.filtered => {
+            (Status::Pass, "everything that ran passed".to_owned())
+        }
         Ending::Conformant => (Status::Pass, "conformant".to_owned()),
         Ending::Flaky => (
             Status::Flaky,
-            "flaky: a failure that did not come again".to_owned(),
+            "flaky: it passed only when it was played again".to_owned(),
         ),
         Ending::ExpectationsStale => (Status::Xpass, "expectations are out of date".to_owned()),
         Ending::Failures => (Status::Fail, "not conformant".to_owned()),
@@ -133,5 +133,9 @@ fn verdict(report: &Report, paint: Paint) -> String {
         Ending::BadConfiguration => (Status::ErrorSuite, "wrong configuration".to_owned()),
         Ending::Usage => (Status::ErrorSuite, "wrong command line".to_owned()),
     };
-    format!("{} (exit {})\n", paint.status(status, &text), ending.code())
+    let mut out = format!("{} (exit {})\n", paint.status(status, &text), ending.code());
+    if ending == Ending::Conformant && report.filtered {
+        out.push_str("a filtered run says nothing about conformance\n");
+    }
+    out
 }

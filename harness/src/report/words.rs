@@ -45,8 +45,17 @@ pub fn wrapped(text: &str, indent: &str, width: usize) -> String {
     out
 }
 
+/// Text after `left`, in lines of at most `width` characters; it goes on under its own beginning.
+#[must_use]
+pub fn hanging(left: &str, text: &str, width: usize) -> String {
+    let indent = " ".repeat(left.chars().count());
+    let lines = wrapped(text, &indent, width);
+    format!("{}\n", format!("{left}{}", lines.trim()).trim_end())
+}
+
 /// Text of at most `width` characters; what is longer ends in `…`.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -217,6 +226,15 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1000), "1,000");
         assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn hanging_text_goes_on_under_its_beginning() {
+        assert_eq!(
+            hanging("ab  ", "one two three", 12),
+            "ab  one two\n    three\n"
+        );
+        assert_eq!(hanging("ab  ", "", 12), "ab\n");
     }
 
     #[test]

@@ -56,6 +56,24 @@ pub fn shipped_scenarios() -> Result<Vec<Scenario>, CollectError> {
     )
 }
 
+/// The shipped files in the contract's order: each one's name, its path without `.toml`, and its
+/// cases, one per variant.
+///
+/// # Errors
+/// A shipped file that can't be used is a bug of the suite; a test reads them all.
+pub fn shipped_files() -> Result<Vec<(&'static str, Vec<Scenario>)>, CollectError> {
+    scenario::shipped()
+        .into_iter()
+        .map(|(path, text)| {
+            let cases = scenario::expand(text, path).map_err(|source| CollectError::Scenario {
+                path: path.to_owned(),
+                source,
+            })?;
+            Ok((path.trim_end_matches(".toml"), cases))
+        })
+        .collect()
+}
+
 /// The cases of the user's files; a folder stands for the `*.toml` in it, by name.
 ///
 /// # Errors

@@ -41,7 +41,10 @@ pub(super) fn exit_is_seen(
 ) -> Result<String, ProbeFailure> {
     let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
     let Some(history) = &attempt.history else {
-        return Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt)));
+        return Err(ProbeFailure::new(
+            Ending::SuiteBug,
+            problem_or_none(attempt),
+        ));
     };
     if let Some(text) = logmon_trouble(history) {
         return bad(text);
@@ -75,7 +78,10 @@ pub(super) fn exit_is_seen(
             claim_holds(history, subject)?;
             Ok("a task that exits 42 is seen to exit 42".to_owned())
         }
-        (DriverEnd::Unknown, _) => Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt))),
+        (DriverEnd::Unknown, _) => Err(ProbeFailure::new(
+            Ending::SuiteBug,
+            problem_or_none(attempt),
+        )),
     }
 }
 
@@ -134,7 +140,10 @@ fn claim_holds(history: &History, subject: &Subject) -> Result<(), ProbeFailure>
 pub(super) fn absence_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, ProbeFailure> {
     let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
     let Some(history) = &attempt.history else {
-        return Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt)));
+        return Err(ProbeFailure::new(
+            Ending::SuiteBug,
+            problem_or_none(attempt),
+        ));
     };
     let printed = printed(dir, "driver", 0);
     match driver_end(history) {
@@ -150,7 +159,10 @@ pub(super) fn absence_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String
         DriverEnd::Exit(_) | DriverEnd::NeverStarted(_) => {
             Ok("a task that does not exist is seen to fail".to_owned())
         }
-        DriverEnd::Unknown => Err(ProbeFailure::new(Ending::SuiteBug, problem_or_none(attempt))),
+        DriverEnd::Unknown => Err(ProbeFailure::new(
+            Ending::SuiteBug,
+            problem_or_none(attempt),
+        )),
     }
 }
 

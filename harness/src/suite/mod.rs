@@ -12,7 +12,7 @@ mod run;
 mod select;
 mod subject;
 
-pub use collect::{CollectError, shipped_scenarios, user_scenarios};
+pub use collect::{CollectError, shipped_files, shipped_scenarios, user_scenarios};
 pub use machine::{Machine, Stop};
 pub use out::{Keep, OutDir, OutError};
 pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};
