@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use mock_driver::journal::Event;
 use mock_driver::stream::Stream;
-use support::{Drain, Fifos, mock_driver, read_bytes, terminate, wait_until, wait_within};
+use support::{
+    Descendants, Drain, Fifos, mock_driver, read_bytes, terminate, wait_until, wait_within,
+};
 
 /// What arrives of a command's output.
 fn arrives(fault: &str, script: &str) -> [Vec<u8>; 2] {
@@ -54,16 +56,16 @@ fn still_runs_after(driver: &mut Child, time: Duration) {
 fn across_a_gap(fault: &str) -> (String, Child) {
     let fifos = Fifos::new();
     let [first, stderr] = fifos.readers();
-    let gate = |name: &str| {
-        let path = fifos.folder.path(name);
-        format!("while ! [ -e {} ]; do :; done;", path.display())
-    };
+    let gate = |name: &str| support::shell_gate(&fifos.folder.path(name));
     let script = format!(
         "echo one; echo two; {} echo three; {} echo four",
         gate("gone"),
         gate("back")
     );
-    let mut driver = fifos.faulty(fault, &["sh", "-c", &script]).spawn().unwrap();
+    let mut command = fifos.faulty(fault, &["sh", "-c", &script]);
+    let descendants = Descendants::of(&mut command);
+    let mut driver = command.spawn().unwrap();
+    drop(command);
     let mut got = read_bytes(&first, 4);
     wait_until("two in the pipe", || first.fill_level().unwrap() == 4);
     drop(first);
@@ -77,6 +79,8 @@ fn across_a_gap(fault: &str) -> (String, Child) {
     fs::write(fifos.folder.path("back"), "").unwrap();
     wait_within(&mut driver, fault);
     got.extend(drain.until_writers_are_gone());
+    // A driver that dies leaves its task behind, which needs the folder to end.
+    descendants.until_gone();
     drop(stderr);
     (String::from_utf8(got).unwrap(), driver)
 }
@@ -125,10 +129,7 @@ fn drops_on_eagain() {
 fn gives_up_on_enxio() {
     let fifos = Fifos::new();
     let go = fifos.folder.path("go");
-    let script = format!(
-        "while ! [ -e {} ]; do :; done; yes | head -c 200000",
-        go.display()
-    );
+    let script = format!("{} yes | head -c 200000", support::shell_gate(&go));
     let mut driver = fifos
         .faulty("gives-up-on-enxio", &["sh", "-c", &script])
         .spawn()
@@ -234,10 +235,7 @@ fn block_buffers() {
     let fifos = Fifos::new();
     let [stdout, _stderr] = fifos.readers();
     let go = fifos.folder.path("go");
-    let script = format!(
-        "yes | head -c 65537; while ! [ -e {} ]; do :; done; echo x",
-        go.display()
-    );
+    let script = format!("yes | head -c 65537; {} echo x", support::shell_gate(&go));
     let mut driver = fifos
         .faulty("block-buffers", &["sh", "-c", &script])
         .spawn()
@@ -450,8 +448,8 @@ fn waits_for_children() {
     let drains = fifos.drains();
     let (go, ended) = (fifos.folder.path("go"), fifos.folder.path("ended"));
     let script = format!(
-        "sh -c 'while ! [ -e {} ]; do sleep 0.01; done; echo late' & touch {}",
-        go.display(),
+        "sh -c '{} echo late' & touch {}",
+        support::shell_gate(&go),
         ended.display()
     );
     let mut driver = fifos

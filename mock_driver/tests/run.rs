@@ -168,10 +168,7 @@ fn a_new_reader_goes_on_with_the_very_next_byte() {
     let fifos = Fifos::new();
     let [first, stderr] = fifos.readers();
     let go = fifos.folder.path("go");
-    let script = format!(
-        "echo one; while ! [ -e {} ]; do :; done; {SEQ}",
-        go.display()
-    );
+    let script = format!("echo one; {} {SEQ}", support::shell_gate(&go));
     let mut driver = fifos.run(&["sh", "-c", &script]).spawn().unwrap();
     let mut got = support::read_bytes(&first, 4);
     assert_eq!(got, b"one\n");

@@ -5,6 +5,7 @@
     reason = "each test program uses a part of it, and a test may unwrap"
 )]
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,7 @@ use mock_driver::journal::{Line, parse_line};
 use mock_driver::record::{Item, RecordId, RunId, scan};
 use mock_driver::script::{Expected, Script};
 use mock_driver::stream::Stream;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a condition may take on a loaded machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -218,6 +220,36 @@ pub(crate) fn until_nobody_reads(path: &Path) {
     wait_until("the last reader's end", || {
         matches!(Writer::try_open(path), Err(fifo::Error::NoReader { .. }))
     });
+}
+
+/// A shell's words that wait for a file. They end with its folder too: a test that fails must not
+/// leave a shell behind that waits for ever.
+pub(crate) fn shell_gate(gate: &Path) -> String {
+    let folder = gate.parent().unwrap();
+    format!(
+        "while [ -d {} ] && ! [ -e {} ]; do sleep 0.01; done;",
+        folder.display(),
+        gate.display()
+    )
+}
+
+/// Tells when the last process is gone that a program has started and given its stdin to.
+pub(crate) struct Descendants(std::io::PipeReader);
+
+impl Descendants {
+    /// Of a program that is started by `command`. Nothing may be read from its stdin.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let (ends, held) = std::io::pipe().unwrap();
+        command.stdin(held);
+        Self(ends)
+    }
+
+    /// Waits for the last one. The command must be dropped: it holds a copy too.
+    pub(crate) fn until_gone(&self) {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let limit = PollTimeout::try_from(LIMIT).unwrap();
+        assert_eq!(poll(&mut fds, limit), Ok(1), "a process was left behind");
+    }
 }
 
 /// Waits for the end of a program within the limit.
