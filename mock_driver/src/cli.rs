@@ -61,6 +61,7 @@ enum Part {
 /// | 66 | a path is neither a FIFO nor a character device |
 /// | 71 | the system refused something that the program needs |
 /// | 75 | the task succeeded, but output was lost because nobody read it |
+/// | 124, 125 | the start fails, recoverably or not, because the script has a `start_error` |
 /// | 126, 127 | the task cannot be run; it does not exist |
 pub fn main_with_args<I>(args: I, reexec: Vec<OsString>) -> ExitCode
 where

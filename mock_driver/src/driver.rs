@@ -45,8 +45,9 @@ use crate::faults::{held_open, left_behind};
 use crate::journal::{Event, Role};
 use crate::journal_file::{Detail, JournalFile};
 use crate::reexec::Reexec;
+use crate::script::{Answers, Script, Step};
 use crate::stream::Stream;
-use crate::task::{TaskArgs, read_script};
+use crate::task::{TaskArgs, pause, read_script};
 
 /// How long a task may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
@@ -95,13 +96,17 @@ pub(crate) struct PlayArgs {
 pub(crate) fn run(args: RunArgs, reexec: &Reexec) -> Result<u8> {
     let journal = JournalFile::open(args.journal.as_deref(), Detail::All)?;
     journal.hello(Role::Driver);
-    drive(&args.driver, &args.command, &journal, reexec)
+    let answers = Answers::default();
+    drive(&args.driver, &args.command, &answers, &journal, reexec)
 }
 
 /// Plays a script: the payload is this program's own `task`, all else is as in [`run`].
 pub(crate) fn play(args: PlayArgs, reexec: &Reexec) -> Result<u8> {
     // A bad script is refused before anything is started.
-    read_script(&args.task.script)?;
+    let script = read_script(&args.task.script)?;
+    if let Some(reason) = &script.answers.start_error {
+        return Ok(refuse_to_start(&script, reason));
+    }
     let journal = JournalFile::open(args.task.journal.as_deref(), Detail::All)?;
     journal.hello(Role::Play);
     let mut words: Vec<OsString> = vec!["task".into(), "--marks-only".into()];
@@ -117,12 +122,30 @@ pub(crate) fn play(args: PlayArgs, reexec: &Reexec) -> Result<u8> {
     if let Some(path) = args.task.gates {
         words.extend(["--gates".into(), path.into_os_string()]);
     }
-    drive(&args.driver, &reexec.argv(words), &journal, reexec)
+    let answers = &script.answers;
+    let argv = reexec.argv(words);
+    let status = drive(&args.driver, &argv, answers, &journal, reexec)?;
+    if let Some(message) = &answers.exit_err_msg {
+        complain(message);
+    }
+    Ok(status)
+}
+
+/// The start fails, after the pauses before it.
+fn refuse_to_start(script: &Script, reason: &str) -> u8 {
+    for step in &script.steps {
+        if let Step::Sleep { ms } = step {
+            pause(Duration::from_millis(*ms));
+        }
+    }
+    complain(&format!("cannot start the task: {reason}"));
+    u8::try_from(script.ending().status()).unwrap_or(u8::MAX)
 }
 
 fn drive(
     args: &DriverArgs,
     command: &[OsString],
+    answers: &Answers,
     journal: &JournalFile,
     reexec: &Reexec,
 ) -> Result<u8> {
@@ -172,6 +195,7 @@ fn drive(
         drop(running);
         let mut watch = Watch {
             policy: &policy,
+            answers,
             signals: &signals,
             phase: &phase,
             pid: Pid::from_raw(child.id() as i32),
@@ -212,6 +236,7 @@ fn watch_signals() -> nix::Result<SignalFd> {
 /// Waits for signals, the task's end and the pumps' end.
 struct Watch<'a> {
     policy: &'a Policy,
+    answers: &'a Answers,
     signals: &'a SignalFd,
     phase: &'a Phase,
     pid: Pid,
@@ -271,11 +296,17 @@ impl Watch<'_> {
         }
     }
 
-    /// Takes all signals that have come.
+    /// Takes all signals that have come, and answers those that the script has an answer for.
     fn stop_is_asked(&self) -> Result<bool> {
         let mut asked = false;
         while let Some(info) = self.signals.read_signal().context("cannot read signals")? {
-            asked |= info.ssi_signo != Signal::SIGCHLD as u32;
+            if info.ssi_signo == Signal::SIGCHLD as u32 {
+                continue;
+            }
+            match &self.answers.signal_error {
+                Some(message) => complain(message),
+                None => asked = true,
+            }
         }
         Ok(asked)
     }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::{Batch, Content, Numbering, Unit, WriterPart};
 pub use self::expected::{Chunk, ChunkKind, ExactStream, Expected};
+pub use self::nomad::Answers;
 pub use self::signal::Signal;
 use crate::record;
 use crate::stream::Stream;
@@ -49,6 +50,8 @@ pub struct Script {
     /// what is expected, and the form in which a script serialises, know nothing of it. It shows
     /// whether a missing record is seen.
     pub leave_out: Option<LeaveOut>,
+    /// How the driver answers what a host asks for.
+    pub answers: Answers,
 }
 
 /// A record that is left out.
@@ -225,16 +228,16 @@ struct Document {
     stderr_repeat: Option<u32>,
     stderr_repeat_duration: Option<String>,
     start_block_for: Option<String>,
-    exit_err_msg: Option<serde_json::Value>,
-    start_error: Option<serde_json::Value>,
-    start_error_recoverable: Option<serde_json::Value>,
-    kill_after: Option<serde_json::Value>,
-    signal_error: Option<serde_json::Value>,
+    exit_err_msg: Option<String>,
+    start_error: Option<String>,
+    start_error_recoverable: Option<bool>,
+    kill_after: Option<String>,
+    signal_error: Option<String>,
     exec_command: Option<serde_json::Value>,
     plugin_exit_after: Option<serde_json::Value>,
 }
 
-/// A script in the form of its file, steps only.
+/// A script in the form of its file, its steps as steps.
 #[derive(Serialize)]
 struct Written {
     seed: u64,
@@ -242,6 +245,8 @@ struct Written {
     exit_code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_signal: Option<Signal>,
+    #[serde(flatten)]
+    answers: Answers,
     step: Vec<Step>,
 }
 
@@ -255,6 +260,7 @@ impl From<Script> for Written {
             seed: script.seed,
             exit_code,
             exit_signal,
+            answers: script.answers,
             step: script.steps,
         }
     }
@@ -340,11 +346,13 @@ impl Script {
         };
         let seed = document.seed;
         let leave_out = document.leave_out;
-        let steps = nomad::steps(document).map_err(|refused| ScriptError::Field {
-            path: path.to_owned(),
-            field: refused.field,
-            problem: refused.problem,
-        })?;
+        let (answers, steps) =
+            nomad::translate(document).map_err(|refused| ScriptError::Field {
+                path: path.to_owned(),
+                field: refused.field,
+                problem: refused.problem,
+            })?;
+        let end = answers.start_error_status().map_or(end, End::Exit);
         let script = Self::new(seed, steps, end).map_err(|refused| ScriptError::Step {
             path: path.to_owned(),
             number: refused.number,
@@ -352,6 +360,7 @@ impl Script {
         })?;
         Ok(Self {
             leave_out,
+            answers,
             ..script
         })
     }
@@ -367,6 +376,7 @@ impl Script {
             steps,
             end,
             leave_out: None,
+            answers: Answers::default(),
         })
     }
 

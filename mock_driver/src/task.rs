@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 
 use self::output::Output;
+pub(crate) use self::output::pause;
 pub(crate) use self::parts::{HoldArgs, PartArgs, hold, write_part};
 use crate::disposition::{self, Disposition};
 use crate::gate;
@@ -19,7 +20,7 @@ use crate::journal::{Event, Role};
 use crate::journal_file::{Detail, JournalFile};
 use crate::record::RunId;
 use crate::reexec::Reexec;
-use crate::script::{Batch, End, Numbering, Script, Step};
+use crate::script::{Answers, Batch, End, Numbering, Script, Step};
 use crate::stream::Stream;
 
 /// The arguments of `task`.
@@ -70,6 +71,7 @@ pub(crate) fn task(args: TaskArgs, reexec: &Reexec) -> Result<u8> {
     };
     let journal = JournalFile::open(args.journal.as_deref(), detail)?;
     journal.hello(Role::Task);
+    catch_sigterm(&script.answers)?;
     let player = Player {
         numbering: Numbering::new(script.seed, args.run, args.generation)
             .leaving_out(script.leave_out),
@@ -93,6 +95,29 @@ pub(crate) fn task(args: TaskArgs, reexec: &Reexec) -> Result<u8> {
             Ok(u8::try_from(code).unwrap_or(u8::MAX))
         }
     }
+}
+
+/// Has SIGTERM answered as the script says, if it says so. The caller must be the only thread.
+fn catch_sigterm(answers: &Answers) -> Result<()> {
+    let kill_after = answers.kill_after;
+    if kill_after.is_none() && answers.signal_error.is_none() {
+        return Ok(());
+    }
+    let sigterm = SigSet::from(Signal::SIGTERM);
+    // Every later thread inherits it, and so the signal waits for the one that takes it.
+    sigterm.thread_block().context("cannot block SIGTERM")?;
+    let Some(kill_after) = kill_after else {
+        // Nobody takes it.
+        return Ok(());
+    };
+    std::thread::spawn(move || {
+        if sigterm.wait().is_ok() {
+            output::pause(kill_after);
+            // Either it ends the process or the script's own end does.
+            disposition::die_of(Signal::SIGTERM).ok();
+        }
+    });
+    Ok(())
 }
 
 struct Player<'a> {

@@ -8,6 +8,7 @@
 mod support;
 
 use std::fs;
+use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use mock_driver::journal::Event;
@@ -436,4 +437,57 @@ fn a_bad_script_is_refused_before_anything_starts() {
             .unwrap()
             .contains("script.toml")
     );
+}
+
+#[test]
+fn a_start_error_is_said_and_no_fifo_is_opened() {
+    for (more, status) in [("", 125), ("start_error_recoverable = true", 124)] {
+        let fifos = Fifos::new();
+        let text = format!("start_error = 'no such image'\nstdout_string = 'x'\n{more}");
+        fifos.folder.script(&text);
+        let [stdout, _stderr] = fifos.readers();
+        let output = fifos.play(&[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(status));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains("no such image"), "{message}");
+        assert_eq!(stdout.fill_level().unwrap(), 0);
+        assert!(fifos.folder.journal().is_empty());
+    }
+}
+
+#[test]
+fn kill_after_delays_the_end_after_a_stop() {
+    let fifos = Fifos::new();
+    fifos
+        .folder
+        .script("kill_after = '500ms'\nrun_for = '1m'\nstdout_string = 'up'");
+    let drains = fifos.drains();
+    let mut driver = fifos.play(&[]).spawn().unwrap();
+    wait_until("the task", || drains[0].has(b"up"));
+    let begun = Instant::now();
+    terminate(&driver);
+    assert_eq!(wait_within(&mut driver, "the driver").code(), Some(143));
+    assert!(begun.elapsed() >= Duration::from_millis(500));
+}
+
+#[test]
+fn signal_error_answers_a_stop_that_has_no_other_effect_and_exit_err_msg_comes_last() {
+    let fifos = Fifos::new();
+    fifos.folder.script(
+        "signal_error = 'not now'\nexit_err_msg = 'broke'\nexit_code = 4\n\
+         [[step]]\ndo = 'text'\nstream = 'stdout'\ntext = 'up'\n\
+         [[step]]\ndo = 'gate'\nname = 'go'",
+    );
+    let drains = fifos.drains();
+    let mut driver = fifos.play(&[]);
+    let mut driver = driver.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    wait_until("the task", || drains[0].has(b"up"));
+    terminate(&driver);
+    let mut messages = std::io::BufReader::new(driver.stderr.take().unwrap()).lines();
+    let answer = messages.next().unwrap().unwrap();
+    assert!(answer.contains("not now"), "{answer}");
+    fs::write(fifos.folder.path("go"), "").unwrap();
+    assert_eq!(wait_within(&mut driver, "the driver").code(), Some(4));
+    let last = messages.last().unwrap().unwrap();
+    assert!(last.contains("broke"), "{last}");
 }

@@ -13,11 +13,25 @@
 //! the pauses say; at equal times stdout comes first. Without `run_for` the task ends after its
 //! last output. A script has either these fields or steps.
 //!
-//! `start_error`, `start_error_recoverable`, `exit_err_msg`, `kill_after`, `signal_error`,
-//! `exec_command` and `plugin_exit_after` speak of answers over the plugin protocol; a process
-//! that writes into two FIFOs has none to give, so they are refused by name.
+//! These say how the driver behaves, and stand beside fields and steps alike:
+//!
+//! | field | what it does in `play` | and in `task` |
+//! |---|---|---|
+//! | `start_error` | says it on the driver's stderr and exits with 125; no FIFO is opened, nothing is written; after `start_block_for`, if that is given | exits with 125 in silence |
+//! | `start_error_recoverable` | `true` turns that status into 124 | the same |
+//! | `exit_err_msg` | says it on the driver's stderr when the run is over | nothing: its stderr is a stream |
+//! | `kill_after` | the task lives on for so long after SIGTERM, then ends by it; the driver kills it after 2 s | the same, nobody kills it |
+//! | `signal_error` | SIGTERM and SIGINT are answered with it on the driver's stderr and not handed on | SIGTERM has no effect |
+//!
+//! A task with `kill_after` or `signal_error` blocks SIGTERM, which processes that it starts would
+//! inherit: such a script has no step that starts one. The two exclude each other.
+//!
+//! Two are refused by name: `exec_command` says what a later exec call prints, and
+//! `plugin_exit_after` ends a plugin that its host starts again. Both need the plugin protocol.
 
 use std::time::Duration;
+
+use serde::Serialize;
 
 use super::{Document, Step};
 use crate::stream::Stream;
@@ -29,25 +43,135 @@ pub(super) struct Refused {
     pub(super) problem: String,
 }
 
-/// The document's own steps, or those that its fields stand for.
-pub(super) fn steps(document: Document) -> Result<Vec<Step>, Refused> {
+/// How the driver answers what a host asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Answers {
+    /// Why the task cannot be started. It is never played then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_error: Option<String>,
+    /// Whether a later start may succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_error_recoverable: Option<bool>,
+    /// What is said when the run is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_err_msg: Option<String>,
+    /// How long the task lives on after SIGTERM.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_milliseconds"
+    )]
+    pub kill_after: Option<Duration>,
+    /// The answer to SIGTERM, which has no other effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_error: Option<String>,
+}
+
+impl Answers {
+    /// The status of a start that fails: 125, or 124 if a later one may succeed.
+    pub(super) fn start_error_status(&self) -> Option<u8> {
+        self.start_error.as_ref()?;
+        let recoverable = self.start_error_recoverable == Some(true);
+        Some(if recoverable { 124 } else { 125 })
+    }
+
+    fn catches_sigterm(&self) -> bool {
+        self.kill_after.is_some() || self.signal_error.is_some()
+    }
+}
+
+fn as_milliseconds<S: serde::Serializer>(
+    time: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{}ms", time.unwrap_or_default().as_millis()))
+}
+
+/// How the driver answers, taken from the document, and the steps that go with it.
+pub(super) fn translate(mut document: Document) -> Result<(Answers, Vec<Step>), Refused> {
     let needs_the_protocol = [
-        ("start_error", &document.start_error),
-        ("start_error_recoverable", &document.start_error_recoverable),
-        ("exit_err_msg", &document.exit_err_msg),
-        ("kill_after", &document.kill_after),
-        ("signal_error", &document.signal_error),
-        ("exec_command", &document.exec_command),
-        ("plugin_exit_after", &document.plugin_exit_after),
+        (
+            "exec_command",
+            &document.exec_command,
+            "it says what a later exec call prints, which needs the plugin protocol",
+        ),
+        (
+            "plugin_exit_after",
+            &document.plugin_exit_after,
+            "it ends a plugin that its host starts again, which needs the plugin protocol",
+        ),
     ];
-    for (field, value) in needs_the_protocol {
+    for (field, value, problem) in needs_the_protocol {
         if value.is_some() {
-            return Err(Refused {
-                field,
-                problem: "it needs the plugin protocol, which a process cannot answer".to_owned(),
-            });
+            return Err(refused(field, problem));
         }
     }
+    let answers = Answers {
+        start_error: document.start_error.take(),
+        start_error_recoverable: document.start_error_recoverable,
+        exit_err_msg: document.exit_err_msg.take(),
+        kill_after: duration("kill_after", document.kill_after.as_deref())?,
+        signal_error: document.signal_error.take(),
+    };
+    if answers.start_error_recoverable == Some(true) && answers.start_error.is_none() {
+        return Err(refused(
+            "start_error_recoverable",
+            "there is no start_error",
+        ));
+    }
+    if answers.kill_after.is_some() && answers.signal_error.is_some() {
+        return Err(refused(
+            "kill_after",
+            "signal_error keeps SIGTERM from the task",
+        ));
+    }
+    let mut steps = steps(document)?;
+    if answers.catches_sigterm() && steps.iter().any(starts_a_process) {
+        let field = if answers.kill_after.is_some() {
+            "kill_after"
+        } else {
+            "signal_error"
+        };
+        return Err(refused(
+            field,
+            "a process that a step starts would block SIGTERM",
+        ));
+    }
+    if answers.start_error.is_some() {
+        // Only what comes before the start is left of it.
+        let end = steps
+            .iter()
+            .position(|step| !matches!(step, Step::Sleep { .. }));
+        steps.truncate(end.unwrap_or(steps.len()));
+    }
+    Ok((answers, steps))
+}
+
+fn starts_a_process(step: &Step) -> bool {
+    match step {
+        Step::Records { writers, .. } => *writers > 1,
+        Step::Child { .. } | Step::Exec { .. } => true,
+        Step::Text { .. }
+        | Step::Raw { .. }
+        | Step::Lines { .. }
+        | Step::Sleep { .. }
+        | Step::Gate { .. }
+        | Step::Mark { .. }
+        | Step::Close { .. }
+        | Step::Ignore { .. }
+        | Step::Die { .. }
+        | Step::Exit { .. } => false,
+    }
+}
+
+fn refused(field: &'static str, problem: &str) -> Refused {
+    Refused {
+        field,
+        problem: problem.to_owned(),
+    }
+}
+
+/// The document's own steps, or those that its fields stand for.
+fn steps(document: Document) -> Result<Vec<Step>, Refused> {
     let start = duration("start_block_for", document.start_block_for.as_deref())?;
     let run_for = duration("run_for", document.run_for.as_deref())?;
     let mut events = Vec::new();

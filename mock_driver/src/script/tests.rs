@@ -304,22 +304,59 @@ fn nomads_fields_become_steps_on_one_timeline() {
 
 #[test]
 fn fields_that_need_the_plugin_protocol_are_refused_by_name() {
-    for field in [
-        "start_error",
-        "start_error_recoverable",
-        "exit_err_msg",
-        "kill_after",
-        "signal_error",
-        "plugin_exit_after",
+    for (field, value) in [
+        ("exec_command", "{ run_for = '1s' }"),
+        ("plugin_exit_after", "'1s'"),
     ] {
-        let error = full_message(&parse(&format!("{field} = '1s'")).unwrap_err());
+        let error = full_message(&parse(&format!("{field} = {value}")).unwrap_err());
         assert!(
             error.contains(field) && error.contains("protocol"),
             "{error}"
         );
     }
-    let error = full_message(&parse("[exec_command]\nrun_for = '1s'").unwrap_err());
-    assert!(error.contains("exec_command"), "{error}");
+}
+
+#[test]
+fn a_start_that_fails_expects_nothing_and_survives_being_written_down() {
+    for (more, status) in [("", 125), ("start_error_recoverable = true\n", 124)] {
+        let text =
+            format!("start_error = 'no'\n{more}start_block_for = '5ms'\nstdout_string = 'x'");
+        let script = parse(&text).unwrap();
+        assert_eq!(script.ending(), End::Exit(status));
+        assert_eq!(script.steps, [Step::Sleep { ms: 5 }]);
+        let json = serde_json::to_string(&script).unwrap();
+        assert_eq!(Script::parse(&json, Path::new("a.json")).unwrap(), script);
+    }
+}
+
+#[test]
+fn answers_survive_being_written_down() {
+    for text in [
+        "kill_after = '1m'\nexit_err_msg = 'm'\nrun_for = '1s'",
+        "signal_error = 's'\n[[step]]\ndo = 'sleep'\nms = 1",
+    ] {
+        let script = parse(text).unwrap();
+        let json = serde_json::to_string(&script).unwrap();
+        assert_eq!(Script::parse(&json, Path::new("a.json")).unwrap(), script);
+        let toml = toml::to_string(&script).unwrap();
+        assert_eq!(parse(&toml).unwrap(), script);
+    }
+}
+
+#[test]
+fn answers_that_contradict_the_script_are_refused_by_name() {
+    for (text, field) in [
+        ("start_error_recoverable = true", "start_error_recoverable"),
+        ("kill_after = '1s'\nsignal_error = 'x'", "kill_after"),
+        ("kill_after = 'soon'", "kill_after"),
+        (
+            "signal_error = 'x'\n[[step]]\ndo = 'exec'\nargv = ['true']",
+            "signal_error",
+        ),
+    ] {
+        let error = full_message(&parse(text).unwrap_err());
+        assert!(error.contains(&format!("`{field}`")), "{error}");
+    }
 }
 
 #[test]
