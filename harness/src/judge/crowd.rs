@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mock_driver::record::{self, Item, RecordId};
 use mock_driver::stream::Stream;
 
+use super::expectation::planted;
 use super::expectation::{Crowd, Foreseen, foreseen};
 use super::fidelity::{exactness, rule};
 use super::figures::{count, excerpt, few, number};
@@ -252,6 +253,9 @@ fn names(ids: &[RecordId]) -> String {
 
 /// Judges the one log of a driver that merges both streams on purpose.
 pub(super) fn judge_merged(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    if exactness(timeline, Stream::Stderr) != Exactness::Unchecked {
+        nothing_beside(timeline, verdict);
+    }
     let mut both = Crowd::default();
     for stream in Stream::BOTH {
         if exactness(timeline, stream) == Exactness::Unchecked {
@@ -268,4 +272,32 @@ pub(super) fn judge_merged(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     }
     let observed = timeline.history.joined(Stream::Stdout);
     judge(timeline, Stream::Stdout, &both, &observed, verdict);
+}
+
+/// All of a merged log stands in stdout's: in stderr's is only what the host had planted there.
+fn nothing_beside(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    let observed = timeline.history.joined(Stream::Stderr);
+    let planted = planted(timeline, Stream::Stderr).bytes;
+    // Of planted logs the oldest may be deleted.
+    if planted.ends_with(&observed) {
+        return;
+    }
+    let added = observed.strip_prefix(planted.as_slice());
+    let added = added.unwrap_or(&observed);
+    let files = timeline
+        .history
+        .files
+        .get(&Stream::Stderr)
+        .map_or(&[][..], Vec::as_slice);
+    let place = file_place(files, observed.len() - added.len());
+    verdict.findings.push(Finding {
+        shape: Shape::StreamsMixed,
+        rule: rule(timeline, Shape::StreamsMixed),
+        stream: Some(Stream::Stderr),
+        headline: format!(
+            "{} in stderr, although the driver merges both streams into stdout",
+            count(added.len(), "byte")
+        ),
+        details: vec![format!("{place}: {}", excerpt(added))],
+    });
 }

@@ -157,7 +157,7 @@ fn uncertain(
 }
 
 /// The old logs of a stream that the host planted, in the order of their indices.
-fn planted(timeline: &Timeline<'_>, stream: Stream) -> Expectation {
+pub(super) fn planted(timeline: &Timeline<'_>, stream: Stream) -> Expectation {
     let mut old = BTreeMap::new();
     for plant in &timeline.history.case.scenario.host.plant {
         if plant.kind == PlantKind::OldLog

@@ -9,6 +9,7 @@ use crate::capability::Capability;
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
+use crate::scenario::SignalName;
 use crate::trace::{Event, Exit, Holder};
 
 const SIGKILL: i32 = 9;
@@ -160,12 +161,9 @@ fn exit(
         return;
     }
     if host {
-        let mut allowed = vec![128 + SIGTERM, 128 + SIGKILL];
-        allowed.extend(own);
-        if own.is_none() {
-            allowed.push(planned);
-        }
-        if !allowed.contains(&status) {
+        // Only a task that came to its own end can have the script's status, and then it has
+        // written it down.
+        if own != Some(status) && !is_of_a_signal(generation, status) {
             let headline =
                 format!("the driver reported {status} for a task that was ended by a signal");
             push(
@@ -206,6 +204,14 @@ fn exit(
             said(generation, own, planned, status),
         );
     }
+}
+
+/// Whether the status is that of a task ended by a signal which the host sent or asked for. A stop
+/// is SIGTERM, and SIGKILL after a grace.
+fn is_of_a_signal(generation: &Generation<'_>, status: i32) -> bool {
+    let sent = |signal| generation.stop_asked || generation.signalled.contains(&signal);
+    status == 128 + SIGTERM && sent(SignalName::Term)
+        || status == 128 + SIGKILL && sent(SignalName::Kill)
 }
 
 fn said(generation: &Generation<'_>, own: Option<i32>, planned: i32, status: i32) -> Vec<String> {

@@ -24,6 +24,8 @@ mod verdict;
 mod wording;
 
 #[cfg(test)]
+mod end_tests;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod stage;

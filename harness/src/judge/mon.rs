@@ -6,15 +6,22 @@ use super::timeline::{Life, Timeline};
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
+use crate::scenario::Who;
 use crate::trace::{Event, Exit};
 
 /// Judges how logmon started, lived and ended.
 pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    let gave_way = gave_way(timeline);
     for life in &timeline.lives {
-        if life.must_refuse {
+        // A second logmon must refuse, unless the first one has given way to it.
+        let took_over = gave_way
+            .iter()
+            .any(|&(second, gone)| second == life.number && gone != second);
+        if life.must_refuse && !took_over {
             refusal(timeline, life, verdict);
-        } else {
+        } else if !gave_way.iter().any(|&(_, gone)| gone == life.number) {
             death(timeline, life, verdict);
+            asked_end(timeline, life, took_over, verdict);
         }
     }
     for entry in &timeline.history.entries {
@@ -131,21 +138,57 @@ fn refusal(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
     }
 }
 
-fn death(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
-    let name = format!("logmon {}", life.number);
-    let second = timeline.history.entries.iter().find_map(|entry| {
-        if let Event::SecondLogmon { life, yielded } = entry.event {
-            Some((life, yielded))
-        } else {
-            None
-        }
+/// Of two logmons on the same FIFOs one must end by itself, and only that one and only then: the
+/// number of each second one, and of the one whose end settled it.
+fn gave_way(timeline: &Timeline<'_>) -> Vec<(u32, u32)> {
+    let settled = timeline.history.entries.iter().filter_map(|entry| {
+        let Event::SecondLogmon {
+            life,
+            yielded: true,
+        } = entry.event
+        else {
+            return None;
+        };
+        let began = timeline.lives.iter().find(|one| one.number == life)?;
+        let ends = timeline.lives.iter().filter_map(|one| {
+            let (end, _, asked, _) = one.exited?;
+            let is_then = (began.started_us..=entry.at_us).contains(&end);
+            (is_then && !asked).then_some((end, one.number))
+        });
+        Some((life, ends.min()?.1))
     });
-    // Of two on the same FIFOs one must end by itself.
-    if let Some((number, true)) = second
-        && (life.number == number || life.number + 1 == number)
-    {
+    settled.collect()
+}
+
+/// Judges how a logmon that was asked to end by SIGTERM did so. One that had to be killed is
+/// overdue, which is said elsewhere.
+fn asked_end(timeline: &Timeline<'_>, life: &Life<'_>, took_over: bool, verdict: &mut Verdict) {
+    let Some((_, how, true, stderr)) = life.exited else {
+        return;
+    };
+    let is_overdue = timeline.history.entries.iter().any(
+        |entry| matches!(entry.event, Event::LogmonOverdue { life: late, .. } if late == life.number),
+    );
+    // Before it is ready nothing says what a signal does.
+    let was_ready = life.ready_us.is_some() || took_over;
+    if how == Exit::Code(0) || life.killed_us.is_some() || is_overdue || !was_ready {
         return;
     }
+    let how = match how {
+        Exit::Code(code) => format!("ended with {code} instead of 0"),
+        Exit::Signal(signal) => format!("died of signal {signal}"),
+    };
+    push(
+        verdict,
+        Shape::Died,
+        rules::named(rules::MON_7),
+        format!("logmon {} {how} when it was asked to end", life.number),
+        words(stderr),
+    );
+}
+
+fn death(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
+    let name = format!("logmon {}", life.number);
     let unready = not_ready(timeline, life.number);
     if let Some((end, how, false, stderr)) = life.exited {
         let how = match how {
@@ -203,22 +246,36 @@ fn growth(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         .filter_map(|entry| {
             if let Event::Measured {
                 of,
+                processes,
                 fds,
                 threads,
                 rss_kib,
-                ..
             } = entry.event
                 && of == bounds.of
             {
-                Some((fds, threads, rss_kib))
+                Some((processes, (fds, threads, rss_kib)))
             } else {
                 None
             }
         })
         .collect();
-    let (Some(first), Some(last)) = (measured.first(), measured.last()) else {
+    let name = match bounds.of {
+        Who::Logmon => "logmon",
+        Who::Driver => "the driver",
+    };
+    let [(_, first), .., (_, last)] = measured.as_slice() else {
+        verdict.unmet.push(format!(
+            "growth of {name}: measured {} times, which compares nothing",
+            measured.len()
+        ));
         return;
     };
+    if bounds.of == Who::Logmon && measured.iter().any(|(processes, _)| *processes == 0) {
+        verdict.unmet.push(format!(
+            "growth of {name}: no process of it was there when it was measured"
+        ));
+        return;
+    }
     let kinds = [
         (Shape::GrowthFd, "descriptors", first.0, last.0, bounds.fds),
         (

@@ -36,7 +36,8 @@ pub(super) struct Generation<'a> {
     pub(super) exited: Option<(u64, Exit)>,
     pub(super) gone_us: Option<u64>,
     pub(super) stop_asked: bool,
-    pub(super) signalled: bool,
+    /// The signals that the host sent to the task itself and that end it.
+    pub(super) signalled: Vec<SignalName>,
     /// The limit and who waited for whom, if the driver had to be killed.
     pub(super) overdue: Option<(u64, &'a [String])>,
     pub(super) journal: &'a [journal::Line],
@@ -46,7 +47,7 @@ pub(super) struct Generation<'a> {
 impl Generation<'_> {
     /// Whether the host did anything that ends a task before its script does.
     pub(super) fn was_ended_by_host(&self) -> bool {
-        self.stop_asked || self.signalled || self.overdue.is_some()
+        self.stop_asked || !self.signalled.is_empty() || self.overdue.is_some()
     }
 
     /// The status that the task itself wrote down as its last act.
@@ -177,7 +178,7 @@ impl<'a> Timeline<'a> {
                             exited: None,
                             gone_us: None,
                             stop_asked: false,
-                            signalled: false,
+                            signalled: Vec::new(),
                             overdue: None,
                             journal: history.task.get(generation).map_or(&[], Vec::as_slice),
                             driver_journal: history
@@ -209,8 +210,10 @@ impl<'a> Timeline<'a> {
                     }
                 }
                 Event::TaskSignalled { generation, signal } => {
-                    if let Some(one) = generations.get_mut(generation) {
-                        one.signalled |= matches!(signal, SignalName::Term | SignalName::Kill);
+                    if let Some(one) = generations.get_mut(generation)
+                        && matches!(signal, SignalName::Term | SignalName::Kill)
+                    {
+                        one.signalled.push(*signal);
                     }
                 }
                 Event::TaskGone { generation } => {

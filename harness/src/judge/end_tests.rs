@@ -1,0 +1,192 @@
+//! The judge on ends that were asked for, on second logmons, growth and merged logs. (core)
+
+use mock_driver::journal;
+use mock_driver::stream::Stream::{Stderr, Stdout};
+
+use super::judge;
+use super::stage::{add, good, put, records, sent};
+use super::tests::shapes;
+use crate::capability::Capability;
+use crate::finding::Shape;
+use crate::history::History;
+use crate::outcome::Status;
+use crate::scenario::{Growth, SignalName, Who};
+use crate::trace::{Event, Exit};
+
+fn both() -> History {
+    good(vec![records(Stdout, 5), records(Stderr, 5)])
+}
+
+/// A task that was ended before it came to its own end, and what the driver reported.
+fn ended(by: Event, reported: Exit) -> History {
+    let mut history = both();
+    add(&mut history, 600, by);
+    if let Some(lines) = history.task.get_mut(&0) {
+        lines.retain(|line| !matches!(line.event, journal::Event::Exit { .. }));
+    }
+    for entry in &mut history.entries {
+        if let Event::DriverExited { exit, .. } = &mut entry.event {
+            *exit = reported;
+        }
+    }
+    history
+}
+
+#[test]
+fn a_task_that_a_stop_or_a_signal_ended_is_never_reported_as_a_success() {
+    let stop = || Event::DriverStopAsked { generation: 0 };
+    let kill = || Event::TaskSignalled {
+        generation: 0,
+        signal: SignalName::Kill,
+    };
+    let wrong = vec![Shape::WrongExit];
+    for (by, reported, expected) in [
+        (stop(), Exit::Code(0), wrong.clone()),
+        (stop(), Exit::Code(143), vec![]),
+        (stop(), Exit::Code(137), vec![]),
+        (stop(), Exit::Signal(15), vec![]),
+        (kill(), Exit::Code(0), wrong.clone()),
+        (kill(), Exit::Code(143), wrong),
+        (kill(), Exit::Code(137), vec![]),
+    ] {
+        let history = ended(by.clone(), reported);
+        assert_eq!(shapes(&history), expected, "{by:?} {reported:?}");
+    }
+}
+
+#[test]
+fn a_task_that_came_to_its_own_end_is_reported_as_it_ended_although_a_stop_was_asked() {
+    let mut history = both();
+    add(&mut history, 600, Event::DriverStopAsked { generation: 0 });
+    assert_eq!(shapes(&history), []);
+}
+
+fn measured(processes: u64, fds: u64) -> Event {
+    Event::Measured {
+        of: Who::Logmon,
+        processes,
+        fds,
+        threads: 1,
+        rss_kib: 100,
+    }
+}
+
+#[test]
+fn growth_that_was_not_measured_proves_nothing() {
+    for (events, status) in [
+        (vec![], Status::Inconclusive),
+        (vec![measured(1, 9)], Status::Inconclusive),
+        (vec![measured(1, 9), measured(0, 0)], Status::Inconclusive),
+        (vec![measured(0, 0), measured(1, 9)], Status::Inconclusive),
+        (vec![measured(1, 9), measured(1, 9)], Status::Pass),
+        (vec![measured(1, 9), measured(1, 12)], Status::Fail),
+    ] {
+        let mut history = both();
+        history.case.scenario.expect.growth = Some(Growth {
+            of: Who::Logmon,
+            fds: 2,
+            threads: 2,
+            rss_kib: 8_000,
+        });
+        for (at_us, event) in (50..).zip(&events) {
+            add(&mut history, at_us, event.clone());
+        }
+        assert_eq!(judge(&history).status(), status, "{events:?}");
+    }
+}
+
+/// Lets a logmon end in this way.
+fn logmon_ends(history: &mut History, number: u32, at_us: u64, exit: Exit, asked: bool) {
+    let of_it =
+        |event: &Event| matches!(event, Event::LogmonExited { life, .. } if *life == number);
+    history.entries.retain(|entry| !of_it(&entry.event));
+    let stderr = String::new();
+    add(
+        history,
+        at_us,
+        Event::LogmonExited {
+            life: number,
+            exit,
+            asked,
+            after_ms: None,
+            stderr,
+        },
+    );
+}
+
+/// A second logmon at 100, and what came of it at 200.
+fn with_a_second() -> History {
+    let mut history = both();
+    let limits = history.case.scenario.limits.clone();
+    let started = Event::LogmonStarted {
+        life: 2,
+        pid: 101,
+        must_refuse: true,
+        limits,
+    };
+    add(&mut history, 100, started);
+    let settled = Event::SecondLogmon {
+        life: 2,
+        yielded: true,
+    };
+    add(&mut history, 200, settled);
+    history
+}
+
+#[test]
+fn only_the_end_that_settles_two_logmons_is_excused() {
+    // The second refuses, and the first goes on until it is asked to end.
+    let mut refused = with_a_second();
+    logmon_ends(&mut refused, 2, 150, Exit::Code(75), false);
+    assert_eq!(shapes(&refused), []);
+    logmon_ends(&mut refused, 1, 700, Exit::Code(1), false);
+    assert_eq!(shapes(&refused), [Shape::Died]);
+
+    // The first gives way, and the second goes on.
+    let mut taken_over = with_a_second();
+    logmon_ends(&mut taken_over, 1, 150, Exit::Code(0), false);
+    logmon_ends(&mut taken_over, 2, 9_500, Exit::Code(0), true);
+    assert_eq!(shapes(&taken_over), []);
+    logmon_ends(&mut taken_over, 2, 700, Exit::Code(1), false);
+    assert_eq!(shapes(&taken_over), [Shape::Died]);
+}
+
+#[test]
+fn a_logmon_that_is_asked_to_end_ends_with_0() {
+    for (exit, expected) in [
+        (Exit::Code(0), vec![]),
+        (Exit::Code(1), vec![Shape::Died]),
+        (Exit::Signal(15), vec![Shape::Died]),
+    ] {
+        let mut history = both();
+        logmon_ends(&mut history, 1, 9_000, exit, true);
+        let verdict = judge(&history);
+        assert_eq!(shapes(&history), expected, "{exit:?}");
+        assert!(
+            verdict
+                .findings
+                .iter()
+                .all(|one| one.rule.as_str() == "MON-7")
+        );
+    }
+    let killed = Event::LogmonSignalled {
+        life: 1,
+        signal: SignalName::Kill,
+    };
+    let mut history = both();
+    add(&mut history, 8_000, killed);
+    logmon_ends(&mut history, 1, 9_000, Exit::Signal(9), true);
+    assert_eq!(shapes(&history), []);
+}
+
+#[test]
+fn a_merged_log_leaves_nothing_in_the_other_file() {
+    let mut history = both();
+    history.case.driver_capabilities.insert(Capability::Merged);
+    let (out, err) = (sent(&history, 0, Stdout), sent(&history, 0, Stderr));
+    put(&mut history, Stdout, vec![[out, err.clone()].concat()]);
+    put(&mut history, Stderr, vec![]);
+    assert_eq!(shapes(&history), []);
+    put(&mut history, Stderr, vec![err]);
+    assert_eq!(shapes(&history), [Shape::StreamsMixed]);
+}
