@@ -215,7 +215,9 @@ fn drive(
         }
         anyhow::Ok((status?, lost))
     })?;
-    let mut code = policy.report.status(status.code(), status.signal());
+    let mut code = policy
+        .report
+        .status(status.code(), status.signal(), phase.is_stopped());
     if lost > 0 && code == 0 {
         code = LOST;
     }

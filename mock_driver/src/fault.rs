@@ -35,6 +35,8 @@ pub enum Fault {
     ClosesEarly,
     TruncatesAtNul,
     WrongExitCode,
+    #[value(name = "reports-0-on-stop")]
+    ReportsZeroOnStop,
     ReadsOwnFifo,
     LeaksFifoIntoTask,
     IgnoresSigpipeForTask,
@@ -84,6 +86,9 @@ impl Fault {
             Self::TruncatesAtNul => "takes a chunk for a C string: the rest behind a NUL is lost",
             Self::WrongExitCode => {
                 "reports 0 for every failed task and 1 for one that a signal ended"
+            }
+            Self::ReportsZeroOnStop => {
+                "reports 0 once it was asked to stop, however the task ended"
             }
             Self::ReadsOwnFifo => "opens its FIFOs for reading too and takes chunks out of them",
             Self::LeaksFifoIntoTask => "hands the task a further descriptor of its stdout FIFO",
@@ -195,6 +200,10 @@ impl Fault {
             },
             Self::WrongExitCode => Policy {
                 report: Report::Careless,
+                ..good
+            },
+            Self::ReportsZeroOnStop => Policy {
+                report: Report::ZeroOnStop,
                 ..good
             },
             Self::ReadsOwnFifo => Policy {
@@ -353,6 +362,8 @@ pub(crate) enum AtExit {
 pub(crate) enum Report {
     Own,
     Careless,
+    /// A stop that was asked for counts as success.
+    ZeroOnStop,
 }
 
 /// Which process is left behind.
@@ -385,15 +396,17 @@ pub(crate) enum Disabled {
 }
 
 impl Report {
-    /// The status for a task that exited with `code` or was ended by `signal`.
-    pub(crate) fn status(self, code: Option<i32>, signal: Option<i32>) -> u8 {
+    /// The status for a task that exited with `code` or was ended by `signal`; `stopped` says
+    /// whether a stop was asked for.
+    pub(crate) fn status(self, code: Option<i32>, signal: Option<i32>, stopped: bool) -> u8 {
         let own = match (code, signal) {
             (Some(code), _) => code,
             (None, Some(signal)) => 128 + signal,
             (None, None) => 1,
         };
         let status = match self {
-            Self::Own => own,
+            Self::ZeroOnStop if stopped => 0,
+            Self::Own | Self::ZeroOnStop => own,
             Self::Careless => i32::from(signal.is_some()),
         };
         u8::try_from(status).unwrap_or(u8::MAX)
@@ -420,9 +433,11 @@ mod tests {
 
     #[test]
     fn a_status_is_the_tasks_own_or_128_and_the_signal() {
-        assert_eq!(Report::Own.status(Some(7), None), 7);
-        assert_eq!(Report::Own.status(None, Some(15)), 143);
-        assert_eq!(Report::Careless.status(Some(7), None), 0);
-        assert_eq!(Report::Careless.status(None, Some(15)), 1);
+        assert_eq!(Report::Own.status(Some(7), None, false), 7);
+        assert_eq!(Report::Own.status(None, Some(15), true), 143);
+        assert_eq!(Report::Careless.status(Some(7), None, false), 0);
+        assert_eq!(Report::Careless.status(None, Some(15), true), 1);
+        assert_eq!(Report::ZeroOnStop.status(None, Some(15), true), 0);
+        assert_eq!(Report::ZeroOnStop.status(None, Some(15), false), 143);
     }
 }

@@ -385,6 +385,31 @@ fn wrong_exit_code() {
 }
 
 #[test]
+fn reports_0_on_stop() {
+    let fifos = Fifos::new();
+    let drains = fifos.drains();
+    let mut driver = fifos
+        .faulty("reports-0-on-stop", &["sh", "-c", "exec yes"])
+        .spawn()
+        .unwrap();
+    wait_until("the first bytes", || {
+        fifos
+            .folder
+            .journal()
+            .iter()
+            .any(|line| matches!(line.event, Event::Wrote { .. }))
+    });
+    terminate(&driver);
+    assert_eq!(wait_within(&mut driver, "the driver").code(), Some(0));
+    assert!(drains.map(Drain::until_writers_are_gone)[1].is_empty());
+    // Nobody asked for a stop: the status is the task's own.
+    let _drains = fifos.drains();
+    let killed = ["sh", "-c", "kill -TERM $$"];
+    let mut command = fifos.faulty("reports-0-on-stop", &killed);
+    assert_eq!(command.status().unwrap().code(), Some(143));
+}
+
+#[test]
 fn reads_own_fifo() {
     let fifos = Fifos::new();
     let [stdout, _stderr] = fifos.readers();
@@ -483,7 +508,7 @@ fn disabled_through_pipe() {
 fn every_fault_is_listed_with_a_line_and_has_a_test_here() {
     let output = mock_driver().arg("faults").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 29);
+    assert_eq!(list.lines().count(), 30);
     for line in list.lines() {
         let (name, description) = line.split_once(' ').unwrap();
         assert!(!description.trim().is_empty());

@@ -407,6 +407,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "reports-0-on-stop",
+        shapes: &[Shape::WrongExit],
+        facts: &[Fact::ZeroAfterStop],
+        never: &[Fact::Sigpipe],
+        along: &[],
+        cause: "the driver reports success for a task that a stop ended",
+        ways_out: &[
+            "report what wait(2) says after a stop too",
+            "keep the stop that was asked for apart from the status",
+        ],
+    },
+    Entry {
         subject: "reads-own-fifo",
         shapes: &[Shape::ForeignReader],
         facts: &[],

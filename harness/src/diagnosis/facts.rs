@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::judge;
 use crate::rule::Family;
 use crate::scenario::SignalName;
-use crate::trace::Event;
+use crate::trace::{Event, Exit};
 
 /// What a history shows beside the shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,8 @@ pub enum Fact {
     TaskNotStarted,
     /// The driver did not end in time after it was asked to stop.
     StopOverdue,
+    /// The driver reported 0 after it was asked to stop.
+    ZeroAfterStop,
     /// The driver did not end in time by itself.
     ExitOverdue,
     /// A pipe was at least half full when something did not go on.
@@ -208,9 +210,12 @@ fn played(history: &History) -> BTreeSet<Fact> {
                     (ready == 0).then_some(Fact::DriverFirst)
                 }
             }
-            Event::DriverExited { .. } => {
+            Event::DriverExited {
+                generation, exit, ..
+            } => {
                 running -= 1;
-                None
+                (*exit == Exit::Code(0) && stop_asked.contains(generation))
+                    .then_some(Fact::ZeroAfterStop)
             }
             Event::DriverStopAsked { generation } => {
                 stop_asked.insert(*generation);

@@ -35,7 +35,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         shapes: &[Shape::LostTail],
         facts: &[Fact::StoppedMidway],
         never: &[Fact::LeftInPipe],
-        along: &[Shape::LostMiddle, Shape::Torn, Shape::LostPipeContent],
+        along: &[
+            Shape::LostMiddle,
+            Shape::Torn,
+            Shape::LostPipeContent,
+            Shape::Died,
+        ],
         cause: "logmon ends at SIGTERM without draining the pipe and its memory",
         ways_out: &[
             "on SIGTERM read until the pipe is empty, then end",
@@ -47,7 +52,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         shapes: &[Shape::LostPipeContent],
         facts: &[Fact::StoppedMidway],
         never: &[Fact::LogmonKilled, Fact::LeftInPipe],
-        along: &[Shape::LostTail, Shape::LostMiddle, Shape::Torn],
+        along: &[Shape::LostTail, Shape::LostMiddle, Shape::Torn, Shape::Died],
         cause: "logmon ends at SIGTERM without draining the pipe and its memory",
         ways_out: &[
             "on SIGTERM read until the pipe is empty, then end",

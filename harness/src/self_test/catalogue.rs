@@ -215,6 +215,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
     ("closes-early", "life/short-lived", Shape::LostMiddle),
     ("truncates-at-nul", "data/binary", Shape::LostMiddle),
     ("wrong-exit-code", "life/exit-code", Shape::WrongExit),
+    ("reports-0-on-stop", "life/stop", Shape::WrongExit),
     ("reads-own-fifo", "fifo/never-reads", Shape::ForeignReader),
     ("leaks-fifo-into-task", "data/smoke", Shape::BadInheritance),
     (

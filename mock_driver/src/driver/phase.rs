@@ -56,6 +56,11 @@ impl Phase {
         self.exit.as_fd()
     }
 
+    /// Whether somebody wants the run to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// Notes that somebody wants the run to end.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
