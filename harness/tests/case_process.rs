@@ -43,6 +43,27 @@ fn case(plan: &str, driver: &str) -> Case {
     }
 }
 
+fn with_logmon(mut case: Case, logmon: &str) -> Case {
+    case.logmon = template::split(logmon).unwrap();
+    case
+}
+
+/// Names of FIFOs and sockets in the folders where a case makes them.
+fn fifos(dir: &CaseDir) -> Vec<std::path::PathBuf> {
+    use std::os::unix::fs::FileTypeExt;
+    ["fifo", "elsewhere"]
+        .into_iter()
+        .filter_map(|name| std::fs::read_dir(dir.path().join(name)).ok())
+        .flatten()
+        .map(Result::unwrap)
+        .filter(|entry| {
+            let kind = entry.file_type().unwrap();
+            kind.is_fifo() || kind.is_socket()
+        })
+        .map(|entry| entry.path())
+        .collect()
+}
+
 fn play(case: &Case, folder: &Path, limit: Duration) -> History {
     let dir = CaseDir::new(folder.join("case"));
     runner::play(case, &dir, limit).unwrap();
@@ -212,6 +233,88 @@ fn a_case_process_that_is_killed_leaves_nothing_running() {
         "{result:?}"
     );
     assert_eq!(left(folder.path()), Vec::<String>::new());
+    assert_eq!(fifos(&dir), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_logmon_that_hangs_instead_of_refusing_is_neither_ready_nor_late_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = "[[plan]]\ndo = \"start-logmon\"\nexpect = \"refused\"\n";
+    let case = with_logmon(case(plan, DRIVER), "sleep 1000");
+    let history = play(&case, folder.path(), Duration::from_secs(30));
+    assert!(has(&history, |event| matches!(
+        event,
+        Event::LogmonNotReady { life: 1, .. }
+    )));
+    assert!(!has(&history, |event| matches!(
+        event,
+        Event::LogmonOverdue { .. }
+    )));
+}
+
+#[test]
+fn a_logmon_that_a_shell_started_is_ready_when_it_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = format!(
+        "{START}[[plan]]\ndo = \"release\"\ngate = \"go\"\n[[plan]]\ndo = \"await-exit\"\n"
+    );
+    let wrapped = format!("sh -c '{LOGMON} >/dev/null; true'");
+    let case = with_logmon(case(&plan, DRIVER), &wrapped);
+    let history = play(&case, folder.path(), Duration::from_secs(30));
+    assert!(has(&history, |event| matches!(
+        event,
+        Event::LogmonReady { life: 1, .. }
+    )));
+}
+
+#[test]
+fn a_gate_that_no_task_can_reach_any_more_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = case(START, "true {task}");
+    let history = play(&case, folder.path(), Duration::from_secs(30));
+    let waited = history.entries.iter().find_map(|entry| match &entry.event {
+        Event::Unmet { within_ms, .. } => Some(*within_ms),
+        _ => None,
+    });
+    assert!(waited.unwrap() < 5_000, "{waited:?}");
+}
+
+#[test]
+fn a_write_end_that_a_stranger_holds_is_not_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = case(&format!("{START}[[plan]]\ndo = \"await-exit\"\n"), DRIVER);
+    let dir = CaseDir::new(folder.path().join("case"));
+    std::thread::scope(|scope| {
+        let played = scope.spawn(|| runner::play(&case, &dir, Duration::from_secs(30)));
+        until("the task waits at its gate", || {
+            std::fs::read_to_string(dir.trace())
+                .unwrap_or_default()
+                .contains("\"met\"")
+        });
+        let held = std::fs::OpenOptions::new()
+            .write(true)
+            .open(dir.fifo(mock_driver::stream::Stream::Stdout))
+            .unwrap();
+        std::fs::write(dir.gates().join("go"), "").unwrap();
+        played.join().unwrap().unwrap();
+        drop(held);
+    });
+    let history = runner::load(&CaseDir::new(dir.path().canonicalize().unwrap())).unwrap();
+    let me = i32::try_from(std::process::id()).unwrap();
+    let released: Vec<&Event> = history
+        .entries
+        .iter()
+        .map(|entry| &entry.event)
+        .filter(|event| matches!(event, Event::WriteEndsReleased { .. }))
+        .collect();
+    assert!(
+        matches!(
+            released[..],
+            [Event::WriteEndsReleased { after_ms: None, holders, .. }]
+                if holders.iter().any(|holder| holder.pid == me)
+        ),
+        "{released:?}"
+    );
 }
 
 #[test]

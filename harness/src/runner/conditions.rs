@@ -18,6 +18,8 @@ use crate::trace::Event;
 const COMPARED_BYTES: usize = 4_096;
 /// How long a pipe's level and its writer must stand still to count as blocked.
 const STILL: Duration = Duration::from_millis(60);
+/// How long after its driver's end a task that nobody sees is still waited for.
+const AFTER_DRIVER: Duration = Duration::from_millis(500);
 
 /// What was seen of a pipe and since when it is so.
 #[derive(Clone, Copy, Default)]
@@ -48,14 +50,21 @@ impl Stage {
         let started = Instant::now();
         let mut still = [Stillness::default(); 2];
         let limit = Duration::from_millis(wait.within_ms);
-        let met = self.wait(limit, |stage| stage.holds(wait, &mut still).then_some(()))?;
+        let is_met = self.wait(limit, |stage| {
+            if stage.holds(wait, &mut still) {
+                Some(true)
+            } else {
+                stage.is_hopeless(wait.until).then_some(false)
+            }
+        })?;
         let text = words::condition(wait);
-        if met.is_none() {
+        if is_met != Some(true) {
+            let waited = is_met.map_or(wait.within_ms, |_| millis(started.elapsed()));
             let mut last = self.progress_lines();
             last.extend(self.who_waits());
             self.trace.add(Event::Unmet {
                 text,
-                within_ms: wait.within_ms,
+                within_ms: waited,
                 last,
                 otherwise: wait.otherwise,
                 rule: wait.rule.clone(),
@@ -117,6 +126,29 @@ impl Stage {
                 .is_some_and(|generation| generation.exit.is_some()),
             Condition::LogmonGone => self.lives.last().is_some_and(|life| life.exit.is_some()),
         }
+    }
+
+    /// Whether only the task could bring this about, and it is gone with its driver.
+    fn is_hopeless(&self, until: Condition) -> bool {
+        match until {
+            Condition::Accepted
+            | Condition::AtGate
+            | Condition::WriterHolds
+            | Condition::TaskRuns => {}
+            Condition::Logged
+            | Condition::PipeFull
+            | Condition::PipeEmpty
+            | Condition::NoWriterHolds
+            | Condition::TaskGone
+            | Condition::DriverGone
+            | Condition::LogmonGone => return false,
+        }
+        self.generation().is_some_and(|generation| {
+            let is_gone =
+                generation.task_gone.is_some() || generation.tail.progress.writer.is_none();
+            let is_over = |(_, at): (_, Instant)| at.elapsed() >= AFTER_DRIVER;
+            is_gone && generation.exit.is_some_and(is_over)
+        })
     }
 
     fn is_accepted(&mut self, stream: Stream, bytes: Option<u64>) -> bool {

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use super::plants::Planted;
 use super::stage::{Stage, Stop};
+use crate::case::CaseDir;
 use crate::observe::{command_line, standing};
 use crate::trace::{Event, Holder};
 
@@ -105,7 +106,7 @@ impl Stage {
             let mut holders: Vec<Holder> = Vec::new();
             for stream in Stream::BOTH {
                 holders.extend(
-                    self.holders(stream)
+                    self.holders_anywhere(stream)
                         .into_iter()
                         .filter(|holder| holder.writes),
                 );
@@ -198,22 +199,7 @@ impl Stage {
 
     /// Removes the FIFOs: a folder that is kept must not block whoever reads its files.
     pub(super) fn remove_fifos(&self) {
-        let elsewhere = Stream::BOTH.map(|stream| {
-            self.dir
-                .path()
-                .join("elsewhere")
-                .join(format!("{stream}.fifo"))
-        });
-        for path in Stream::BOTH
-            .map(|stream| self.dir.fifo(stream))
-            .into_iter()
-            .chain(elsewhere)
-        {
-            if matches!(standing(&path).kind, "fifo" | "socket") {
-                // Whoever took it away meanwhile did the same.
-                fs::remove_file(&path).ok();
-            }
-        }
+        remove_fifos(&self.dir);
     }
 
     /// Beyond the plan's own limit the end of a case still has some seconds, as little as may be
@@ -226,5 +212,22 @@ impl Stage {
         };
         let at_most = self.limit + LEAST_FOR_THE_END;
         self.limit = (self.began.elapsed() + most).min(at_most);
+    }
+}
+
+/// Removes every FIFO and socket that lies where a case makes them.
+pub(super) fn remove_fifos(dir: &CaseDir) {
+    for folder in ["fifo", "elsewhere"].map(|name| dir.path().join(name)) {
+        // A link that a subject put there leads to what is not the case's own.
+        if !folder.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+            continue;
+        }
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if matches!(standing(&path).kind, "fifo" | "socket") {
+                // Whoever took it away meanwhile did the same.
+                fs::remove_file(&path).ok();
+            }
+        }
     }
 }

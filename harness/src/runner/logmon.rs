@@ -67,15 +67,8 @@ impl Stage {
                 self.kill_logmon(index)?;
                 Err(Stop::Unmet)
             }
-            (None, LogmonOutcome::Refused) => {
-                self.trace.add(Event::LogmonOverdue {
-                    life,
-                    within_ms: millis(SETTLE),
-                });
-                self.kill_logmon(index)?;
-                Err(Stop::Unmet)
-            }
-            (Some(Came::Ended) | None, LogmonOutcome::Ready) => {
+            (Some(Came::Ended), LogmonOutcome::Ready)
+            | (None, LogmonOutcome::Ready | LogmonOutcome::Refused) => {
                 let stderr = end_of(&self.dir.output("logmon", life, Stream::Stderr));
                 self.trace.add(Event::LogmonNotReady {
                     life,
@@ -134,11 +127,23 @@ impl Stage {
         if self.lives[index].started.elapsed() < BORN {
             return false;
         }
-        let pid = self.lives[index].pid;
+        let pids = self.processes_of(index);
         Stream::BOTH.into_iter().all(|stream| {
             self.watch(stream)
-                .is_some_and(|watch| has_reader(watch.identity(), [pid]))
+                .is_some_and(|watch| has_reader(watch.identity(), pids.iter().copied()))
         })
+    }
+
+    /// The processes of one life: the one that was started may be a shell around logmon. What an
+    /// earlier life left behind is older than that.
+    fn processes_of(&mut self, index: usize) -> Vec<i32> {
+        let snapshot = self.look_at_processes();
+        let Some(began) = snapshot.get(self.lives[index].pid).map(|stat| stat.began) else {
+            return Vec::new();
+        };
+        let mut pids = self.kin.pids(&[Part::Logmon]);
+        pids.retain(|&pid| snapshot.get(pid).is_some_and(|stat| stat.began >= began));
+        pids
     }
 
     pub(super) fn second_logmon(&mut self) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::finish::remove_fifos;
 use super::spawn::end_of;
 use crate::case::{Case, CaseDir};
 use crate::observe::{Snapshot, Stat, now_us};
@@ -126,6 +127,7 @@ pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, Runne
         child
             .wait()
             .map_err(|source| RunnerError::Wait { source })?;
+        remove_fifos(&dir);
     }
     if overran {
         let text = format!(

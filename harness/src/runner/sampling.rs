@@ -15,6 +15,8 @@ const COARSE: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_millis(15);
 /// Generations of which the holders are recorded without being asked for.
 const GENERATIONS_WITH_HOLDERS: u32 = 3;
+/// How often all processes of the system are looked at for a write end.
+const FAR: Duration = Duration::from_millis(10);
 
 /// The last figures that were recorded.
 pub(super) struct Samples {
@@ -24,6 +26,9 @@ pub(super) struct Samples {
     logged_at: Option<Instant>,
     pipes: [Option<Fill>; 2],
     slow_at: Option<Instant>,
+    far_at: Option<Instant>,
+    /// Whether a process that is no descendant of this one was ever seen to hold a write end.
+    pub(super) far_writes: bool,
     /// Bytes in the streams' files at the last look.
     pub(super) bytes: [u64; 2],
     /// When the files were last seen to change.
@@ -39,6 +44,8 @@ impl Samples {
             logged_at: None,
             pipes: [None; 2],
             slow_at: None,
+            far_at: None,
+            far_writes: false,
             bytes: [0; 2],
             changed_at: Instant::now(),
         }
@@ -195,6 +202,20 @@ impl Stage {
             .and_then(|generation| generation.task_gone)
             .unwrap_or(ended);
         let after_ms = Some(millis(since.max(self.task_seen).elapsed()));
+        // A driver may be only the client of a daemon. All processes are looked at for the first
+        // generations; for later ones if such a daemon was seen by then.
+        if number < GENERATIONS_WITH_HOLDERS || self.samples.far_writes {
+            if self.samples.far_at.is_some_and(|at| at.elapsed() < FAR) {
+                return;
+            }
+            for stream in Stream::BOTH {
+                let holders = self.holders_anywhere(stream);
+                self.samples.far_at = Some(Instant::now());
+                if holders.iter().any(|holder| holder.writes) {
+                    return;
+                }
+            }
+        }
         if let Some(generation) = self.generations.last_mut() {
             generation.is_released = true;
         }

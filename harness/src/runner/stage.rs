@@ -300,7 +300,9 @@ impl Stage {
         }
         let snapshot = self.look_at_processes();
         let all = snapshot.all().map(|stat| stat.pid).collect();
-        self.holders_among(stream, &snapshot, all)
+        let far = self.holders_among(stream, &snapshot, all);
+        self.samples.far_writes |= far.iter().any(|holder| holder.writes);
+        far
     }
 
     fn holders_among(
