@@ -48,7 +48,31 @@ pub fn standing(path: &Path) -> Standing {
     }
 }
 
-/// The names in a folder, in order; empty if it can't be read.
+/// The names in a folder as they all stood there at one moment, in order; none if they change
+/// faster than they can be read.
+///
+/// A listing is no snapshot: while it is read, a file that it has shown can be deleted and a later
+/// one made, and both are in it, or neither. Names of log files do not come back, so what two
+/// readings in a row show alike stood there together between them.
+#[must_use]
+pub fn look_at_once(folder: &Path) -> Option<Vec<LookEntry>> {
+    const READINGS: usize = 6;
+    let names = |entries: &[LookEntry]| -> Vec<(String, u64)> {
+        let name = |entry: &LookEntry| (entry.name.clone(), entry.ino);
+        entries.iter().map(name).collect()
+    };
+    let mut before = look(folder);
+    for _ in 0..READINGS {
+        let now = look(folder);
+        if names(&now) == names(&before) {
+            return Some(now);
+        }
+        before = now;
+    }
+    None
+}
+
+/// The names in a folder, in order, as one reading shows them; empty if it can't be read.
 #[must_use]
 pub fn look(folder: &Path) -> Vec<LookEntry> {
     let entry = |entry: std::io::Result<fs::DirEntry>| {
@@ -151,5 +175,39 @@ mod tests {
                 ino: 0
             }
         );
+    }
+
+    #[test]
+    fn a_look_at_once_never_shows_what_did_not_stand_there_together() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        // A rotation that keeps three files: the next is made only when the oldest is deleted.
+        let folder = tempfile::tempdir().unwrap();
+        let name = |index: u32| folder.path().join(format!("a.{index}"));
+        for index in 0..3 {
+            std::fs::write(name(index), "x").unwrap();
+        }
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for index in 3..4_000 {
+                    std::fs::remove_file(name(index - 3)).unwrap();
+                    std::fs::write(name(index), "x").unwrap();
+                }
+                is_over.store(true, Ordering::Relaxed);
+            });
+            while !is_over.load(Ordering::Relaxed) {
+                let Some(entries) = look_at_once(folder.path()) else {
+                    continue;
+                };
+                let mut indices: Vec<u32> = entries
+                    .iter()
+                    .map(|entry| entry.name[2..].parse().unwrap())
+                    .collect();
+                indices.sort_unstable();
+                assert!((2..=3).contains(&indices.len()), "{indices:?}");
+                let in_a_row = indices.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+                assert!(in_a_row, "{indices:?}");
+            }
+        });
     }
 }

@@ -13,7 +13,7 @@ mod waits;
 
 pub use clock::now_us;
 pub use descriptor::{Descriptor, descriptors_of, has_reader};
-pub use folder::{Standing, look, standing, stream_bytes, stream_files};
+pub use folder::{Standing, look, look_at_once, standing, stream_bytes, stream_files};
 pub(crate) use pipe::fill_of;
 pub use pipe::{Fill, PipeWatch};
 pub use process::{

@@ -6,7 +6,7 @@ use mock_driver::stream::Stream;
 
 use super::stage::{Stage, millis};
 use crate::case::log_name;
-use crate::observe::{Fill, look, stream_bytes};
+use crate::observe::{Fill, look, look_at_once, stream_bytes};
 use crate::trace::{Event, LookEntry};
 
 /// The least time between two records of the same figure.
@@ -61,7 +61,12 @@ impl Stage {
             self.samples.bytes = bytes;
             self.samples.changed_at = Instant::now();
         }
-        self.record_look_if_it_matters(entries);
+        if self.matters(&entries)
+            && let Some(entries) = look_at_once(&self.dir.log())
+            && self.matters(&entries)
+        {
+            self.record_entries("sample", entries);
+        }
         if self
             .samples
             .logged_at
@@ -77,34 +82,32 @@ impl Stage {
         self.note_release();
     }
 
-    /// Names that came or went, or a file beyond the limit that was not so before.
-    fn record_look_if_it_matters(&mut self, entries: Vec<LookEntry>) {
-        let limit = self.case.scenario.limits.max_file_bytes.0;
-        let has_oversize = entries
-            .iter()
-            .any(|entry| entry.kind == "file" && entry.bytes > limit);
+    /// Whether names came or went, or a file is beyond the limit that was not so before.
+    fn matters(&self, entries: &[LookEntry]) -> bool {
         let same = entries.len() == self.samples.names.len()
             && entries
                 .iter()
                 .zip(&self.samples.names)
                 .all(|(entry, known)| (&entry.name, entry.ino) == (&known.0, known.1));
-        if same && has_oversize == self.samples.had_oversize {
-            return;
-        }
-        self.samples.names = entries
-            .iter()
-            .map(|entry| (entry.name.clone(), entry.ino))
-            .collect();
-        self.samples.had_oversize = has_oversize;
-        self.trace.add(Event::Look {
-            why: "sample".into(),
-            entries,
-        });
+        !same || self.has_oversize(entries) != self.samples.had_oversize
     }
 
-    /// Records the log folder as it is.
+    fn has_oversize(&self, entries: &[LookEntry]) -> bool {
+        let limit = self.case.scenario.limits.max_file_bytes.0;
+        entries
+            .iter()
+            .any(|entry| entry.kind == "file" && entry.bytes > limit)
+    }
+
+    /// Records the log folder as it is; nothing while it changes faster than it can be read.
     pub(super) fn record_look(&mut self, why: &str) {
-        let entries = look(&self.dir.log());
+        if let Some(entries) = look_at_once(&self.dir.log()) {
+            self.record_entries(why, entries);
+        }
+    }
+
+    fn record_entries(&mut self, why: &str, entries: Vec<LookEntry>) {
+        self.samples.had_oversize = self.has_oversize(&entries);
         self.samples.names = entries
             .iter()
             .map(|entry| (entry.name.clone(), entry.ino))
