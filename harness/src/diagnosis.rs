@@ -253,10 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn four_ways_to_block_are_told_apart() {
+    fn ways_to_block_are_told_apart() {
         for (facts, under_test, subject) in [
+            (&[Fact::NoRefusal][..], Role::Logmon, "hangs-on-refusal"),
             (
-                &[Fact::TaskNotStarted, Fact::DriverFirst, Fact::StopOverdue][..],
+                &[Fact::TaskNotStarted, Fact::DriverFirst, Fact::StopOverdue],
                 Role::Driver,
                 "blocks-start-without-reader",
             ),
@@ -281,6 +282,20 @@ mod tests {
             let found = subject_of(&[Shape::Blocked], facts, &[under_test]);
             assert_eq!(found.unwrap().0, subject, "{facts:?}");
         }
+    }
+
+    #[test]
+    fn a_driver_that_waits_too_short_is_not_one_that_does_not_wait() {
+        let of = |facts: &[Fact]| {
+            subject_of(&[Shape::LostAll], facts, &[Role::Driver])
+                .unwrap()
+                .0
+        };
+        assert_eq!(of(&[Fact::DriverFirst]), "gives-up-on-enxio");
+        assert_eq!(
+            of(&[Fact::DriverFirst, Fact::GaveUpWaiting]),
+            "gives-up-after-1s"
+        );
     }
 
     #[test]

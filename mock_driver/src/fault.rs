@@ -18,6 +18,8 @@ pub enum Fault {
     ResendsLastRecord,
     DropsOnEagain,
     GivesUpOnEnxio,
+    #[value(name = "gives-up-after-1s")]
+    GivesUpAfterOneSecond,
     CreatesPlainFile,
     ReplacesFifo,
     OpensReadWriteAndExitsFirst,
@@ -58,6 +60,9 @@ impl Fault {
             Self::ResendsLastRecord => "after EPIPE sends the last delivered line once more",
             Self::DropsOnEagain => "throws away the rest of a chunk when the pipe is full",
             Self::GivesUpOnEnxio => "gives a stream up for good when nobody reads at the start",
+            Self::GivesUpAfterOneSecond => {
+                "waits for a reader only until 1 s after the task's end, then drops its output"
+            }
             Self::CreatesPlainFile => "writes a regular file and renames it over the FIFO",
             Self::ReplacesFifo => "removes the FIFO and makes a new one in its place",
             Self::OpensReadWriteAndExitsFirst => {
@@ -130,6 +135,10 @@ impl Fault {
             },
             Self::GivesUpOnEnxio => Policy {
                 opening: Opening::Once,
+                ..good
+            },
+            Self::GivesUpAfterOneSecond => Policy {
+                patience: Some(Duration::from_secs(1)),
                 ..good
             },
             Self::CreatesPlainFile => Policy {

@@ -88,6 +88,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "gives-up-after-1s",
+        shapes: &[Shape::LostAll],
+        facts: &[Fact::DriverFirst, Fact::GaveUpWaiting],
+        never: &[Fact::OpenedAlone],
+        along: &[Shape::StreamNotOpened, Shape::WrongExit],
+        cause: "the driver waited for a reader, but not for long enough, and gave the output up",
+        ways_out: &[
+            "wait for a reader for at least 5 s after the start",
+            "report an error when output could not be delivered",
+        ],
+    },
+    Entry {
         subject: "creates-plain-file",
         shapes: &[Shape::FifoReplaced],
         facts: &[Fact::RegularFile],

@@ -23,6 +23,8 @@ pub enum Fact {
     LogmonRestarted,
     /// A logmon was not ready in time.
     LogmonNotReady,
+    /// A logmon neither refused what it must refuse nor became ready.
+    NoRefusal,
     /// A logmon did not end in time after it was asked to stop.
     LogmonOverdue,
     /// A logmon ended by itself, although it had to go on.
@@ -47,6 +49,8 @@ pub enum Fact {
     LeftInPipe,
     /// The driver ran before any logmon did.
     DriverFirst,
+    /// The driver ended by itself before any logmon was there, a while after its start.
+    GaveUpWaiting,
     /// The driver opened a FIFO for writing although nobody had it open for reading.
     OpenedAlone,
     /// The host held spare read ends.
@@ -154,6 +158,9 @@ pub(super) fn is_loss(shape: Shape) -> bool {
     )
 }
 
+/// How long a driver that drops its output at once is certainly not there any more.
+const A_WHILE_US: u64 = 900_000;
+
 /// What the trace and the journals show.
 fn played(history: &History) -> BTreeSet<Fact> {
     let mut facts = BTreeSet::new();
@@ -161,6 +168,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
     let mut levels: BTreeMap<Stream, (u64, u64)> = BTreeMap::new();
     let (mut ready, mut started, mut running) = (0, 0, 0_i32);
     let mut stop_asked = BTreeSet::new();
+    let mut driver_began = BTreeMap::new();
     for entry in &history.entries {
         let is_full = levels
             .values()
@@ -195,12 +203,17 @@ fn played(history: &History) -> BTreeSet<Fact> {
                     (ready > 1).then_some(Fact::LogmonRestarted)
                 }
             }
-            Event::LogmonNotReady { .. } => Some(Fact::LogmonNotReady),
+            Event::LogmonNotReady { life, .. } => Some(if must_refuse.contains(life) {
+                Fact::NoRefusal
+            } else {
+                Fact::LogmonNotReady
+            }),
             Event::LogmonOverdue { .. } => Some(Fact::LogmonOverdue),
             Event::SecondLogmon { yielded, .. } => (!yielded).then_some(Fact::SecondStayed),
             Event::DriverStarted { generation, .. } => {
                 started += 1;
                 running += 1;
+                driver_began.insert(*generation, entry.at_us);
                 if history.task.get(generation).is_none_or(Vec::is_empty) {
                     facts.insert(Fact::TaskNotStarted);
                 }
@@ -214,6 +227,12 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 generation, exit, ..
             } => {
                 running -= 1;
+                let waited_us = driver_began
+                    .get(generation)
+                    .map_or(0, |began_us| entry.at_us.saturating_sub(*began_us));
+                if ready == 0 && waited_us >= A_WHILE_US && !stop_asked.contains(generation) {
+                    facts.insert(Fact::GaveUpWaiting);
+                }
                 (*exit == Exit::Code(0) && stop_asked.contains(generation))
                     .then_some(Fact::ZeroAfterStop)
             }

@@ -344,6 +344,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "hangs-on-refusal",
+        shapes: &[Shape::Blocked],
+        facts: &[Fact::NoRefusal],
+        never: &[Fact::LogmonNotReady],
+        along: &[],
+        cause: "logmon waits instead of refusing a path that is no FIFO",
+        ways_out: &[
+            "look at the type on the opened handle, and end with an error",
+            "never try again what can't become right by itself",
+        ],
+    },
+    Entry {
         subject: "waits-for-writer-in-open",
         shapes: &[Shape::Blocked],
         facts: &[Fact::LogmonNotReady],

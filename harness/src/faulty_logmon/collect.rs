@@ -368,7 +368,11 @@ fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {
             source,
         })?;
     }
-    fifo::create_or_adopt(path, config.fifo_mode).map_err(CollectError::Fifo)?;
+    let adopted = fifo::create_or_adopt(path, config.fifo_mode);
+    while adopted.is_err() && config.fault == Fault::HangsOnRefusal {
+        thread::park();
+    }
+    adopted.map_err(CollectError::Fifo)?;
     if config.fault == Fault::WaitsForWriterInOpen {
         let fd = open(OFlag::empty())?;
         nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))

@@ -38,6 +38,8 @@ pub enum Fault {
     FollowsSymlink,
     /// Reads from whatever stands at the FIFO's path.
     AcceptsPlainFile,
+    /// Waits without an end when the FIFO's path is something else.
+    HangsOnRefusal,
     /// Ends an open line when it is asked to end.
     AddsNewlineAtStop,
     /// Takes no lock: two of them share the bytes of a FIFO.
@@ -75,6 +77,7 @@ impl Fault {
         Self::ParksThreadPerRestart,
         Self::FollowsSymlink,
         Self::AcceptsPlainFile,
+        Self::HangsOnRefusal,
         Self::AddsNewlineAtStop,
         Self::SharesFifo,
         Self::AcceptsZeroLimits,
@@ -105,6 +108,7 @@ impl Fault {
             Self::ParksThreadPerRestart => "parks-thread-per-restart",
             Self::FollowsSymlink => "follows-symlink",
             Self::AcceptsPlainFile => "accepts-plain-file",
+            Self::HangsOnRefusal => "hangs-on-refusal",
             Self::AddsNewlineAtStop => "adds-newline-at-stop",
             Self::SharesFifo => "shares-fifo",
             Self::AcceptsZeroLimits => "accepts-zero-limits",

@@ -178,6 +178,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
     ),
     ("drops-on-eagain", "fifo/frozen-reader", Shape::LostMiddle),
     ("gives-up-on-enxio", "fifo/late-reader", Shape::LostAll),
+    ("gives-up-after-1s", "fifo/very-late-reader", Shape::LostAll),
     ("creates-plain-file", "data/smoke", Shape::FifoReplaced),
     ("replaces-fifo", "data/smoke", Shape::FifoReplaced),
     (
@@ -250,6 +251,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::ParksThreadPerRestart => ("cost/logmon-restarts", Shape::GrowthThread),
         LogmonFault::FollowsSymlink => ("sec/planted-links", Shape::ForeignTouched),
         LogmonFault::AcceptsPlainFile => ("mon/refuses-plain-file", Shape::Accepted),
+        LogmonFault::HangsOnRefusal => ("mon/refuses-plain-file", Shape::Blocked),
         LogmonFault::AddsNewlineAtStop => ("mon/stop-adds-nothing", Shape::Altered),
         LogmonFault::SharesFifo => ("mon/second-logmon", Shape::Accepted),
         LogmonFault::AcceptsZeroLimits => ("rot/limits-refused-bytes", Shape::Accepted),
