@@ -18,6 +18,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::limits::Limits;
 use crate::planner::{Flush, Planner, RotationStep, Step};
 
 /// How long an incomplete line is held: with the time to write it, well under the 200 ms of DATA-5.
@@ -61,6 +62,8 @@ pub enum Event {
     ReadFailed,
     /// The time waited for has come, and there was nothing to read.
     Tick,
+    /// The stream shall keep these limits from now on.
+    SetLimits(Limits),
     /// The stream shall end.
     Stop,
     /// So many bytes, from the start of the window, were written. The window still has them; the edge
@@ -148,6 +151,21 @@ pub struct Counters {
     pub failures: u64,
 }
 
+/// What a stream is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It collects, or waits for its writer to write.
+    Collecting,
+    /// It waits for a writer.
+    NoWriter,
+    /// The folder takes no bytes; the task waits when its pipe is full.
+    Blocked,
+    /// The folder takes no bytes; output is dropped and counted.
+    Dropping,
+    /// It drains and ends.
+    Stopping,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Trouble {
     since: Duration,
@@ -179,6 +197,7 @@ pub struct Collect {
     held_since: Option<Duration>,
     read_again_at: Option<Duration>,
     has_no_writer: bool,
+    last_write: Option<Duration>,
     stop_at: Option<Duration>,
     is_drained: bool,
 }
@@ -199,6 +218,7 @@ impl Collect {
             held_since: None,
             read_again_at: None,
             has_no_writer: false,
+            last_write: None,
             stop_at: None,
             is_drained: false,
         }
@@ -228,6 +248,11 @@ impl Collect {
                 self.counters.failures += 1;
                 self.read_again_at = Some(now + LONGEST_PAUSE);
             }
+            Event::SetLimits(limits) => {
+                self.planner.set_limits(limits);
+                // Fewer files may be what a full disk needs.
+                self.try_at_once(now);
+            }
             Event::Stop => {
                 self.stop_at.get_or_insert(now);
             }
@@ -236,6 +261,7 @@ impl Collect {
                 window = &window[bytes..];
                 self.counters.written_bytes += bytes as u64;
                 self.held_since = None;
+                self.last_write = Some(now);
                 self.end_trouble(now);
             }
             Event::Rotated(step) => {
@@ -272,6 +298,24 @@ impl Collect {
     #[must_use]
     pub fn current_index(&self) -> Option<u32> {
         self.planner.current_index()
+    }
+
+    /// Gives what the stream is doing.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match (self.stop_at, self.trouble) {
+            (Some(_), _) => Condition::Stopping,
+            (None, Some(trouble)) if trouble.is_dropping => Condition::Dropping,
+            (None, Some(_)) => Condition::Blocked,
+            (None, None) if self.has_no_writer => Condition::NoWriter,
+            (None, None) => Condition::Collecting,
+        }
+    }
+
+    /// Gives when bytes were last written, since the stream's start.
+    #[must_use]
+    pub fn last_write(&self) -> Option<Duration> {
+        self.last_write
     }
 
     fn decide(&mut self, window: &[u8], now: Duration, is_tick: bool) -> Action {

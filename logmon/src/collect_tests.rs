@@ -324,3 +324,35 @@ fn the_end_of_the_writers_shows_a_held_line_at_once() {
         }
     );
 }
+
+#[test]
+fn fewer_files_are_deleted_at_once_and_a_full_disk_does_not_delay_it() {
+    let limits = |max_files| Limits::checked(max_files, 100, 10).unwrap();
+    let recovery = Recovery {
+        retained: (0..4).collect(),
+        next_index: 4,
+        resume: Some(crate::recovery::Resume { index: 3, bytes: 9 }),
+        ..Recovery::default()
+    };
+    let planner = Planner::new(limits(4), &recovery, false);
+    let mut machine = Collect::new(planner, OnFull::Block);
+    let idle = Action::Wait {
+        reading: Reading::Bytes,
+        until: None,
+    };
+    assert_eq!(machine.handle(Event::Started, b"", ms(0)), idle);
+    let mut action = machine.handle(Event::SetLimits(limits(2)), b"", ms(1));
+    for index in 0..2 {
+        assert_eq!(action, Action::Perform(Step::Delete(index)));
+        action = machine.handle(Event::Deleted(index), b"", ms(2));
+    }
+    assert_eq!(action, idle);
+    let written = Action::Perform(Step::Write(2));
+    assert_eq!(machine.handle(Event::Read(2), b"x\n", ms(3)), written);
+    let _waits: Action = machine.handle(Event::Failed, b"x\n", ms(3));
+    assert_eq!(machine.condition(), Condition::Blocked);
+    assert_eq!(
+        machine.handle(Event::SetLimits(limits(1)), b"x\n", ms(4)),
+        Action::Perform(Step::Delete(2))
+    );
+}

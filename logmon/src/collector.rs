@@ -5,12 +5,13 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::collect::Counters;
 use crate::config::StreamConfig;
 use crate::error::Error;
+use crate::mailbox::{Commander, mailbox};
+use crate::status::StreamStatus;
 use crate::stream::{Collected, Stream};
 
 /// What a start did.
@@ -20,6 +21,8 @@ pub enum Started {
     Now,
     /// It ran already and was not touched (contract MON-4).
     AlreadyRunning,
+    /// It ran already and keeps other limits from now on.
+    OtherLimits,
 }
 
 /// What a stopped stream leaves.
@@ -36,7 +39,7 @@ pub struct Summary {
 #[derive(Debug)]
 struct Running {
     config: StreamConfig,
-    stop: watch::Sender<bool>,
+    commander: Commander,
     task: JoinHandle<Collected>,
 }
 
@@ -54,11 +57,12 @@ impl Collector {
         Collector::default()
     }
 
-    /// Starts a stream, unless it runs already. It does not wait for a writer (contract MON-1). The other
-    /// streams are not touched, whatever comes of it.
+    /// Starts a stream, unless it runs already; one that runs with other limits keeps the new ones from
+    /// now on (contract MON-5). It does not wait for a writer (contract MON-1). The other streams are not
+    /// touched, whatever comes of it.
     ///
     /// # Errors
-    /// [`Error::OtherSettings`]: it runs with other settings and goes on doing so (contract MON-5).
+    /// [`Error::OtherSettings`]: it runs with other settings than limits and goes on doing so.
     /// [`Error::FifoHeld`], [`Error::LogFileHeld`]: another logmon is at work. The other variants name
     /// the path that can't be used.
     ///
@@ -68,20 +72,47 @@ impl Collector {
         let name = config.name.to_string();
         if let Some(running) = self
             .running
-            .get(&name)
+            .get_mut(&name)
             .filter(|running| !running.task.is_finished())
         {
-            return if running.config == config {
-                Ok(Started::AlreadyRunning)
-            } else {
-                Err(Error::OtherSettings { name })
-            };
+            let limits = config.limits;
+            if running.config == config {
+                return Ok(Started::AlreadyRunning);
+            }
+            if !running.config.differs_in_limits_only(&config) {
+                return Err(Error::OtherSettings { name });
+            }
+            running.commander.set_limits(limits);
+            running.config.limits = limits;
+            return Ok(Started::OtherLimits);
         }
         let stream = Stream::open(config.clone())?;
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(stream.collect(stopped));
-        self.running.insert(name, Running { config, stop, task });
+        let (commander, mailbox) = mailbox();
+        let task = tokio::spawn(stream.collect(mailbox));
+        let running = Running {
+            config,
+            commander,
+            task,
+        };
+        self.running.insert(name, running);
         Ok(Started::Now)
+    }
+
+    /// Asks every stream how it is, in the order of their names; none for one that has ended by a panic.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn status(&self) -> Vec<(String, Option<StreamStatus>)> {
+        let asked: Vec<_> = self
+            .running
+            .iter()
+            .map(|(name, running)| (name.clone(), running.commander.ask()))
+            .collect();
+        let mut told = Vec::with_capacity(asked.len());
+        for (name, answer) in asked {
+            told.push((name, answer.await.ok()));
+        }
+        told
     }
 
     /// Waits until a stream ends although nobody stopped it, which is a bug, and forgets it.
@@ -112,7 +143,7 @@ impl Collector {
     /// Not cancel safe: the summaries are lost. The streams end all the same.
     pub async fn stop(self) -> Result<Vec<Summary>, Error> {
         for running in self.running.values() {
-            running.stop.send_replace(true);
+            running.commander.stop();
         }
         let mut summaries = Vec::new();
         let mut died = None;

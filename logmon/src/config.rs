@@ -26,6 +26,18 @@ pub struct StreamConfig {
     pub on_full: OnFull,
 }
 
+impl StreamConfig {
+    /// True when the two say the same but for the limits.
+    #[must_use]
+    pub fn differs_in_limits_only(&self, other: &StreamConfig) -> bool {
+        *self
+            == StreamConfig {
+                limits: self.limits,
+                ..other.clone()
+            }
+    }
+}
+
 /// The settings as they were given, not checked.
 #[derive(Debug, Clone)]
 pub(crate) struct RawConfig {

@@ -161,6 +161,12 @@ impl Planner {
         }
     }
 
+    /// Keeps other limits from now on (contract MON-5). Too many files lose the oldest at once; a file
+    /// that is over a smaller limit is not touched, and closed with the next byte.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes note that a step of the rotation is done.
     pub fn rotated(&mut self, step: RotationStep) {
         match step {

@@ -326,6 +326,50 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn limits_that_change_while_running_hold_from_the_next_step_on(
+        (first, lengths) in shape(), others in prop::collection::vec(shape(), 1..5), course in course(),
+    ) {
+        let stream = lines(&lengths);
+        let mut folder = Folder::new(first);
+        let mut planner = folder.recovered();
+        let (mut placed, mut known, mut turn) = (0, 0, 0);
+        loop {
+            if turn % 7 == 6 {
+                let (limits, _) = others[turn / 7 % others.len()];
+                planner.set_limits(limits);
+                folder.limits = limits;
+            }
+            if course.crashes[turn % course.crashes.len()] {
+                planner = folder.recovered();
+            }
+            let current = folder.current.and_then(|index| folder.files.get(&index));
+            let was = current.map(|file| file.len() as u64);
+            let step = planner.plan(&stream[placed..known], Flush::No);
+            if let (Step::Write(_), Some(was)) = (step, was) {
+                prop_assert!(was < folder.limits.max_file_bytes(), "a full file grows");
+            }
+            if !matches!(step, Step::Delete(_)) {
+                prop_assert!(folder.files.len() <= folder.limits.max_files(), "too many files");
+            }
+            placed += folder.perform(&mut planner, step, &stream[placed..known], course.most[turn % course.most.len()]);
+            turn += 1;
+            if matches!(step, Step::Hold | Step::Idle) {
+                if known == stream.len() {
+                    break;
+                }
+                known = stream.len().min(known + course.chunks[turn % course.chunks.len()]);
+            }
+            prop_assert!(turn < 100_000, "it comes to no end");
+        }
+        prop_assert_eq!(placed, stream.len());
+        prop_assert_eq!(folder.all().concat(), stream);
+    }
+}
+
 #[test]
 fn a_partial_line_is_written_at_once_while_the_guard_fits() {
     let limits = limits(2, 100, 40);

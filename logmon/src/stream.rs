@@ -1,10 +1,9 @@
 //! Edge: one stream at work. It opens the FIFO and the files, performs what the state machine decides,
 //! and tells it what came of that.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fifo::{AsyncReader, Lock, Reader};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -12,9 +11,11 @@ use crate::collect::{Action, Collect, Counters, Event, OnFull, Reading, Report};
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::log_dir::{LogDir, LogFile, Published, Resumed};
+use crate::mailbox::{Command, Mailbox};
 use crate::planner::{Planner, RotationStep, Step};
 use crate::pump::{Filled, ReadWrite};
 use crate::recovery::{Entry, Owner, recover};
+use crate::status::{PumpKind, StreamStatus};
 
 /// Capacity of a pipe that nobody has changed, in bytes (`pipe(7)`).
 const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
@@ -99,9 +100,8 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Collects until `stop` turns true, then drains and ends.
-    pub(crate) async fn collect(mut self, mut stop: watch::Receiver<bool>) -> Collected {
-        let mut is_stopping = false;
+    /// Collects until it is told to stop, then drains and ends.
+    pub(crate) async fn collect(mut self, mut mailbox: Mailbox) -> Collected {
         let mut rounds = 0;
         loop {
             let action = std::mem::replace(&mut self.next, Action::Finish);
@@ -116,11 +116,10 @@ impl Stream {
                     if rounds % ROUNDS_PER_TURN == 0 {
                         tokio::task::yield_now().await;
                     }
-                    self.wait(reading, until, &mut stop, is_stopping).await
+                    self.wait(reading, until, &mut mailbox).await
                 }
                 Action::Finish => break,
             };
-            is_stopping |= event == Event::Stop;
             self.handle(event);
         }
         self.finished()
@@ -158,26 +157,47 @@ impl Stream {
         &mut self,
         reading: Reading,
         until: Option<Duration>,
-        stop: &mut watch::Receiver<bool>,
-        is_stopping: bool,
+        mailbox: &mut Mailbox,
     ) -> Event {
         let until = until.map(|until| self.started + until);
-        tokio::select! {
-            biased;
-            // A closed channel means that nobody can ask for a stop any more, which is one, too.
-            _closed = stop.wait_for(|is_asked| *is_asked), if !is_stopping => Event::Stop,
-            filled = self.pump.fill(reading), if reading != Reading::No => match filled {
-                Ok(Filled::Bytes(bytes)) => Event::Read(bytes),
-                Ok(Filled::Ready) => Event::WriterCame,
-                Ok(Filled::Empty) => Event::Empty,
-                Ok(Filled::NoWriter) => Event::NoWriter,
-                Err(error) => {
-                    error!(stream = %self.config.name, error = chain(&error), "can't read the FIFO");
-                    Event::ReadFailed
-                }
-            },
-            () = sleep_until(until), if until.is_some() => Event::Tick,
-            else => Event::Tick,
+        loop {
+            tokio::select! {
+                biased;
+                command = mailbox.next() => match command {
+                    Command::SetLimits(limits) => return Event::SetLimits(limits),
+                    Command::Stop => return Event::Stop,
+                    // Who asked may be gone.
+                    Command::Ask(answer) => drop(answer.send(self.status())),
+                },
+                filled = self.pump.fill(reading), if reading != Reading::No => return match filled {
+                    Ok(Filled::Bytes(bytes)) => Event::Read(bytes),
+                    Ok(Filled::Ready) => Event::WriterCame,
+                    Ok(Filled::Empty) => Event::Empty,
+                    Ok(Filled::NoWriter) => Event::NoWriter,
+                    Err(error) => {
+                        error!(stream = %self.config.name, error = chain(&error), "can't read the FIFO");
+                        Event::ReadFailed
+                    }
+                },
+                () = sleep_until(until), if until.is_some() => return Event::Tick,
+            }
+        }
+    }
+
+    fn status(&self) -> StreamStatus {
+        let since_start = self.started.elapsed();
+        let last_write = self
+            .machine
+            .last_write()
+            .and_then(|at| SystemTime::now().checked_sub(since_start.saturating_sub(at)));
+        StreamStatus {
+            counters: self.machine.counters(),
+            condition: self.machine.condition(),
+            // The FIFO is open, so asking it fails only by a bug of the kernel.
+            lag_bytes: self.pump.lag_bytes().unwrap_or(0),
+            last_write,
+            pump: PumpKind::ReadWrite,
+            current_index: self.machine.current_index(),
         }
     }
 

@@ -55,6 +55,11 @@ impl ReadWrite {
         &self.buffer[self.start..self.end]
     }
 
+    /// Gives the bytes that are on the way to a file: in the FIFO and in the window.
+    pub(crate) fn lag_bytes(&self) -> Result<u64, fifo::Error> {
+        Ok((self.reader.get_ref().fill_level()? + self.window().len()) as u64)
+    }
+
     /// Reads more into the window, at most [`CHUNK_BYTES`].
     ///
     /// # Cancel safety

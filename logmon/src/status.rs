@@ -1,0 +1,39 @@
+//! Core: what a running stream tells about itself (contract COST-4).
+
+use std::time::SystemTime;
+
+use crate::collect::{Condition, Counters};
+
+/// How bytes get from the FIFO to the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PumpKind {
+    /// Read into memory and written from it.
+    ReadWrite,
+}
+
+impl PumpKind {
+    /// Gives the word for it in a status, such as `read-write`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            PumpKind::ReadWrite => "read-write",
+        }
+    }
+}
+
+/// How a stream is, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// What it has done so far.
+    pub counters: Counters,
+    /// What it is doing.
+    pub condition: Condition,
+    /// Bytes on the way: in the FIFO, in pipes behind it and in memory.
+    pub lag_bytes: u64,
+    /// When bytes were last written to a file; none before the first time.
+    pub last_write: Option<SystemTime>,
+    /// How bytes are moved.
+    pub pump: PumpKind,
+    /// The index of the current file, or none before the first one.
+    pub current_index: Option<u32>,
+}
