@@ -69,18 +69,19 @@ fn full(capacity: usize, unit: usize) -> Option<usize> {
         .then(|| capacity / PAGE * (PAGE / unit * unit))
 }
 
-/// Whether the driver closed its end around `end` or later, before the next life was ready. A
+/// Whether nobody held a write end at some moment from around `end` until the next life was ready. A
 /// driver without a journal is not known to have kept it.
 fn was_let_go(timeline: &Timeline<'_>, of: Stream, end: u64) -> bool {
     /// A life's end is seen a little later than it happens.
     const EARLIER_US: u64 = 50_000;
+    let begin = end.saturating_sub(EARLIER_US);
     let until = timeline
         .lives
         .iter()
         .filter_map(|life| life.ready_us)
         .filter(|&ready| ready > end)
         .min();
-    let lines: Vec<_> = timeline
+    let mut lines: Vec<_> = timeline
         .generations
         .iter()
         .flat_map(|one| one.driver_journal)
@@ -88,9 +89,17 @@ fn was_let_go(timeline: &Timeline<'_>, of: Stream, end: u64) -> bool {
     if lines.is_empty() {
         return true;
     }
-    lines.iter().any(|line| {
-        matches!(line.event, journal::Event::Closed { stream, .. } if stream == of)
-            && line.at_us + EARLIER_US >= end
-            && until.is_none_or(|until| line.at_us <= until)
-    })
+    lines.sort_by_key(|line| line.at_us);
+    let closes = |line: &journal::Line| matches!(line.event, journal::Event::Closed { stream, .. } if stream == of);
+    let opens = |line: &journal::Line| matches!(line.event, journal::Event::Opened { stream, .. } if stream == of);
+    let was_closed_before = lines
+        .iter()
+        .rev()
+        .filter(|line| line.at_us < begin)
+        .find(|line| opens(line) || closes(line))
+        .is_some_and(|line| closes(line));
+    was_closed_before
+        || lines.iter().any(|line| {
+            closes(line) && line.at_us >= begin && until.is_none_or(|until| line.at_us <= until)
+        })
 }

@@ -202,6 +202,29 @@ fn a_lost_pipe_reads_as_in_the_handbook() {
 }
 
 #[test]
+fn a_pipe_is_lost_however_long_before_its_reader_the_writer_left() {
+    let let_go_at = |closed_us: u64, opened_again_us: Option<u64>| {
+        let mut history = killed_with_a_full_pipe();
+        let late_us = 900_000;
+        for entry in &mut history.entries {
+            if entry.at_us >= 110 {
+                entry.at_us += late_us;
+            }
+        }
+        let line = |at_us, event| journal::Line { at_us, event };
+        let (stream, fd) = (Stdout, 7);
+        let opened = |at_us| line(at_us, journal::Event::Opened { stream, fd });
+        let mut lines = vec![opened(10)];
+        lines.push(line(closed_us, journal::Event::Closed { stream, fd }));
+        lines.extend(opened_again_us.map(opened));
+        history.driver.insert(0, lines);
+        shapes(&history)
+    };
+    assert_eq!(let_go_at(105, None), [Shape::LostPipeContent]);
+    assert_eq!(let_go_at(105, Some(106)), [Shape::LostMiddle]);
+}
+
+#[test]
 fn with_a_spare_reader_the_same_loss_is_not_the_pipes() {
     let mut history = killed_with_a_full_pipe();
     add(&mut history, 50, Event::SpareReader { held: true });
