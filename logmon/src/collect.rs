@@ -1,25 +1,27 @@
 //! Core: the life of one stream as a state machine: what to do after each event.
 //!
 //! The edge performs the [`Action`] and comes back with the [`Event`] that it gave. Time is a duration
-//! since the stream's start, given with each event. The bytes that were read and not yet placed (the
-//! *window*) lie with the edge; their number is bounded, because nothing is read while they cannot be
-//! written, and because a held line is at most the line guard.
+//! since the stream's start, given with each event. The bytes that are known and not yet placed (the
+//! *window*) lie with the edge, in memory or in pipes; their number is bounded, because no more are
+//! asked for while they cannot be written, and because a held line is at most the line guard.
 //!
 //! # When a step on the folder fails
 //! It stays pending and is tried again with growing pauses, at most [`LONGEST_PAUSE`] apart, so that
 //! collection resumes within 2 s of the fault's end (HEAL-1). The read end stays open. With
 //! [`OnFull::Block`] nothing is read meanwhile: the pipe fills and the task waits. With [`OnFull::Drop`]
 //! that lasts [`DROP_AFTER`]; then what comes is read and dropped, whole lines where lines end, until a
-//! write succeeds. What was read before stays the first to be written. A line of which a part is in the
-//! file already is ended by its newline, so that no two lines are joined.
+//! write succeeds. What was known before stays the first to be written. A line of which a part is in the
+//! file already is ended by its newline, so that no two lines are joined. Where lines end can only be
+//! said of bytes that are seen, so the edge is asked to take the window into memory for that time.
 //!
-//! Law: bytes read = bytes written + bytes dropped + bytes in the window.
+//! Law: bytes read = bytes written + bytes dropped + bytes in the window. To read is to get to know: by
+//! one pump the bytes come into memory, by the other they may still lie in the FIFO.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::limits::Limits;
-use crate::planner::{Flush, Planner, RotationStep, Step};
+use crate::planner::{Flush, Planner, RotationStep, Step, Window};
 
 /// How long an incomplete line is held: with the time to write it, well under the 200 ms of DATA-5.
 pub const HOLD: Duration = Duration::from_millis(120);
@@ -50,8 +52,17 @@ pub enum OnFull {
 pub enum Event {
     /// The stream is ready.
     Started,
-    /// So many bytes were read; they are the last ones of the window.
+    /// So many bytes came to be known; they are the last ones of the window.
     Read(usize),
+    /// The bytes of [`Step::Look`] are seen.
+    Looked,
+    /// The current file ends so.
+    FoundEnding {
+        /// Its last byte is there and is no newline.
+        is_mid_line: bool,
+    },
+    /// Everything in the window is seen, and stays so until [`Collect::needs_sight`] says otherwise.
+    TookIn,
     /// There are bytes to read after a time without a writer.
     WriterCame,
     /// There are writers and no bytes. Told only in answer to [`Reading::AtOnce`].
@@ -102,6 +113,8 @@ pub enum Reading {
 pub enum Action {
     /// Perform a step of the plan: a write, a deletion or a step of a rotation.
     Perform(Step),
+    /// Take the window into memory, where all of it is seen.
+    TakeIn,
     /// Take these bytes out of the window; they are counted as dropped.
     Discard(Range<usize>),
     /// Wait for bytes, for a stop, or until the time given.
@@ -111,7 +124,7 @@ pub enum Action {
         /// When to stop waiting, since the stream's start.
         until: Option<Duration>,
     },
-    /// End. The bytes left in the window are lost.
+    /// End. The bytes left in the window were not placed.
     Finish,
 }
 
@@ -194,6 +207,8 @@ pub struct Collect {
     dropped: Option<Dropped>,
     /// The last byte dropped was in the middle of a line, whose rest is dropped too.
     skips_line: bool,
+    /// Everything in the window is seen, because what comes is or will be dropped.
+    sees_all: bool,
     held_since: Option<Duration>,
     read_again_at: Option<Duration>,
     has_no_writer: bool,
@@ -215,6 +230,7 @@ impl Collect {
             quiet_until: Duration::ZERO,
             dropped: None,
             skips_line: false,
+            sees_all: false,
             held_since: None,
             read_again_at: None,
             has_no_writer: false,
@@ -225,16 +241,21 @@ impl Collect {
     }
 
     /// Takes an event, and says what to do next.
-    pub fn handle(&mut self, event: Event, window: &[u8], now: Duration) -> Action {
+    pub fn handle(&mut self, event: Event, window: Window, now: Duration) -> Action {
         let mut window = window;
         let mut is_tick = false;
         match event {
-            Event::Started | Event::Discarded => {}
+            Event::Started | Event::Discarded | Event::Looked => {}
+            Event::FoundEnding { is_mid_line } => {
+                self.planner.found_ending(is_mid_line);
+                self.try_at_once(now);
+            }
+            Event::TookIn => self.sees_all = true,
             Event::Tick => is_tick = true,
             Event::Read(bytes) => {
                 self.has_no_writer = false;
                 self.counters.read_bytes += bytes as u64;
-                if let Some(range) = self.unwanted(window, bytes) {
+                if let Some(range) = self.unwanted(window.seen, bytes) {
                     return self.discard(range, now);
                 }
             }
@@ -257,8 +278,8 @@ impl Collect {
                 self.stop_at.get_or_insert(now);
             }
             Event::Wrote(bytes) => {
-                self.planner.wrote(&window[..bytes]);
-                window = &window[bytes..];
+                self.planner.wrote(bytes, window);
+                window = window.after(bytes);
                 self.counters.written_bytes += bytes as u64;
                 self.held_since = None;
                 self.last_write = Some(now);
@@ -318,7 +339,13 @@ impl Collect {
         self.last_write
     }
 
-    fn decide(&mut self, window: &[u8], now: Duration, is_tick: bool) -> Action {
+    /// True while everything that comes to the window has to be seen.
+    #[must_use]
+    pub fn needs_sight(&self) -> bool {
+        self.sees_all
+    }
+
+    fn decide(&mut self, window: Window, now: Duration, is_tick: bool) -> Action {
         if let Some(stop_at) = self.stop_at {
             if now >= stop_at + DRAIN_END {
                 return self.finish(now);
@@ -333,7 +360,9 @@ impl Collect {
                 self.planner.rotation_begun();
                 Action::Perform(Step::Rotate(step))
             }
-            step @ (Step::Write(_) | Step::Delete(_)) => Action::Perform(step),
+            step @ (Step::Write(_) | Step::Delete(_) | Step::Look(_) | Step::FindEnding) => {
+                Action::Perform(step)
+            }
             Step::NoIndexLeft => {
                 self.fail(now);
                 Action::Wait {
@@ -399,20 +428,26 @@ impl Collect {
             .min()
     }
 
-    fn wait_out_trouble(&mut self, window: &[u8], now: Duration) -> Option<Action> {
+    fn wait_out_trouble(&mut self, window: Window, now: Duration) -> Option<Action> {
         let trouble = self.trouble.as_mut()?;
         let drop_at = match (self.on_full, trouble.is_dropping, self.stop_at) {
             (OnFull::Drop, false, None) => Some(trouble.since + DROP_AFTER),
             (OnFull::Drop | OnFull::Block, _, _) => None,
         };
         if drop_at.is_some_and(|at| now >= at) {
+            if !self.sees_all {
+                return Some(Action::TakeIn);
+            }
+            if self.planner.is_mid_line().is_none() {
+                return Some(Action::Perform(Step::FindEnding));
+            }
             trouble.is_dropping = true;
             self.reports.push(Report::DroppingBegan);
             self.dropped.get_or_insert(Dropped {
                 since: now,
                 bytes: 0,
             });
-            if let Some(range) = self.incomplete_tail(window) {
+            if let Some(range) = self.incomplete_tail(window.seen) {
                 self.skips_line = true;
                 return Some(self.discard(range, now));
             }
@@ -444,7 +479,7 @@ impl Collect {
     fn incomplete_tail(&self, window: &[u8]) -> Option<Range<usize>> {
         let start = match window.iter().rposition(|byte| *byte == b'\n') {
             Some(newline) => newline + 1,
-            None if self.planner.is_mid_line() => return None,
+            None if self.planner.is_mid_line() == Some(true) => return None,
             None => 0,
         };
         (start < window.len()).then_some(start..window.len())
@@ -456,7 +491,7 @@ impl Collect {
         let new = &window[kept..];
         let last_kept_is_newline = match window[..kept].last() {
             Some(last) => *last == b'\n',
-            None => !self.planner.is_mid_line(),
+            None => self.planner.is_mid_line() == Some(false),
         };
         let is_dropping = self.trouble.is_some_and(|trouble| trouble.is_dropping);
         let newline = if is_dropping && kept > 0 {
@@ -537,6 +572,7 @@ impl Collect {
         if self.trouble.is_some_and(|trouble| trouble.is_dropping) || self.skips_line {
             return;
         }
+        self.sees_all = self.trouble.is_some() && self.sees_all;
         self.report_dropped(now);
     }
 

@@ -44,7 +44,7 @@ fn play(
     let mut stop_at = None;
     let mut event = Event::Started;
     loop {
-        let action = machine.handle(event, &window, now);
+        let action = machine.handle(event, Window::all(&window), now);
         if let Event::Wrote(bytes) = event {
             log.extend(window.drain(..bytes));
         }
@@ -62,6 +62,7 @@ fn play(
             Action::Perform(Step::Rotate(step)) => Event::Rotated(step),
             Action::Perform(Step::Delete(index)) => Event::Deleted(index),
             Action::Perform(other) => panic!("{other:?} is nothing to perform"),
+            Action::TakeIn => Event::TookIn,
             Action::Discard(range) => {
                 window.drain(range);
                 Event::Discarded
@@ -164,11 +165,11 @@ proptest! {
 fn under_block_nothing_is_read_while_the_folder_takes_no_bytes() {
     let mut machine = machine(OnFull::Block, 100, 10);
     assert_eq!(
-        machine.handle(Event::Started, b"", ms(0)),
+        machine.handle(Event::Started, Window::all(b""), ms(0)),
         Action::Perform(Step::Rotate(RotationStep::Prepare))
     );
     for millis in [1, 5000, 50_000] {
-        let action = machine.handle(Event::Failed, b"", ms(millis));
+        let action = machine.handle(Event::Failed, Window::all(b""), ms(millis));
         let Action::Wait {
             reading: Reading::No,
             until: Some(until),
@@ -178,7 +179,7 @@ fn under_block_nothing_is_read_while_the_folder_takes_no_bytes() {
         };
         assert!(until <= ms(millis) + LONGEST_PAUSE);
         assert_eq!(
-            machine.handle(Event::Tick, b"", until),
+            machine.handle(Event::Tick, Window::all(b""), until),
             Action::Perform(Step::Rotate(RotationStep::Prepare))
         );
     }
@@ -189,14 +190,14 @@ fn under_block_nothing_is_read_while_the_folder_takes_no_bytes() {
 fn a_stop_with_a_full_disk_ends_in_time_and_reads_nothing() {
     let mut machine = machine(OnFull::Block, 100, 10);
     assert_eq!(
-        machine.handle(Event::Started, b"", ms(0)),
+        machine.handle(Event::Started, Window::all(b""), ms(0)),
         Action::Perform(Step::Rotate(RotationStep::Prepare))
     );
-    let mut action = machine.handle(Event::Failed, b"", ms(1));
+    let mut action = machine.handle(Event::Failed, Window::all(b""), ms(1));
     let mut now = ms(2);
     let mut event = Event::Stop;
     while action != Action::Finish {
-        action = machine.handle(event, b"", now);
+        action = machine.handle(event, Window::all(b""), now);
         event = match &action {
             Action::Perform(_) => Event::Failed,
             Action::Wait { reading, until } => {
@@ -204,7 +205,7 @@ fn a_stop_with_a_full_disk_ends_in_time_and_reads_nothing() {
                 now = until.unwrap();
                 Event::Tick
             }
-            Action::Discard(_) | Action::Finish => Event::Tick,
+            Action::Discard(_) | Action::TakeIn | Action::Finish => Event::Tick,
         };
     }
     assert!(now <= ms(2) + DRAIN_END);
@@ -216,7 +217,7 @@ fn a_stop_with_a_writer_that_never_ends_ends_in_time() {
     let (mut now, mut event, mut window) = (ms(0), Event::Started, &b""[..]);
     let mut last_reading = ms(0);
     loop {
-        let action = machine.handle(event, window, now);
+        let action = machine.handle(event, Window::all(window), now);
         if matches!(event, Event::Wrote(_)) {
             window = b"";
         }
@@ -237,7 +238,10 @@ fn a_stop_with_a_writer_that_never_ends_ends_in_time() {
                 Event::Read(5)
             }
             Action::Finish => break,
-            other @ (Action::Perform(_) | Action::Discard(_) | Action::Wait { .. }) => {
+            other @ (Action::Perform(_)
+            | Action::TakeIn
+            | Action::Discard(_)
+            | Action::Wait { .. }) => {
                 panic!("{other:?}")
             }
         };
@@ -251,13 +255,14 @@ fn a_held_line_is_shown_after_the_time_to_hold_and_not_before() {
     let mut machine = machine(OnFull::Block, 100, 50);
     let mut event = Event::Started;
     for _ in 0..2 {
-        let Action::Perform(Step::Rotate(step)) = machine.handle(event, b"", ms(0)) else {
+        let Action::Perform(Step::Rotate(step)) = machine.handle(event, Window::all(b""), ms(0))
+        else {
             panic!()
         };
         event = Event::Rotated(step);
     }
     assert_eq!(
-        machine.handle(event, b"", ms(0)),
+        machine.handle(event, Window::all(b""), ms(0)),
         Action::Wait {
             reading: Reading::Bytes,
             until: None
@@ -265,11 +270,11 @@ fn a_held_line_is_shown_after_the_time_to_hold_and_not_before() {
     );
     let line = [b"x".repeat(59), b"\n".to_vec()].concat();
     assert_eq!(
-        machine.handle(Event::Read(60), &line, ms(0)),
+        machine.handle(Event::Read(60), Window::all(&line), ms(0)),
         Action::Perform(Step::Write(60))
     );
     assert_eq!(
-        machine.handle(Event::Wrote(60), &line, ms(0)),
+        machine.handle(Event::Wrote(60), Window::all(&line), ms(0)),
         Action::Wait {
             reading: Reading::Bytes,
             until: None
@@ -279,11 +284,17 @@ fn a_held_line_is_shown_after_the_time_to_hold_and_not_before() {
         reading: Reading::Bytes,
         until: Some(ms(1) + HOLD),
     };
-    assert_eq!(machine.handle(Event::Read(2), b"> ", ms(1)), held);
-    // More of the line does not restart the time, and is read before the line counts as stalled.
-    assert_eq!(machine.handle(Event::Read(1), b"> y", ms(500)), held);
     assert_eq!(
-        machine.handle(Event::Tick, b"> y", ms(501)),
+        machine.handle(Event::Read(2), Window::all(b"> "), ms(1)),
+        held
+    );
+    // More of the line does not restart the time, and is read before the line counts as stalled.
+    assert_eq!(
+        machine.handle(Event::Read(1), Window::all(b"> y"), ms(500)),
+        held
+    );
+    assert_eq!(
+        machine.handle(Event::Tick, Window::all(b"> y"), ms(501)),
         Action::Perform(Step::Rotate(RotationStep::Prepare))
     );
 }
@@ -293,13 +304,14 @@ fn the_end_of_the_writers_shows_a_held_line_at_once() {
     let mut machine = machine(OnFull::Block, 100, 50);
     let mut event = Event::Started;
     for _ in 0..2 {
-        let Action::Perform(Step::Rotate(step)) = machine.handle(event, b"", ms(0)) else {
+        let Action::Perform(Step::Rotate(step)) = machine.handle(event, Window::all(b""), ms(0))
+        else {
             panic!()
         };
         event = Event::Rotated(step);
     }
     assert_eq!(
-        machine.handle(event, b"", ms(0)),
+        machine.handle(event, Window::all(b""), ms(0)),
         Action::Wait {
             reading: Reading::Bytes,
             until: None
@@ -307,17 +319,17 @@ fn the_end_of_the_writers_shows_a_held_line_at_once() {
     );
     let lines = b"twelve byte\n".repeat(5);
     assert_eq!(
-        machine.handle(Event::Read(60), &lines, ms(0)),
+        machine.handle(Event::Read(60), Window::all(&lines), ms(0)),
         Action::Perform(Step::Write(60))
     );
-    let _waits: Action = machine.handle(Event::Wrote(60), &lines, ms(0));
-    let _holds: Action = machine.handle(Event::Read(4), b"tail", ms(1));
+    let _waits: Action = machine.handle(Event::Wrote(60), Window::all(&lines), ms(0));
+    let _holds: Action = machine.handle(Event::Read(4), Window::all(b"tail"), ms(1));
     assert_eq!(
-        machine.handle(Event::NoWriter, b"tail", ms(2)),
+        machine.handle(Event::NoWriter, Window::all(b"tail"), ms(2)),
         Action::Perform(Step::Write(4))
     );
     assert_eq!(
-        machine.handle(Event::Wrote(4), b"tail", ms(2)),
+        machine.handle(Event::Wrote(4), Window::all(b"tail"), ms(2)),
         Action::Wait {
             reading: Reading::NextWriter,
             until: None
@@ -340,19 +352,25 @@ fn fewer_files_are_deleted_at_once_and_a_full_disk_does_not_delay_it() {
         reading: Reading::Bytes,
         until: None,
     };
-    assert_eq!(machine.handle(Event::Started, b"", ms(0)), idle);
-    let mut action = machine.handle(Event::SetLimits(limits(2)), b"", ms(1));
+    assert_eq!(
+        machine.handle(Event::Started, Window::all(b""), ms(0)),
+        idle
+    );
+    let mut action = machine.handle(Event::SetLimits(limits(2)), Window::all(b""), ms(1));
     for index in 0..2 {
         assert_eq!(action, Action::Perform(Step::Delete(index)));
-        action = machine.handle(Event::Deleted(index), b"", ms(2));
+        action = machine.handle(Event::Deleted(index), Window::all(b""), ms(2));
     }
     assert_eq!(action, idle);
     let written = Action::Perform(Step::Write(2));
-    assert_eq!(machine.handle(Event::Read(2), b"x\n", ms(3)), written);
-    let _waits: Action = machine.handle(Event::Failed, b"x\n", ms(3));
+    assert_eq!(
+        machine.handle(Event::Read(2), Window::all(b"x\n"), ms(3)),
+        written
+    );
+    let _waits: Action = machine.handle(Event::Failed, Window::all(b"x\n"), ms(3));
     assert_eq!(machine.condition(), Condition::Blocked);
     assert_eq!(
-        machine.handle(Event::SetLimits(limits(1)), b"x\n", ms(4)),
+        machine.handle(Event::SetLimits(limits(1)), Window::all(b"x\n"), ms(4)),
         Action::Perform(Step::Delete(2))
     );
 }

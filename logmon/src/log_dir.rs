@@ -152,15 +152,12 @@ impl LogDir {
         };
         // The length counts from here on, as nobody else writes any more.
         let end = lseek(&*file, 0, Whence::SeekEnd).map_err(failed)?;
-        let mut last = [b'\n'];
-        if end > 0 {
-            nix::sys::uio::pread(&*file, &mut last, end - 1).map_err(failed)?;
-        }
+        let is_mid_line = ends_mid_line(&*file, end).map_err(failed)?;
         let bytes = u64::try_from(end).unwrap_or(0);
         Ok(Resumed::File {
             file: LogFile { file },
             bytes,
-            is_mid_line: last != *b"\n",
+            is_mid_line,
         })
     }
 
@@ -192,7 +189,7 @@ impl LogDir {
     }
 
     fn try_prepare(&self) -> Result<Option<LogFile>, Errno> {
-        let flags = OFlag::O_WRONLY | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(LOG_FILE_MODE);
         let file = match openat(&self.folder, ".", flags, mode) {
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL) => return Ok(None),
@@ -241,7 +238,7 @@ impl LogDir {
     }
 
     fn try_publish(&self, file_name: &str, prepared: Option<&LogFile>) -> Result<LogFile, Errno> {
-        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let Some(prepared) = prepared else {
             let flags = flags | OFlag::O_CREAT | OFlag::O_EXCL;
             let file = openat(
@@ -305,6 +302,22 @@ impl LogDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+impl LogFile {
+    /// True when the file has bytes and the last one is no newline.
+    pub(crate) fn is_mid_line(&self) -> io::Result<bool> {
+        let end = lseek(&*self.file, 0, Whence::SeekEnd)?;
+        Ok(ends_mid_line(&*self.file, end)?)
+    }
+}
+
+fn ends_mid_line(file: impl AsFd, end: libc::off_t) -> Result<bool, Errno> {
+    let mut last = [b'\n'];
+    if end > 0 {
+        nix::sys::uio::pread(file, &mut last, end - 1)?;
+    }
+    Ok(last != *b"\n")
 }
 
 impl AsFd for LogFile {

@@ -1,8 +1,20 @@
 //! Core: decides where each byte of a stream goes: into the current file, or into the next one.
 //!
-//! It is shown the bytes that are known and not yet placed (the *window*), and answers with the next
+//! It is told how many bytes are known and not yet placed (the *window*), and answers with the next
 //! [`Step`]. Whoever performs the step reports it back; a step that failed is simply planned again, so
 //! every step can be resumed, and what is planned depends on nothing but the folder and the window.
+//!
+//! # Sight
+//! Bytes may be known without having been looked at: a pump that moves them inside of the kernel sees
+//! them only on demand. Of a [`Window`] a head, maybe nothing, has been *seen*. While the room in the
+//! file is larger than the guard G, what goes there is decided blind: a line that begins there either
+//! fits or is longer than G, so every byte up to L - G belongs to this file whatever it is. Nearer to
+//! the limit L the plan asks to [`Step::Look`] at as much as it needs: the room and G bytes beyond it.
+//!
+//! After a blind write it is not known whether the file ends in the middle of a line. That is so only
+//! while the room is at least G, and there it makes no difference: the next bytes, up to a newline, go
+//! into the room in both cases. Should the limits change meanwhile, the plan asks by
+//! [`Step::FindEnding`].
 //!
 //! # Laws
 //! With the limit L, the guard G (at most L) and the number of files M, each a property test below:
@@ -12,7 +24,7 @@
 //!   fills the file to L and goes on in the next.
 //! - A closed file is larger than L - G; and larger than L - n if no line is longer than n.
 //! - No rotation follows another without a byte between, so no file is closed empty.
-//! - The same stream cut differently gives the same files.
+//! - The same stream cut differently gives the same files, and so does more or less sight of it.
 //! - Planning after a crash at any step equals planning without it.
 //!
 //! With M = 1 the only file is deleted before the next one gets its name; a crash between the two
@@ -29,6 +41,7 @@
 //!   least L / 2; a line that stalls and then grows beyond L / 2 can then be split.
 //! - [`Flush::Ended`]: there is no writer, or logmon stops, so the line will probably not grow. It is
 //!   written in place if the longest line seen so far would fit there too, else into the next file.
+//!   Only the last G bytes of a file count for that, because only those are always seen.
 
 use std::collections::BTreeSet;
 
@@ -47,6 +60,36 @@ pub enum Flush {
     Ended,
 }
 
+/// The bytes that are known and not yet placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window<'a> {
+    /// The first of them, as far as they have been looked at; may be empty, and all of them.
+    pub seen: &'a [u8],
+    /// How many there are, at least as many as are seen.
+    pub bytes: usize,
+}
+
+impl<'a> Window<'a> {
+    /// Makes a window of which everything is seen.
+    #[must_use]
+    pub fn all(seen: &'a [u8]) -> Window<'a> {
+        Window {
+            seen,
+            bytes: seen.len(),
+        }
+    }
+
+    /// Gives the window without its first bytes.
+    #[must_use]
+    pub fn after(self, bytes: usize) -> Window<'a> {
+        debug_assert!(bytes <= self.bytes, "only what is known is placed");
+        Window {
+            seen: self.seen.get(bytes..).unwrap_or(&[]),
+            bytes: self.bytes - bytes,
+        }
+    }
+}
+
 /// One step of a rotation, one action on the folder each, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotationStep {
@@ -62,6 +105,10 @@ pub enum RotationStep {
 pub enum Step {
     /// Write so many bytes of the window, from its start, to the current file; at least 1.
     Write(usize),
+    /// Look at so many bytes from the start of the window, more than are seen and no more than are known.
+    Look(usize),
+    /// Find out whether the current file ends in the middle of a line.
+    FindEnding,
     /// Go on with a rotation.
     Rotate(RotationStep),
     /// Delete the file with this index.
@@ -78,8 +125,8 @@ pub enum Step {
 struct Current {
     index: u32,
     bytes: u64,
-    /// The file has bytes and the last one is no newline.
-    is_mid_line: bool,
+    /// The file has bytes and the last one is no newline; none if the last one was not seen.
+    is_mid_line: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +158,7 @@ impl Planner {
             current: recovery.resume.map(|resume| Current {
                 index: resume.index,
                 bytes: resume.bytes,
-                is_mid_line: is_mid_line && resume.bytes > 0,
+                is_mid_line: Some(is_mid_line && resume.bytes > 0),
             }),
             rotating: Rotating::No,
             retained: recovery.retained.clone(),
@@ -122,7 +169,7 @@ impl Planner {
     }
 
     /// Gives the next step for these bytes. It changes nothing: asked again, it answers the same.
-    pub fn plan(&self, window: &[u8], flush: Flush) -> Step {
+    pub fn plan(&self, window: Window, flush: Flush) -> Step {
         if self.retained.len() > self.limits.max_files() {
             return self.delete_oldest();
         }
@@ -137,27 +184,49 @@ impl Planner {
         match self.cut(current, window, flush) {
             Cut::Bytes(0) => self.begin_rotation(),
             Cut::Bytes(bytes) => Step::Write(bytes),
+            Cut::Look(bytes) => Step::Look(bytes),
+            Cut::FindEnding => Step::FindEnding,
             Cut::Hold => Step::Hold,
             Cut::Nothing => Step::Idle,
         }
     }
 
-    /// Takes note that these bytes, from the start of the window, are in the current file. They may be
+    /// Takes note that so many bytes from the start of the window are in the current file. They may be
     /// fewer than planned.
-    pub fn wrote(&mut self, bytes: &[u8]) {
+    pub fn wrote(&mut self, bytes: usize, window: Window) {
+        let guarded_from = self.limits.max_file_bytes() - self.limits.line_guard();
         let Some(current) = self.current.as_mut() else {
             debug_assert!(false, "a write is planned only with a current file");
             return;
         };
-        let Some(last) = bytes.last() else { return };
-        current.bytes += bytes.len() as u64;
-        current.is_mid_line = *last != b'\n';
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if bytes == 0 {
+            return;
+        }
+        let begin = current.bytes;
+        current.bytes += bytes as u64;
+        let Some(placed) = window.seen.get(..bytes) else {
+            current.is_mid_line = None;
+            return;
+        };
+        current.is_mid_line = Some(!placed.ends_with(b"\n"));
+        if begin <= guarded_from {
+            self.open_line_bytes = 0;
+        }
+        let skipped = usize::try_from(guarded_from.saturating_sub(begin)).unwrap_or(usize::MAX);
+        let counted = placed.get(skipped..).unwrap_or(&[]);
+        for line in counted.split_inclusive(|byte| *byte == b'\n') {
             self.open_line_bytes += line.len() as u64;
             self.longest_line_bytes = self.longest_line_bytes.max(self.open_line_bytes);
             if line.ends_with(b"\n") {
                 self.open_line_bytes = 0;
             }
+        }
+    }
+
+    /// Takes note of what [`Step::FindEnding`] found.
+    pub fn found_ending(&mut self, is_mid_line: bool) {
+        if let Some(current) = self.current.as_mut() {
+            current.is_mid_line = Some(is_mid_line);
         }
     }
 
@@ -176,7 +245,7 @@ impl Planner {
                 self.current = Some(Current {
                     index,
                     bytes: 0,
-                    is_mid_line: false,
+                    is_mid_line: Some(false),
                 });
                 self.next_index = index + 1;
                 self.rotating = Rotating::No;
@@ -212,10 +281,12 @@ impl Planner {
         self.current.map(|current| current.index)
     }
 
-    /// True when the last byte placed so far is no newline, as far as the current file tells.
+    /// True when the last byte placed so far is no newline, as far as the current file tells; none if
+    /// nobody has seen it.
     #[must_use]
-    pub fn is_mid_line(&self) -> bool {
-        self.current.is_some_and(|current| current.is_mid_line)
+    pub fn is_mid_line(&self) -> Option<bool> {
+        self.current
+            .map_or(Some(false), |current| current.is_mid_line)
     }
 
     fn begin_rotation(&self) -> Step {
@@ -234,15 +305,45 @@ impl Planner {
 
     /// How much of the window goes to the current file; `Bytes(0)` means that the next byte needs
     /// another file.
-    fn cut(&self, current: Current, window: &[u8], flush: Flush) -> Cut {
-        if window.is_empty() {
+    fn cut(&self, current: Current, window: Window, flush: Flush) -> Cut {
+        if window.bytes == 0 {
             return Cut::Nothing;
         }
         let room = self.limits.max_file_bytes().saturating_sub(current.bytes);
         let room = usize::try_from(room).unwrap_or(usize::MAX);
+        if room == 0 {
+            // A file that is full is closed at once: whatever comes, none of it fits.
+            return Cut::Bytes(0);
+        }
         let guard = usize::try_from(self.limits.line_guard()).unwrap_or(usize::MAX);
+        let sightless = room.saturating_sub(guard);
+        let needed = window.bytes.min(room.saturating_add(guard));
+        if window.bytes <= sightless {
+            Cut::Bytes(window.bytes)
+        } else if window.seen.len() >= needed {
+            // With room for the guard an unknown ending may as well be the middle of a line.
+            let is_mid_line = current.is_mid_line.or((room >= guard).then_some(true));
+            match is_mid_line {
+                Some(is_mid_line) => self.cut_seen(is_mid_line, room, guard, window.seen, flush),
+                None => Cut::FindEnding,
+            }
+        } else if sightless > 0 {
+            Cut::Bytes(sightless)
+        } else {
+            Cut::Look(needed)
+        }
+    }
+
+    fn cut_seen(
+        &self,
+        is_mid_line: bool,
+        room: usize,
+        guard: usize,
+        window: &[u8],
+        flush: Flush,
+    ) -> Cut {
         let mut cut = 0;
-        if current.is_mid_line {
+        if is_mid_line {
             // The line began in this file or before it; it can only be carried on.
             match position_of_newline(window) {
                 Some(newline) if newline < room => cut = newline + 1,
@@ -264,8 +365,7 @@ impl Planner {
         let known_line_bytes = match position_of_newline(rest) {
             Some(newline) => newline + 1,
             None if rest.len() > guard || room_for_rest >= guard => rest.len(),
-            // A file that is full is closed at once: whatever the line becomes, none of it fits.
-            None if cut > 0 || room_for_rest == 0 => return Cut::Bytes(cut),
+            None if cut > 0 => return Cut::Bytes(cut),
             None => return self.cut_of_held_line(rest.len(), room_for_rest, guard, flush),
         };
         if known_line_bytes > guard || known_line_bytes <= room_for_rest {
@@ -296,6 +396,8 @@ impl Planner {
 
 enum Cut {
     Bytes(usize),
+    Look(usize),
+    FindEnding,
     Hold,
     Nothing,
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use proptest::prelude::*;
 
-use super::{Flush, Planner, RotationStep, Step};
+use super::{Flush, Planner, RotationStep, Step, Window};
 use crate::limits::Limits;
 use crate::name::{MAX_INDEX, StreamName};
 use crate::recovery::{Entry, EntryKind, Owner, Recovery, recover};
@@ -43,14 +43,29 @@ impl Folder {
             .collect();
         let recovery = recover(&name(), self.limits.max_files(), &entries);
         self.current = recovery.resume.map(|resume| resume.index);
-        let is_mid_line = self
-            .current
-            .is_some_and(|index| self.files[&index].last().is_some_and(|last| *last != b'\n'));
-        Planner::new(self.limits, &recovery, is_mid_line)
+        Planner::new(self.limits, &recovery, self.is_mid_line())
+    }
+
+    fn is_mid_line(&self) -> bool {
+        self.current
+            .is_some_and(|index| self.files[&index].last().is_some_and(|last| *last != b'\n'))
     }
 
     /// Does one step, the write at most `most` bytes; gives the bytes taken from the window.
     fn perform(&mut self, planner: &mut Planner, step: Step, window: &[u8], most: usize) -> usize {
+        let seen = window.len();
+        self.perform_seeing(planner, step, window, seen, most)
+    }
+
+    /// The same with only a head of the window seen.
+    fn perform_seeing(
+        &mut self,
+        planner: &mut Planner,
+        step: Step,
+        window: &[u8],
+        seen: usize,
+        most: usize,
+    ) -> usize {
         match step {
             Step::Write(bytes) => {
                 assert!((1..=window.len()).contains(&bytes));
@@ -61,7 +76,13 @@ impl Folder {
                     file.len() as u64 <= self.limits.max_file_bytes(),
                     "over the limit"
                 );
-                planner.wrote(&window[..taken]);
+                planner.wrote(
+                    taken,
+                    Window {
+                        seen: &window[..seen],
+                        bytes: window.len(),
+                    },
+                );
                 return taken;
             }
             Step::Rotate(RotationStep::Prepare) => {
@@ -89,7 +110,8 @@ impl Folder {
                 self.deleted.push(self.files.remove(&index).unwrap());
                 planner.deleted(index);
             }
-            Step::Hold | Step::Idle | Step::NoIndexLeft => {}
+            Step::FindEnding => planner.found_ending(self.is_mid_line()),
+            Step::Look(_) | Step::Hold | Step::Idle | Step::NoIndexLeft => {}
         }
         0
     }
@@ -109,12 +131,14 @@ fn limits(max_files: u64, max_file_bytes: u64, line_guard: u64) -> Limits {
     Limits::checked(max_files, max_file_bytes, line_guard).unwrap()
 }
 
-/// How a run is disturbed: chunk lengths, lengths of short writes, and before which steps it crashes.
+/// How a run is disturbed: chunk lengths, lengths of short writes, before which steps it crashes, and
+/// how many bytes are seen beyond those that the plan asked to look at.
 #[derive(Debug, Clone)]
 struct Course {
     chunks: Vec<usize>,
     most: Vec<usize>,
     crashes: Vec<bool>,
+    sights: Vec<usize>,
 }
 
 fn course() -> impl Strategy<Value = Course> {
@@ -122,16 +146,26 @@ fn course() -> impl Strategy<Value = Course> {
         prop::collection::vec(1usize..40, 1..12),
         prop::collection::vec(1usize..60, 1..8),
         prop::collection::vec(prop::bool::weighted(0.3), 1..30),
+        sights(),
     )
-        .prop_map(|(chunks, most, mut crashes)| {
+        .prop_map(|(chunks, most, mut crashes, sights)| {
             // A rotation has three steps: one that crashes before each of them comes to no end.
             crashes.extend([false; 4]);
             Course {
                 chunks,
                 most,
                 crashes,
+                sights,
             }
         })
+}
+
+fn sights() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![
+        Just(vec![CALM]),
+        Just(vec![0]),
+        prop::collection::vec(prop_oneof![Just(0), Just(CALM), 1usize..60], 1..10),
+    ]
 }
 
 const CALM: usize = usize::MAX;
@@ -141,6 +175,7 @@ fn calm(chunk: usize) -> Course {
         chunks: vec![chunk],
         most: vec![CALM],
         crashes: vec![false],
+        sights: vec![CALM],
     }
 }
 
@@ -148,7 +183,7 @@ fn calm(chunk: usize) -> Course {
 fn play(limits: Limits, stream: &[u8], course: &Course) -> Vec<Vec<u8>> {
     let mut folder = Folder::new(limits);
     let mut planner = folder.recovered();
-    let (mut placed, mut known, mut turn) = (0, 0, 0);
+    let (mut placed, mut seen, mut known, mut turn) = (0_usize, 0_usize, 0, 0);
     loop {
         let flush = if known == stream.len() {
             Flush::Ended
@@ -159,14 +194,26 @@ fn play(limits: Limits, stream: &[u8], course: &Course) -> Vec<Vec<u8>> {
             // What is told of longest lines is lost in a crash; it matters only at the end.
             planner = folder.recovered();
         }
-        let step = planner.plan(&stream[placed..known], flush);
-        assert_eq!(step, planner.plan(&stream[placed..known], flush));
-        placed += folder.perform(
+        let sight = course.sights[turn % course.sights.len()];
+        seen = seen.max(placed.saturating_add(sight).min(known));
+        let window = Window {
+            seen: &stream[placed..seen],
+            bytes: known - placed,
+        };
+        let step = planner.plan(window, flush);
+        assert_eq!(step, planner.plan(window, flush));
+        if let Step::Look(bytes) = step {
+            assert!(bytes > seen - placed && bytes <= known - placed);
+            seen = placed + bytes;
+        }
+        placed += folder.perform_seeing(
             &mut planner,
             step,
             &stream[placed..known],
+            seen - placed,
             course.most[turn % course.most.len()],
         );
+        seen = seen.max(placed);
         turn += 1;
         if matches!(step, Step::Hold | Step::Idle) {
             if known == stream.len() {
@@ -278,10 +325,11 @@ proptest! {
 
     #[test]
     fn the_end_of_a_stream_falls_the_same_way_however_it_is_cut(
-        (limits, _) in shape(), chunk in 1usize..50,
+        (limits, _) in shape(), chunk in 1usize..50, sights in sights(),
         stream in prop::collection::vec(prop_oneof![4 => any::<u8>(), 1 => Just(b'\n')], 0..400),
     ) {
-        prop_assert_eq!(play(limits, &stream, &calm(chunk)), play(limits, &stream, &calm(CALM / 2)));
+        let dim = Course { sights, ..calm(chunk) };
+        prop_assert_eq!(play(limits, &stream, &dim), play(limits, &stream, &calm(CALM / 2)));
     }
 
     #[test]
@@ -308,9 +356,9 @@ proptest! {
         let mut planner = folder.recovered();
         let (mut placed, mut known, mut turn) = (0, 0, 0);
         loop {
-            let mut step = planner.plan(&stream[placed..known], Flush::No);
+            let mut step = planner.plan(Window::all(&stream[placed..known]), Flush::No);
             if step == Step::Hold && stalls[turn % stalls.len()] {
-                step = planner.plan(&stream[placed..known], Flush::Stalled);
+                step = planner.plan(Window::all(&stream[placed..known]), Flush::Stalled);
                 prop_assert_ne!(step, Step::Hold);
             }
             placed += folder.perform(&mut planner, step, &stream[placed..known], CALM);
@@ -336,7 +384,7 @@ proptest! {
         let stream = lines(&lengths);
         let mut folder = Folder::new(first);
         let mut planner = folder.recovered();
-        let (mut placed, mut known, mut turn) = (0, 0, 0);
+        let (mut placed, mut seen, mut known, mut turn) = (0_usize, 0_usize, 0, 0);
         loop {
             if turn % 7 == 6 {
                 let (limits, _) = others[turn / 7 % others.len()];
@@ -348,14 +396,23 @@ proptest! {
             }
             let current = folder.current.and_then(|index| folder.files.get(&index));
             let was = current.map(|file| file.len() as u64);
-            let step = planner.plan(&stream[placed..known], Flush::No);
+            let sight = course.sights[turn % course.sights.len()];
+            seen = seen.max(placed.saturating_add(sight).min(known));
+            let window = Window { seen: &stream[placed..seen], bytes: known - placed };
+            let step = planner.plan(window, Flush::No);
+            if let Step::Look(bytes) = step {
+                seen = placed + bytes;
+            }
             if let (Step::Write(_), Some(was)) = (step, was) {
                 prop_assert!(was < folder.limits.max_file_bytes(), "a full file grows");
             }
             if !matches!(step, Step::Delete(_)) {
                 prop_assert!(folder.files.len() <= folder.limits.max_files(), "too many files");
             }
-            placed += folder.perform(&mut planner, step, &stream[placed..known], course.most[turn % course.most.len()]);
+            placed += folder.perform_seeing(
+                &mut planner, step, &stream[placed..known], seen - placed, course.most[turn % course.most.len()],
+            );
+            seen = seen.max(placed);
             turn += 1;
             if matches!(step, Step::Hold | Step::Idle) {
                 if known == stream.len() {
@@ -376,22 +433,38 @@ fn a_partial_line_is_written_at_once_while_the_guard_fits() {
     let mut folder = Folder::new(limits);
     let mut planner = folder.recovered();
     while folder.current.is_none() {
-        let step = planner.plan(b"", Flush::No);
+        let step = planner.plan(Window::all(b""), Flush::No);
         folder.perform(&mut planner, step, b"", CALM);
     }
-    assert_eq!(planner.plan(b"prompt> ", Flush::No), Step::Write(8));
-    let filled = lines(&[61]);
-    let step = planner.plan(&filled, Flush::No);
-    folder.perform(&mut planner, step, &filled, CALM);
-    assert_eq!(planner.plan(b"prompt> ", Flush::No), Step::Hold);
-    assert_eq!(planner.plan(b"prompt> yes\n", Flush::No), Step::Write(12));
     assert_eq!(
-        planner.plan(b"prompt> ", Flush::Stalled),
+        planner.plan(Window::all(b"prompt> "), Flush::No),
+        Step::Write(8)
+    );
+    // Of the last 40 bytes of the file these fill 20, with a line of 20 bytes.
+    let filled = lines(&[52, 20]);
+    let step = planner.plan(Window::all(&filled), Flush::No);
+    folder.perform(&mut planner, step, &filled, CALM);
+    assert_eq!(
+        planner.plan(Window::all(b"prompt> "), Flush::No),
+        Step::Hold
+    );
+    assert_eq!(
+        planner.plan(Window::all(b"prompt> yes\n"), Flush::No),
+        Step::Write(12)
+    );
+    assert_eq!(
+        planner.plan(Window::all(b"prompt> "), Flush::Stalled),
         Step::Rotate(RotationStep::Prepare)
     );
-    // 61 bytes is the longest line so far, and 39 bytes are free.
+    // A line as long as the longest one there would still fit, and one byte more would not.
     assert_eq!(
-        planner.plan(b"prompt> ", Flush::Ended),
+        planner.plan(Window::all(b"prompt> "), Flush::Ended),
+        Step::Write(8)
+    );
+    let longer = lines(&[1, 19]);
+    folder.perform(&mut planner, Step::Write(20), &longer, CALM);
+    assert_eq!(
+        planner.plan(Window::all(b"x"), Flush::Ended),
         Step::Rotate(RotationStep::Prepare)
     );
 }
@@ -406,7 +479,7 @@ fn a_small_limit_does_not_turn_each_prompt_into_a_file() {
         for part in [&b"prompt> "[..], b"y\n"] {
             let mut placed = 0;
             while placed < part.len() {
-                let step = planner.plan(&part[placed..], Flush::Stalled);
+                let step = planner.plan(Window::all(&part[placed..]), Flush::Stalled);
                 files += usize::from(matches!(step, Step::Rotate(RotationStep::Publish(_))));
                 placed += folder.perform(&mut planner, step, &part[placed..], CALM);
             }
@@ -426,28 +499,31 @@ fn a_folder_with_too_many_files_loses_the_oldest_before_anything_is_written() {
     };
     let mut planner = Planner::new(limits(2, 10, 10), &recovery, false);
     for index in 4..7 {
-        assert_eq!(planner.plan(b"x\n", Flush::No), Step::Delete(index));
+        assert_eq!(
+            planner.plan(Window::all(b"x\n"), Flush::No),
+            Step::Delete(index)
+        );
         planner.deleted(index);
     }
-    assert_eq!(planner.plan(b"x\n", Flush::No), Step::Write(2));
+    assert_eq!(planner.plan(Window::all(b"x\n"), Flush::No), Step::Write(2));
 }
 
 #[test]
 fn a_name_that_is_taken_is_skipped() {
     let mut planner = Planner::new(limits(2, 10, 10), &Recovery::default(), false);
     assert_eq!(
-        planner.plan(b"", Flush::No),
+        planner.plan(Window::all(b""), Flush::No),
         Step::Rotate(RotationStep::Prepare)
     );
     planner.rotation_begun();
     planner.rotated(RotationStep::Prepare);
     assert_eq!(
-        planner.plan(b"", Flush::No),
+        planner.plan(Window::all(b""), Flush::No),
         Step::Rotate(RotationStep::Publish(0))
     );
     planner.name_taken(0);
     assert_eq!(
-        planner.plan(b"", Flush::No),
+        planner.plan(Window::all(b""), Flush::No),
         Step::Rotate(RotationStep::Publish(1))
     );
 }
@@ -459,7 +535,10 @@ fn the_highest_index_is_followed_by_none() {
         ..Recovery::default()
     };
     let planner = Planner::new(limits(2, 10, 10), &recovery, false);
-    assert_eq!(planner.plan(b"x", Flush::No), Step::NoIndexLeft);
+    assert_eq!(
+        planner.plan(Window::all(b"x"), Flush::No),
+        Step::NoIndexLeft
+    );
 }
 
 #[test]
@@ -474,9 +553,55 @@ fn a_file_that_is_over_a_lowered_limit_is_closed_with_the_next_byte() {
         ..Recovery::default()
     };
     let planner = Planner::new(limits(2, 10, 10), &recovery, false);
-    assert_eq!(planner.plan(b"", Flush::No), Step::Idle);
+    assert_eq!(planner.plan(Window::all(b""), Flush::No), Step::Idle);
     assert_eq!(
-        planner.plan(b"x", Flush::No),
+        planner.plan(Window::all(b"x"), Flush::No),
+        Step::Rotate(RotationStep::Prepare)
+    );
+}
+
+#[test]
+fn it_looks_only_near_the_limit_and_at_no_more_than_it_needs() {
+    let recovery = Recovery {
+        retained: [0].into(),
+        next_index: 1,
+        resume: Some(crate::recovery::Resume { index: 0, bytes: 0 }),
+        ..Recovery::default()
+    };
+    let mut planner = Planner::new(limits(2, 1000, 100), &recovery, false);
+    let blind = |bytes| Window { seen: b"", bytes };
+    assert_eq!(planner.plan(blind(900), Flush::No), Step::Write(900));
+    assert_eq!(planner.plan(blind(5000), Flush::No), Step::Write(900));
+    planner.wrote(900, blind(5000));
+    assert_eq!(planner.is_mid_line(), None);
+    assert_eq!(planner.plan(blind(4100), Flush::No), Step::Look(200));
+    assert_eq!(planner.plan(blind(7), Flush::No), Step::Look(7));
+}
+
+#[test]
+fn an_ending_that_nobody_saw_is_asked_for_when_the_limits_change() {
+    let recovery = Recovery {
+        retained: [0].into(),
+        next_index: 1,
+        resume: Some(crate::recovery::Resume { index: 0, bytes: 0 }),
+        ..Recovery::default()
+    };
+    let mut planner = Planner::new(limits(2, 1000, 100), &recovery, false);
+    planner.wrote(
+        900,
+        Window {
+            seen: b"",
+            bytes: 900,
+        },
+    );
+    planner.set_limits(limits(2, 950, 100));
+    let window = Window::all(b"begins here, or goes on?\nnext\n");
+    assert_eq!(planner.plan(window, Flush::No), Step::FindEnding);
+    planner.found_ending(false);
+    assert_eq!(planner.plan(window, Flush::No), Step::Write(30));
+    planner.set_limits(limits(2, 900, 100));
+    assert_eq!(
+        planner.plan(window, Flush::No),
         Step::Rotate(RotationStep::Prepare)
     );
 }

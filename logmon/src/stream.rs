@@ -107,6 +107,7 @@ impl Stream {
             let action = std::mem::replace(&mut self.next, Action::Finish);
             let event = match action {
                 Action::Perform(step) => self.perform(step),
+                Action::TakeIn => Event::TookIn,
                 Action::Discard(range) => {
                     self.pump.discard(range);
                     Event::Discarded
@@ -131,7 +132,9 @@ impl Stream {
         loop {
             let step = match &self.next {
                 Action::Perform(step) => *step,
-                Action::Discard(_) | Action::Wait { .. } | Action::Finish => return Ok(()),
+                Action::TakeIn | Action::Discard(_) | Action::Wait { .. } | Action::Finish => {
+                    return Ok(());
+                }
             };
             let event = match self.try_perform(step) {
                 Err(error) if !error.is_transient() => return Err(error),
@@ -220,6 +223,9 @@ impl Stream {
     fn try_perform(&mut self, step: Step) -> Result<Event, Error> {
         match step {
             Step::Write(bytes) => self.write(bytes),
+            // By this pump everything is seen.
+            Step::Look(_) => Ok(Event::Looked),
+            Step::FindEnding => self.find_ending(),
             Step::Delete(index) => {
                 self.log_dir.delete(&self.config.name, index)?;
                 debug!(stream = %self.config.name, index, "deleted a log file");
@@ -271,6 +277,17 @@ impl Stream {
             .write(file, bytes)
             .map(Event::Wrote)
             .map_err(failed)
+    }
+
+    fn find_ending(&self) -> Result<Event, Error> {
+        let is_mid_line = match &self.current {
+            Some(file) => file.is_mid_line().map_err(|source| Error::WriteLogFile {
+                path: self.current_path(),
+                source,
+            })?,
+            None => false,
+        };
+        Ok(Event::FoundEnding { is_mid_line })
     }
 
     fn current_path(&self) -> std::path::PathBuf {
@@ -327,7 +344,7 @@ impl Stream {
     fn finished(&self) -> Collected {
         let stream = &self.config.name;
         let counters = self.machine.counters();
-        let lost_bytes = self.pump.window().len() as u64;
+        let lost_bytes = self.pump.window().bytes as u64;
         if lost_bytes > 0 {
             error!(%stream, lost_bytes, "stopped while the log folder took no bytes");
         }

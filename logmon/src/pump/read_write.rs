@@ -12,6 +12,7 @@ use fifo::{AsyncReader, ReadOutcome};
 use nix::errno::Errno;
 
 use crate::collect::Reading;
+use crate::planner::Window;
 
 /// Bytes asked for with one read: the default capacity of a pipe.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -51,13 +52,17 @@ impl ReadWrite {
     }
 
     /// Gives the bytes that are read and not placed.
-    pub(crate) fn window(&self) -> &[u8] {
+    pub(crate) fn window(&self) -> Window<'_> {
+        Window::all(self.bytes())
+    }
+
+    fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// Gives the bytes that are on the way to a file: in the FIFO and in the window.
     pub(crate) fn lag_bytes(&self) -> Result<u64, fifo::Error> {
-        Ok((self.reader.get_ref().fill_level()? + self.window().len()) as u64)
+        Ok((self.reader.get_ref().fill_level()? + self.window().bytes) as u64)
     }
 
     /// Reads more into the window, at most [`CHUNK_BYTES`].
@@ -88,7 +93,7 @@ impl ReadWrite {
     /// Writes so many bytes from the start of the window, maybe fewer, and leaves them in the window.
     pub(crate) fn write(&self, file: impl AsFd, bytes: usize) -> io::Result<usize> {
         loop {
-            match nix::unistd::write(&file, &self.window()[..bytes]) {
+            match nix::unistd::write(&file, &self.bytes()[..bytes]) {
                 Err(Errno::EINTR) => {}
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 other => return Ok(other?),
