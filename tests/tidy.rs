@@ -71,12 +71,21 @@ fn rooms_used_by(room: &str, section: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_arrows_between_the_rooms_point_one_way() {
-    let allowed: [(&str, &[&str]); 4] = [
+    let allowed: [(&str, &[&str]); 5] = [
         ("fifo", &[]),
         ("logmon", &["fifo"]),
         ("mock_driver", &["fifo"]),
         ("harness", &["fifo", "logmon", "mock_driver"]),
+        ("benches", &["fifo", "logmon"]),
     ];
+    let workspace: toml::Table = toml::from_str(&read(Path::new("Cargo.toml"))).unwrap();
+    for member in workspace["workspace"]["members"].as_array().unwrap() {
+        let member = member.as_str().unwrap();
+        assert!(
+            allowed.iter().any(|(room, _)| *room == member),
+            "{member} is not in this list of rooms and their arrows"
+        );
+    }
     for (room, arrows) in allowed {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for used in rooms_used_by(room, section) {
@@ -122,7 +131,7 @@ fn the_harness_library_never_names_logmon_as_a_crate() {
 
 #[test]
 fn a_version_stands_in_the_root_manifest_only() {
-    for room in ["fifo", "logmon", "mock_driver", "harness"] {
+    for room in ["fifo", "logmon", "mock_driver", "harness", "benches"] {
         let manifest: toml::Table =
             toml::from_str(&read(&Path::new(room).join("Cargo.toml"))).unwrap();
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {

@@ -1,0 +1,221 @@
+//! Edge: the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand};
+
+use crate::collector::Collector;
+use crate::pairs::Plan;
+use crate::rulers::{Rotation, Ruler};
+use crate::trial::Programs;
+use crate::work::Work;
+use crate::{crowd, latency, machine, pairs, produce, report, resume, rulers};
+
+/// Measures collectors of task logs side by side.
+#[derive(Debug, Parser)]
+#[command(name = "measure")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Throughput, CPU time, context switches and memory of collectors, in pairs with the base.
+    Throughput(ThroughputArgs),
+    /// The time from a write to its bytes in the file, after a pause and under load.
+    Latency(LatencyArgs),
+    /// The cost of many tasks, idle and with 10 lines a second each.
+    Crowd(CrowdArgs),
+    /// The time from a kill of logmon to the next byte in the file.
+    Resume(ResumeArgs),
+    /// The producer: says `ready`, waits for a byte on stdin, writes whole lines to stdout.
+    Produce { work: Work, bytes: u64 },
+    /// One of the rulers.
+    Ruler(RulerArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ThroughputArgs {
+    /// The logmon under measure; without it, the one linked into this program.
+    #[arg(long, value_name = "PATH")]
+    logmon: Option<PathBuf>,
+    /// What to compare with the base; peers that are not installed are left out, and named.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [
+        Collector::Logmon, Collector::StagedSplice, Collector::Discard,
+    ])]
+    collectors: Vec<Collector>,
+    /// The peers, too.
+    #[arg(long)]
+    peers: bool,
+    /// What the producer writes: L is a line per write, B blocks of 64 KiB; then the length of a line.
+    #[arg(long, value_delimiter = ',', default_values_t = Work::ALL)]
+    works: Vec<Work>,
+    /// Where the log files lie.
+    #[arg(long = "place", value_name = "DIR", default_values_os_t = [
+        PathBuf::from("/dev/shm"), std::env::temp_dir(),
+    ])]
+    places: Vec<PathBuf>,
+    /// How many pairs of runs make a ratio.
+    #[arg(long, default_value_t = 5)]
+    pairs: u32,
+    /// 1.0 is 1 GB of short lines one by one, and 4 GB of everything else.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+}
+
+#[derive(Debug, clap::Args)]
+struct LatencyArgs {
+    /// The logmon under measure; without it, the one linked into this program.
+    #[arg(long, value_name = "PATH")]
+    logmon: Option<PathBuf>,
+    /// Where the log files lie.
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    place: PathBuf,
+    /// How many writes after a pause are timed.
+    #[arg(long, default_value_t = 300)]
+    samples: u32,
+}
+
+#[derive(Debug, clap::Args)]
+struct CrowdArgs {
+    /// The logmon under measure; without it, the one linked into this program.
+    #[arg(long, value_name = "PATH")]
+    logmon: Option<PathBuf>,
+    /// Where the log files lie.
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    place: PathBuf,
+    /// How many tasks, each with two streams.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
+    tasks: Vec<usize>,
+    /// How long each state is watched, in seconds.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct ResumeArgs {
+    /// The logmon under measure; without it, the one linked into this program.
+    #[arg(long, value_name = "PATH")]
+    logmon: Option<PathBuf>,
+    /// Where the log files lie.
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    place: PathBuf,
+    /// How often it is killed.
+    #[arg(long, default_value_t = 50)]
+    kills: u32,
+}
+
+#[derive(Debug, clap::Args)]
+struct RulerArgs {
+    #[arg(value_enum)]
+    ruler: Ruler,
+    #[arg(long)]
+    fifo: PathBuf,
+    #[arg(long)]
+    log_dir: PathBuf,
+    #[arg(long)]
+    max_file_bytes: u64,
+    #[arg(long)]
+    max_files: u32,
+}
+
+/// Runs `measure`, or `measure logmon …`, which is the logmon linked into this program.
+pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<_> = args.into_iter().collect();
+    if args.get(1).is_some_and(|name| name == "logmon") {
+        return logmon::main_with_args(args.into_iter().skip(1));
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("measure: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Throughput(args) => throughput(args),
+        Command::Latency(args) => {
+            describe();
+            let programs = Programs::new(args.logmon)?;
+            print!(
+                "{}",
+                latency::measure(&args.place, args.samples, &programs)?
+            );
+            Ok(())
+        }
+        Command::Crowd(args) => {
+            describe();
+            let programs = Programs::new(args.logmon)?;
+            print!(
+                "{}",
+                crowd::measure(&args.place, &args.tasks, args.seconds, &programs)?
+            );
+            Ok(())
+        }
+        Command::Resume(args) => {
+            describe();
+            let programs = Programs::new(args.logmon)?;
+            print!("{}", resume::measure(&args.place, args.kills, &programs)?);
+            Ok(())
+        }
+        Command::Produce { work, bytes } => produce::produce(work, bytes),
+        Command::Ruler(args) => {
+            let rotation = Rotation {
+                max_file_bytes: args.max_file_bytes,
+                max_files: args.max_files,
+            };
+            rulers::run(args.ruler, &args.fifo, &args.log_dir, rotation)
+        }
+    }
+}
+
+fn describe() {
+    println!(
+        "{}; load {} at the start\n",
+        machine::description(),
+        machine::load()
+    );
+}
+
+fn throughput(args: ThroughputArgs) -> Result<()> {
+    ensure!(
+        args.scale > 0.0 && args.scale <= 10.0,
+        "--scale must lie between 0 and 10"
+    );
+    let programs = Programs::new(args.logmon)?;
+    let mut collectors = args.collectors;
+    if args.peers {
+        collectors.extend(Collector::PEERS);
+    }
+    let (present, missing): (Vec<_>, Vec<_>) = collectors
+        .into_iter()
+        .partition(|collector| collector.program().is_none_or(machine::has_program));
+    for collector in missing {
+        println!("{collector} is not installed");
+    }
+    let plan = Plan {
+        works: &args.works,
+        places: &args.places,
+        pairs: args.pairs,
+        scale: args.scale,
+    };
+    describe();
+    let comparisons = pairs::compare(plan, &present, &programs)?;
+    print!(
+        "{}{}",
+        report::overview(&comparisons),
+        report::details(&comparisons)
+    );
+    Ok(())
+}
