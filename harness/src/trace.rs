@@ -266,7 +266,7 @@ pub enum Event {
         what: String,
     },
     /// Milliseconds until no process but logmon and the host held a write end, counted from the
-    /// end of the last task process.
+    /// end of the last task process, or from the start of the latest logmon if that was later.
     WriteEndsReleased {
         /// The generation.
         generation: u32,

@@ -342,3 +342,23 @@ fn a_case_whose_parent_is_killed_ends_with_all_that_it_started() {
         trace()
     );
 }
+
+#[test]
+fn a_case_process_whose_parent_has_gone_before_it_began_plays_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = CaseDir::new(folder.path().canonicalize().unwrap().join("case"));
+    std::fs::create_dir(dir.path()).unwrap();
+    let case = case(&format!("{START}[[plan]]\ndo = \"await-exit\"\n"), DRIVER);
+    std::fs::write(dir.case(), serde_json::to_string(&case).unwrap()).unwrap();
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let status = Command::new(HARNESS)
+        .arg("__case")
+        .arg(dir.path())
+        .env("HARNESS_CASE_PARENT", gone.id().to_string())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    assert!(!dir.trace().exists());
+    assert_eq!(fifos(&dir), Vec::<std::path::PathBuf>::new());
+}

@@ -103,6 +103,45 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The status that the process is about to report.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        if let Self::Exit { code, .. } = self {
+            Some(*code)
+        } else {
+            None
+        }
+    }
+
+    /// The number of the process that begins here.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        if let Self::Hello { pid, .. } = self {
+            Some(*pid)
+        } else {
+            None
+        }
+    }
+
+    /// How many bytes of the stream the kernel has taken in all, after this write to it.
+    #[must_use]
+    pub fn accepted(&self, of: Stream) -> Option<u64> {
+        match self {
+            Self::Wrote { stream, end, .. } if *stream == of => Some(*end),
+            Self::Wrote { .. }
+            | Self::Hello { .. }
+            | Self::Blocked { .. }
+            | Self::Error { .. }
+            | Self::Opened { .. }
+            | Self::Closed { .. }
+            | Self::Gate { .. }
+            | Self::Mark { .. }
+            | Self::Exit { .. } => None,
+        }
+    }
+}
+
 /// Which part a process plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -52,51 +52,23 @@ impl Generation<'_> {
 
     /// The status that the task itself wrote down as its last act.
     pub(super) fn own_status(&self) -> Option<i32> {
-        self.journal.iter().rev().find_map(|line| match line.event {
-            journal::Event::Exit { code, .. } => Some(code),
-            journal::Event::Hello { .. }
-            | journal::Event::Wrote { .. }
-            | journal::Event::Blocked { .. }
-            | journal::Event::Error { .. }
-            | journal::Event::Opened { .. }
-            | journal::Event::Closed { .. }
-            | journal::Event::Gate { .. }
-            | journal::Event::Mark { .. } => None,
-        })
+        self.journal
+            .iter()
+            .rev()
+            .find_map(|line| line.event.exit_code())
     }
 
     /// The task's process, from its own journal.
     pub(super) fn task_pid(&self) -> Option<u32> {
-        self.journal.iter().find_map(|line| match line.event {
-            journal::Event::Hello { pid, .. } => Some(pid),
-            journal::Event::Wrote { .. }
-            | journal::Event::Blocked { .. }
-            | journal::Event::Error { .. }
-            | journal::Event::Opened { .. }
-            | journal::Event::Closed { .. }
-            | journal::Event::Gate { .. }
-            | journal::Event::Mark { .. }
-            | journal::Event::Exit { .. } => None,
-        })
+        self.journal.iter().find_map(|line| line.event.pid())
     }
 
     /// Bytes of a stream that the kernel took.
     pub(super) fn accepted(&self, stream: Stream) -> u64 {
-        let ends = self.journal.iter().filter_map(|line| match line.event {
-            journal::Event::Wrote {
-                stream: to, end, ..
-            } if to == stream => Some(end),
-            journal::Event::Wrote { .. }
-            | journal::Event::Hello { .. }
-            | journal::Event::Blocked { .. }
-            | journal::Event::Error { .. }
-            | journal::Event::Opened { .. }
-            | journal::Event::Closed { .. }
-            | journal::Event::Gate { .. }
-            | journal::Event::Mark { .. }
-            | journal::Event::Exit { .. } => None,
-        });
-        ends.max().unwrap_or(0)
+        let ends = self.journal.iter();
+        ends.filter_map(|line| line.event.accepted(stream))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Whether a write of the task to this stream failed.

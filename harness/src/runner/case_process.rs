@@ -11,11 +11,11 @@ use mock_driver::record::RunId;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{getppid, setsid};
+use nix::unistd::{Pid, getppid, setsid};
 
 use super::kin::Kin;
 use super::load::load_case;
-use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE};
+use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE, PARENT_VARIABLE};
 use super::prepare::prepare;
 use super::sampling::Samples;
 use super::spawn::chain;
@@ -45,7 +45,7 @@ pub fn case_main(dir: &Path) -> ExitCode {
 
 fn run(dir: &CaseDir) -> Result<()> {
     let began = Instant::now();
-    let parent = getppid();
+    let parent = told(PARENT_VARIABLE).map_or_else(getppid, Pid::from_raw);
     let signals = become_a_case_process().context("cannot become a case process")?;
     if getppid() != parent {
         // The parent ended before its end could be noticed: nobody waits for this case.
@@ -135,8 +135,10 @@ fn become_a_case_process() -> nix::Result<SignalFd> {
 }
 
 fn limit() -> Duration {
-    let told = std::env::var(LIMIT_VARIABLE)
-        .ok()
-        .and_then(|text| text.parse().ok());
-    told.map_or(DEFAULT_LIMIT, Duration::from_millis)
+    told(LIMIT_VARIABLE).map_or(DEFAULT_LIMIT, Duration::from_millis)
+}
+
+/// What the parent has put into the environment.
+fn told<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok()?.parse().ok()
 }

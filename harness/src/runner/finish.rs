@@ -91,15 +91,11 @@ impl Stage {
             return Ok(());
         };
         let limit = Duration::from_millis(self.case.scenario.expect.release_ms);
-        let ended = self
-            .generation()
-            .and_then(|generation| generation.exit)
-            .map(|(_, at)| at);
         let late = self.wait(limit + TASK_CHILDREN, |stage| {
             let is_released = stage
                 .generation()
                 .is_none_or(|generation| generation.is_released);
-            let since = ended.map_or(stage.task_seen, |ended| ended.max(stage.task_seen));
+            let since = stage.release_owed_since().unwrap_or(stage.task_seen);
             (is_released || since.elapsed() > limit).then_some(!is_released)
         })?;
         if late.unwrap_or(true) {

@@ -17,6 +17,8 @@ use crate::trace::{Entry, Event};
 
 /// Tells the case process how many milliseconds its plan may take.
 pub(super) const LIMIT_VARIABLE: &str = "HARNESS_CASE_LIMIT_MS";
+/// Tells a case process which process it must not outlive.
+pub(super) const PARENT_VARIABLE: &str = "HARNESS_CASE_PARENT";
 /// The limit of a case that is told none.
 pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(180);
 /// How long a case may take beyond its limit, for its own orderly end.
@@ -159,6 +161,7 @@ fn start(case: &Case, dir: &CaseDir, stderr: &Path, limit: Duration) -> Result<C
         .arg("__case")
         .arg(dir.path())
         .env(LIMIT_VARIABLE, limit.as_millis().to_string())
+        .env(PARENT_VARIABLE, std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr)

@@ -185,26 +185,33 @@ impl Stage {
         }
     }
 
+    /// Since when the driver owes the release of its write ends: the end of the last process of the
+    /// task, as far as it was seen, or the start of the logmon that reads what was left over.
+    pub(super) fn release_owed_since(&self) -> Option<Instant> {
+        let generation = self.generation()?;
+        let (_, ended) = generation.exit?;
+        let gone = generation.task_gone.unwrap_or(ended).max(self.task_seen);
+        let reader = self.lives.last().map(|life| life.started);
+        Some(reader.map_or(gone, |reader| reader.max(gone)))
+    }
+
     /// Records when the last driver's write ends were found to be released.
     fn note_release(&mut self) {
         let Some(generation) = self.generation() else {
             return;
         };
-        let Some((_, ended)) = generation.exit.filter(|_| !generation.is_released) else {
+        if generation.is_released || generation.exit.is_none() {
             return;
-        };
+        }
         let number = generation.number;
         for stream in Stream::BOTH {
             if self.holders(stream).iter().any(|holder| holder.writes) {
                 return;
             }
         }
-        // Counted from the end of the last process of the task, as far as it was seen.
-        let since = self
-            .generation()
-            .and_then(|generation| generation.task_gone)
-            .unwrap_or(ended);
-        let after_ms = Some(millis(since.max(self.task_seen).elapsed()));
+        let after_ms = self
+            .release_owed_since()
+            .map(|since| millis(since.elapsed()));
         // A driver may be only the client of a daemon. All processes are looked at for the first
         // generations; for later ones if such a daemon was seen by then.
         if number < GENERATIONS_WITH_HOLDERS || self.samples.far_writes {

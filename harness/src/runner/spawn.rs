@@ -81,7 +81,9 @@ fn started(invocation: &Invocation, stdout: &File, stderr: &File) -> io::Result<
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut variables: BTreeMap<OsString, OsString> = env::vars_os().collect();
-    variables.remove(OsStr::new(super::play::LIMIT_VARIABLE));
+    for own in [super::play::LIMIT_VARIABLE, super::play::PARENT_VARIABLE] {
+        variables.remove(OsStr::new(own));
+    }
     for (name, value) in &invocation.env {
         variables.insert(name.into(), value.into());
     }

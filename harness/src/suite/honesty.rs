@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use mock_driver::journal;
 use mock_driver::stream::Stream;
 
 use crate::capability::Capability;
@@ -91,17 +90,7 @@ fn task_started(history: &History) -> bool {
         .task
         .values()
         .flatten()
-        .any(|line| match line.event {
-            journal::Event::Hello { .. } => true,
-            journal::Event::Wrote { .. }
-            | journal::Event::Blocked { .. }
-            | journal::Event::Error { .. }
-            | journal::Event::Opened { .. }
-            | journal::Event::Closed { .. }
-            | journal::Event::Gate { .. }
-            | journal::Event::Mark { .. }
-            | journal::Event::Exit { .. } => false,
-        })
+        .any(|line| line.event.pid().is_some())
 }
 
 /// Compares the claim `forwards` with who held a FIFO's write end while the task waited.
