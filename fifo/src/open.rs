@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 use crate::Error;
@@ -198,4 +198,29 @@ pub(crate) fn open_end(path: &Path, end: End) -> Result<(OwnedFd, Identity), Err
         })?;
     let stat = place.require_fifo(&handle)?;
     Ok((handle, Identity::of(&stat)))
+}
+
+/// Says which FIFO an opened descriptor is the non-blocking read end of.
+pub(crate) fn identify_read_end(handle: &OwnedFd, path: &Path) -> Result<Identity, Error> {
+    let stat = fstat(handle).map_err(|errno| Error::Inspect {
+        path: path.to_owned(),
+        source: errno.into(),
+    })?;
+    let kind = FileKind::of(&stat);
+    if kind != FileKind::Fifo {
+        return Err(Error::NotAFifo {
+            path: path.to_owned(),
+            kind,
+        });
+    }
+    let failed = |errno: Errno| Error::Open {
+        path: path.to_owned(),
+        source: errno.into(),
+    };
+    let flags = fcntl(handle, FcntlArg::F_GETFL).map_err(failed)?;
+    let flags = OFlag::from_bits_retain(flags);
+    if flags & OFlag::O_ACCMODE != OFlag::O_RDONLY || !flags.contains(OFlag::O_NONBLOCK) {
+        return Err(failed(Errno::EBADF));
+    }
+    Ok(Identity::of(&stat))
 }

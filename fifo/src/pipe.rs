@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, tee};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -75,6 +75,22 @@ pub(crate) fn fill_level(end: impl AsFd) -> io::Result<usize> {
     let code = unsafe { libc::ioctl(end.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
     Errno::result(code)?;
     to_count(bytes)
+}
+
+/// True when the pipe has no bytes and no writer.
+///
+/// tee(2) takes nothing. It gives 0 only when nobody could write, and EAGAIN when somebody could; poll(2)
+/// says nothing of writers before the first one that this descriptor has seen.
+pub(crate) fn is_deserted(end: impl AsFd) -> io::Result<bool> {
+    let (_through, into) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    loop {
+        match tee(&end, &into, 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
+            Ok(bytes) => return Ok(bytes == 0),
+            Err(Errno::EAGAIN) => return Ok(false),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
 fn to_count(value: libc::c_int) -> io::Result<usize> {

@@ -35,7 +35,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-use crate::open::{End, open_end};
+use crate::open::{End, identify_read_end, open_end};
 use crate::{Error, Identity, pipe};
 
 /// What one read gave.
@@ -95,6 +95,24 @@ impl Reader {
     pub fn open(path: impl AsRef<Path>) -> Result<Reader, Error> {
         let path = path.as_ref();
         let (handle, identity) = open_end(path, End::Read)?;
+        Ok(Reader {
+            file: File::from(handle),
+            path: path.to_owned(),
+            identity,
+        })
+    }
+
+    /// Makes a reader of an opened read end that came from somewhere else, such as another process. `path`
+    /// is what it was opened by; it is not looked at.
+    ///
+    /// The lock of such a reader is shared with everybody who has a copy of the descriptor.
+    ///
+    /// # Errors
+    /// - [`Error::NotAFifo`], [`Error::Inspect`]: it is something else.
+    /// - [`Error::Open`] with EBADF: it is no read end, or one that would block.
+    pub fn adopt(handle: OwnedFd, path: impl AsRef<Path>) -> Result<Reader, Error> {
+        let path = path.as_ref();
+        let identity = identify_read_end(&handle, path)?;
         Ok(Reader {
             file: File::from(handle),
             path: path.to_owned(),
@@ -176,6 +194,18 @@ impl Reader {
                 }
             };
         }
+    }
+
+    /// Tells whether the pipe has no bytes and no writer now. It takes nothing, so it may be asked while
+    /// another reader collects, and a writer that this reader has never seen counts, too.
+    ///
+    /// # Errors
+    /// [`Error::Read`]: a pipe to look through could not be made, or `tee(2)` failed.
+    pub fn is_deserted(&self) -> Result<bool, Error> {
+        pipe::is_deserted(&self.file).map_err(|source| Error::Read {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The number of bytes in the pipe now.

@@ -26,6 +26,60 @@ pub(crate) enum Command {
     /// 64 usage, 65 refused configuration, 66 refused path, 70 bug, 71 system error or bytes lost at the
     /// stop, 75 another logmon is at work on the same FIFO.
     Run(RunArgs),
+    /// Holds descriptors for logmons while they are dead; `run --keeper` starts it by itself.
+    ///
+    /// It listens on a socket in a folder with mode 0700, which it makes if it is missing, prints the
+    /// line `ready`, and ends when it holds nothing and nobody is connected. Exit codes: 0 not needed any
+    /// more, 66 refused path, 71 system error, 75 another keeper serves there.
+    Keeper(KeeperArgs),
+    /// Keeps a logmon alive: starts it with a keeper, and starts it again when it dies.
+    ///
+    /// Prints the line `ready` once logmon is ready. After its own death logmon goes on, and the next
+    /// supervisor of the same state folder finds it. SIGTERM or SIGINT: logmon drains, and its exit code
+    /// is this one's. Exit codes beside those of `run`: 75 another supervisor works in the folder.
+    Supervise(SuperviseArgs),
+}
+
+/// The options of `logmon supervise`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SuperviseArgs {
+    /// The folder of the lock, the state and the keeper's socket, one for each logmon; made with mode
+    /// 0700 if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: PathBuf,
+    /// The least level of diagnostics on stderr.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+    /// The form of diagnostics on stderr.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// What logmon is started with: `run` and its options.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// The options of `logmon keeper`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeeperArgs {
+    /// The path of the socket.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) socket: PathBuf,
+    /// Prints what the keeper there holds, a line each, and ends.
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+/// Who brings a logmon back, and who holds its descriptors meanwhile.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct KeepingArgs {
+    /// Has the FIFOs held open by the keeper at this socket, so that a dead logmon costs the task
+    /// nothing; a keeper is started if there is none. `systemd` stands for the service manager's store.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) keeper: Option<PathBuf>,
+    /// Ends after draining when no supervisor works in this state folder and no FIFO has had a writer for
+    /// 10 seconds. `supervise` says it by itself.
+    #[arg(long, value_name = "DIR", requires = "keeper")]
+    pub(crate) controller: Option<PathBuf>,
 }
 
 /// The options of `logmon run`.
@@ -66,6 +120,8 @@ pub(crate) struct RunArgs {
         allow_hyphen_values = true
     )]
     fifo_mode: String,
+    #[command(flatten)]
+    pub(crate) keeping: KeepingArgs,
     /// The least level of diagnostics on stderr.
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LogLevel,

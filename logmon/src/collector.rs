@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::Poll;
 
+use fifo::Reader;
 use tokio::task::JoinHandle;
+use tracing::warn;
 
 use crate::collect::Counters;
 use crate::config::StreamConfig;
 use crate::error::Error;
+use crate::keeper::{Keeping, Onlooker};
 use crate::mailbox::{Commander, mailbox};
 use crate::status::StreamStatus;
 use crate::stream::{Collected, Stream};
@@ -48,6 +52,7 @@ struct Running {
 #[derive(Debug, Default)]
 pub struct Collector {
     running: BTreeMap<String, Running>,
+    keeping: Option<Keeping>,
 }
 
 impl Collector {
@@ -57,14 +62,28 @@ impl Collector {
         Collector::default()
     }
 
+    /// Makes a collector without streams, whose streams to come are kept for the case of its death
+    /// (contract MON-8, MON-9).
+    pub(crate) fn kept_by(keeping: Keeping) -> Collector {
+        Collector {
+            running: BTreeMap::new(),
+            keeping: Some(keeping),
+        }
+    }
+
+    /// Gives a view of the FIFOs that are kept; none if nobody keeps them.
+    pub(crate) fn onlooker(&self) -> Option<Onlooker> {
+        self.keeping.as_ref().map(Keeping::onlooker)
+    }
+
     /// Starts a stream, unless it runs already; one that runs with other limits keeps the new ones from
     /// now on (contract MON-5). It does not wait for a writer (contract MON-1). The other streams are not
     /// touched, whatever comes of it.
     ///
     /// # Errors
     /// [`Error::OtherSettings`]: it runs with other settings than limits and goes on doing so.
-    /// [`Error::FifoHeld`], [`Error::LogFileHeld`]: another logmon is at work. The other variants name
-    /// the path that can't be used.
+    /// [`Error::FifoHeld`], [`Error::LogFileHeld`]: another logmon is at work. [`Error::Keeper`]: the
+    /// stream can't be kept, so it does not run. The other variants name the path that can't be used.
     ///
     /// # Panics
     /// Outside of a tokio runtime, or in one whose I/O or time is not enabled.
@@ -87,6 +106,13 @@ impl Collector {
             return Ok(Started::OtherLimits);
         }
         let stream = Stream::open(config.clone())?;
+        if let Some(keeping) = &self.keeping {
+            // Before the first byte is moved, so that there is no time in which a death costs anything.
+            if let Some(left) = keeping.fetch(&config.fifo)? {
+                tell_replaced(&config, left.reader)?;
+            }
+            keeping.hold(&config.fifo, Vec::new())?;
+        }
         let (commander, mailbox) = mailbox();
         let task = tokio::spawn(stream.collect(mailbox));
         let running = Running {
@@ -134,7 +160,7 @@ impl Collector {
     }
 
     /// Stops all streams at once: each drains its pipe and its memory and ends within 1.2 s, in the
-    /// order of their names.
+    /// order of their names. What was drained is kept no more; what could not be written stays kept.
     ///
     /// # Errors
     /// [`Error::StreamDied`]: the task of a stream had ended by a panic; the others are stopped.
@@ -152,14 +178,33 @@ impl Collector {
                 Ok(Collected {
                     counters,
                     lost_bytes,
-                }) => summaries.push(Summary {
-                    name,
-                    counters,
-                    lost_bytes,
-                }),
+                }) => {
+                    if let Some(keeping) = self.keeping.as_ref().filter(|_| lost_bytes == 0) {
+                        keeping.release(&running.config.fifo);
+                    }
+                    summaries.push(Summary {
+                        name,
+                        counters,
+                        lost_bytes,
+                    });
+                }
                 Err(_) => died = Some(Error::StreamDied { name }),
             }
         }
+        if let Some(keeping) = self.keeping {
+            keeping.end();
+        }
         died.map_or(Ok(summaries), Err)
     }
+}
+
+/// An earlier life may have kept another FIFO that had this path.
+fn tell_replaced(config: &StreamConfig, kept: OwnedFd) -> Result<(), Error> {
+    let kept = Reader::adopt(kept, &config.fifo)?;
+    let is_the_same = Reader::open(&config.fifo)?.identity() == kept.identity();
+    if !is_the_same {
+        let unread_bytes = kept.fill_level()?;
+        warn!(stream = %config.name, unread_bytes, "another FIFO has the path now; the old one is given up");
+    }
+    Ok(())
 }

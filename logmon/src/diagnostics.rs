@@ -60,6 +60,25 @@ pub(crate) fn announce(line: &str) {
     }
 }
 
+/// Points stdin, stdout and stderr at the null device.
+pub(crate) fn leave() {
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null");
+    if let Ok(null) = null {
+        for pointed in [
+            nix::unistd::dup2_stdin(&null),
+            nix::unistd::dup2_stdout(&null),
+            nix::unistd::dup2_stderr(&null),
+        ] {
+            if let Err(errno) = pointed {
+                tracing::debug!(%errno, "a standard descriptor stays as it is");
+            }
+        }
+    }
+}
+
 /// What tracing writes to.
 #[derive(Debug, Clone, Copy)]
 struct Stderr;

@@ -4,8 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::exit::Exit;
+use crate::keeper::KeeperError;
 use crate::limits::LimitError;
 use crate::name::NameError;
+use crate::supervise::SuperviseError;
 
 /// What failed, on which path or option, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +152,12 @@ pub enum Error {
         /// The error of `sigaction(2)`.
         source: io::Error,
     },
+    /// The descriptors could not be kept.
+    #[error("can't have the streams kept")]
+    Keeper(#[from] KeeperError),
+    /// The supervisor could not go on.
+    #[error("can't supervise")]
+    Supervise(#[from] SuperviseError),
     /// The task of a stream ended by a panic.
     #[error("the stream {name} ended by a bug of logmon; please report it")]
     StreamDied {
@@ -187,6 +195,8 @@ impl Error {
             }
             Error::FifoHeld { .. } | Error::LogFileHeld { .. } => Exit::Busy,
             Error::Runtime { .. } | Error::Signals { .. } => Exit::System,
+            Error::Keeper(source) => source.exit(),
+            Error::Supervise(source) => source.exit(),
             Error::StreamDied { .. } => Exit::Bug,
         }
     }
@@ -216,6 +226,8 @@ impl Error {
             | Error::FifoHeld { .. }
             | Error::LogFileHeld { .. }
             | Error::NoIndexLeft { .. }
+            | Error::Keeper(_)
+            | Error::Supervise(_)
             | Error::StreamDied { .. } => false,
         }
     }

@@ -1,14 +1,14 @@
-//! Core: the exit codes of `logmon run`, in one place.
+//! Core: the exit codes of logmon, in one place. `logmon supervise` ends with the code of its logmon.
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 0 | drained after SIGTERM or SIGINT; nothing that was read is lost |
-//! | 64 | usage: an unknown option, a missing one |
-//! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice |
-//! | 66 | refused path: not a FIFO, a symbolic link, a log folder that can't be used |
+//! | 0 | drained after SIGTERM or SIGINT, or because supervisor and task were gone; nothing that was read is lost. A keeper: nobody needs it |
+//! | 64 | usage: an unknown option, a missing one, a command that can't be supervised |
+//! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice; a descriptor store without a manager; a logmon with other options in the state folder |
+//! | 66 | refused path: not a FIFO, a symbolic link, a log folder that can't be used, a keeper's or supervisor's folder that others can enter |
 //! | 70 | a bug of logmon's own |
-//! | 71 | the system refused something, or bytes were lost at the stop; a retry may work |
-//! | 75 | another logmon holds the FIFO or the log files |
+//! | 71 | the system refused something, or bytes were lost at the stop, or wait at the keeper; a retry may work |
+//! | 75 | another logmon holds the FIFO or the log files, another keeper its socket, another supervisor its folder |
 
 /// How a run of logmon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

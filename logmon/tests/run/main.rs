@@ -5,11 +5,15 @@
     reason = "a test ends at the first thing that it did not expect"
 )]
 
+mod descriptor_store;
 mod faults;
 mod idempotent_start;
+mod keeper;
+mod kin;
 mod lines;
 mod recovery;
 mod refusals;
 mod resources;
 mod stop;
 mod subject;
+mod supervise;
