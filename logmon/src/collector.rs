@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::collect::Counters;
 use crate::config::StreamConfig;
 use crate::error::Error;
-use crate::keeper::{Keeping, Onlooker};
+use crate::keeper::Keeping;
 use crate::mailbox::{Commander, mailbox};
 use crate::status::StreamStatus;
 use crate::stream::{Collected, Stream};
@@ -62,18 +62,13 @@ impl Collector {
         Collector::default()
     }
 
-    /// Makes a collector without streams, whose streams to come are kept for the case of its death
-    /// (contract MON-8, MON-9).
-    pub(crate) fn kept_by(keeping: Keeping) -> Collector {
+    /// Makes a collector without streams. If somebody keeps them, the streams to come are kept for the
+    /// case of its death (contract MON-8, MON-9).
+    pub(crate) fn kept_by(keeping: Option<Keeping>) -> Collector {
         Collector {
             running: BTreeMap::new(),
-            keeping: Some(keeping),
+            keeping,
         }
-    }
-
-    /// Gives a view of the FIFOs that are kept; none if nobody keeps them.
-    pub(crate) fn onlooker(&self) -> Option<Onlooker> {
-        self.keeping.as_ref().map(Keeping::onlooker)
     }
 
     /// Starts a stream, unless it runs already; one that runs with other limits keeps the new ones from
@@ -190,9 +185,6 @@ impl Collector {
                 }
                 Err(_) => died = Some(Error::StreamDied { name }),
             }
-        }
-        if let Some(keeping) = self.keeping {
-            keeping.end();
         }
         died.map_or(Ok(summaries), Err)
     }

@@ -15,7 +15,7 @@ use crate::config::StreamConfig;
 use crate::diagnostics;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::keeper::{self, Choice, Keeping, Onlooker};
+use crate::keeper::{self, Choice, Keeping};
 use crate::relaunch;
 use crate::supervise::{Controller, supervise};
 
@@ -135,29 +135,33 @@ async fn collect(
     // With its default disposition a write beyond RLIMIT_FSIZE kills the process; with any handler the
     // write gives EFBIG (setrlimit(2)).
     let _file_size_exceeded: Signal = listen(SignalKind::from_raw(libc::SIGXFSZ))?;
-    let mut collector = match choice {
-        Some(choice) => Collector::kept_by(Keeping::open(choice).await?),
-        None => Collector::new(),
+    let keeping = match choice {
+        Some(choice) => Some(Keeping::open(choice).await?),
+        None => None,
     };
+    let mut collector = Collector::kept_by(keeping.clone());
     for config in streams {
         collector.start(config)?;
     }
     diagnostics::announce("ready");
-    let onlooker = collector.onlooker();
     let died = tokio::select! {
         _signal = terminate.recv() => None,
         _signal = interrupt.recv() => None,
         error = collector.died() => Some(error),
-        () = no_longer_needed(controller, onlooker) => None,
+        () = no_longer_needed(controller, keeping.as_ref()) => None,
     };
-    let summaries = collector.stop().await?;
+    let stopped = collector.stop().await;
+    if let Some(keeping) = keeping {
+        keeping.end();
+    }
+    let summaries = stopped?;
     died.map_or(Ok(summaries), Err)
 }
 
 /// Waits until supervisor and task are gone; for ever if there never was a supervisor.
-async fn no_longer_needed(controller: Option<Controller>, onlooker: Option<Onlooker>) {
-    match controller.zip(onlooker) {
-        Some((controller, onlooker)) => controller.gone(|| onlooker.is_deserted()).await,
+async fn no_longer_needed(controller: Option<Controller>, keeping: Option<&Keeping>) {
+    match controller.zip(keeping) {
+        Some((controller, keeping)) => controller.gone(|| keeping.is_deserted()).await,
         None => std::future::pending().await,
     }
 }

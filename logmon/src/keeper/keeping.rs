@@ -100,10 +100,14 @@ struct State {
     kept: BTreeMap<Key, Kept>,
 }
 
-/// Keeps the descriptors of streams somewhere else, too.
+/// Keeps the descriptors of streams somewhere else, too. A clone is the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeping(Arc<Shared>);
+
 #[derive(Debug)]
-pub(crate) struct Keeping {
+struct Shared {
     state: Arc<Mutex<State>>,
+    /// Brings a dead keeper back.
     guard: Option<JoinHandle<()>>,
 }
 
@@ -133,13 +137,13 @@ impl Keeping {
             kept: BTreeMap::new(),
         }));
         let guard = is_process.then(|| tokio::spawn(stand_by(state.clone())));
-        Ok(Keeping { state, guard })
+        Ok(Keeping(Arc::new(Shared { state, guard })))
     }
 
     /// Gives what an earlier life left for this FIFO. It stays kept.
     pub(crate) fn fetch(&self, fifo: &Path) -> Result<Option<Left>, KeeperError> {
         let key = key_of(fifo);
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0.state);
         let descriptors = match &mut state.place {
             Place::Keeper {
                 client: Some(client),
@@ -168,7 +172,7 @@ impl Keeping {
             spare: Reader::open(fifo)?,
             staging,
         };
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0.state);
         match &mut state.place {
             Place::Keeper {
                 client: Some(client),
@@ -185,7 +189,7 @@ impl Keeping {
     /// Has nothing kept for this FIFO any more. Trouble is told, not returned: the stream is over.
     pub(crate) fn release(&self, fifo: &Path) {
         let key = key_of(fifo);
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0.state);
         state.kept.remove(&key);
         let released = match &mut state.place {
             Place::Keeper {
@@ -200,17 +204,20 @@ impl Keeping {
         }
     }
 
-    /// Gives a view of the FIFOs that are kept.
-    pub(crate) fn onlooker(&self) -> Onlooker {
-        Onlooker(self.state.clone())
+    /// True when no FIFO that is kept has a byte or a process that could write one.
+    pub(crate) fn is_deserted(&self) -> bool {
+        lock(&self.0.state)
+            .kept
+            .values()
+            .all(|kept| kept.spare.is_deserted().unwrap_or(false))
     }
 
-    /// Ends the keeper if nothing is left in it and nobody else uses it.
-    pub(crate) fn end(self) {
-        if let Some(guard) = &self.guard {
+    /// Ends the keeper if nothing is left in it and nobody else uses it. Nothing is kept any more.
+    pub(crate) fn end(&self) {
+        if let Some(guard) = &self.0.guard {
             guard.abort();
         }
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0.state);
         if let Place::Keeper { client, child, .. } = &mut state.place {
             match client.take().map(|client| client.end()) {
                 Some(Ok(true)) => {
@@ -227,21 +234,7 @@ impl Keeping {
     }
 }
 
-/// A view of the FIFOs that are kept, for whoever waits until nobody needs them.
-#[derive(Debug)]
-pub(crate) struct Onlooker(Arc<Mutex<State>>);
-
-impl Onlooker {
-    /// True when no FIFO that is kept has a byte or a process that could write one.
-    pub(crate) fn is_deserted(&self) -> bool {
-        lock(&self.0)
-            .kept
-            .values()
-            .all(|kept| kept.spare.is_deserted().unwrap_or(false))
-    }
-}
-
-impl Drop for Keeping {
+impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(guard) = &self.guard {
             guard.abort();
