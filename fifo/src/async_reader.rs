@@ -10,9 +10,12 @@
 //! # Laws
 //! - An edge is consumed before the pipe is looked at, never after; so no edge is lost.
 //! - An edge is only a reason to look again. What is returned is what the pipe said.
+//! - Writes wake nobody after [`AsyncReader::rest`] until the next wait, which looks first. For somebody
+//!   who will look at a time of his own anyway, a wake-up per write is a waste.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -30,6 +33,7 @@ pub struct AsyncReader {
     // Declared first, so that the runtime forgets the instance before the FIFO closes.
     edges: AsyncFd<Edges>,
     reader: Reader,
+    rests: AtomicBool,
 }
 
 impl AsyncReader {
@@ -47,7 +51,11 @@ impl AsyncReader {
                 path: reader.path().to_owned(),
                 source,
             })?;
-        Ok(AsyncReader { edges, reader })
+        Ok(AsyncReader {
+            edges,
+            reader,
+            rests: AtomicBool::new(false),
+        })
     }
 
     /// Reads what is there, up to the length of the buffer, and waits while there are writers and no
@@ -88,6 +96,45 @@ impl AsyncReader {
         Ok(())
     }
 
+    /// Waits until something may have happened to the FIFO since the last wait: a write, or the last
+    /// writer has left. Look at the FIFO before the call and after it.
+    ///
+    /// # Errors
+    /// [`Error::Wait`]: the system call failed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it takes nothing from the pipe.
+    pub async fn changed(&self) -> Result<(), Error> {
+        self.next_edge().await
+    }
+
+    /// Lets writes wake nobody until the next wait.
+    ///
+    /// # Errors
+    /// [`Error::Wait`]: the system call failed.
+    pub fn rest(&self) -> Result<(), Error> {
+        self.set_rest(true)
+    }
+
+    fn set_rest(&self, rests: bool) -> Result<(), Error> {
+        if self.rests.swap(rests, Ordering::Relaxed) == rests {
+            return Ok(());
+        }
+        let interest = if rests { EpollFlags::EPOLLET } else { INTEREST };
+        // What is there already when the interest comes back counts as an edge (epoll_ctl(2)).
+        self.edges
+            .get_ref()
+            .set_interest(&self.reader, interest)
+            .map_err(|source| self.wait_failed(source))
+    }
+
+    fn wait_failed(&self, source: io::Error) -> Error {
+        Error::Wait {
+            path: self.reader.path().to_owned(),
+            source,
+        }
+    }
+
     /// The reader inside, for everything that does not wait: reading, fill level, capacity, lock.
     #[must_use]
     pub fn get_ref(&self) -> &Reader {
@@ -102,10 +149,8 @@ impl AsyncReader {
 
     /// Waits until something has happened to the FIFO since the last call returned.
     async fn next_edge(&self) -> Result<(), Error> {
-        let failed = |source| Error::Wait {
-            path: self.reader.path().to_owned(),
-            source,
-        };
+        self.set_rest(false)?;
+        let failed = |source| self.wait_failed(source);
         let mut guard = self.edges.readable().await.map_err(failed)?;
         guard.clear_ready();
         guard.get_inner().consume().map_err(failed)
@@ -124,6 +169,9 @@ fn register(edges: Edges) -> io::Result<AsyncFd<Edges>> {
     Ok(registered?)
 }
 
+/// Bytes, once for each write. A hang-up is reported without being asked for.
+const INTEREST: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLET);
+
 /// An epoll instance that becomes readable once per edge of one FIFO.
 #[derive(Debug)]
 struct Edges(Epoll);
@@ -131,10 +179,12 @@ struct Edges(Epoll);
 impl Edges {
     fn of(reader: &Reader) -> io::Result<Edges> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        // A hang-up is reported without being asked for.
-        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(reader, EpollEvent::new(interest, 0))?;
+        epoll.add(reader, EpollEvent::new(INTEREST, 0))?;
         Ok(Edges(epoll))
+    }
+
+    fn set_interest(&self, reader: &Reader, interest: EpollFlags) -> io::Result<()> {
+        Ok(self.0.modify(reader, &mut EpollEvent::new(interest, 0))?)
     }
 
     /// Takes the pending edge, if there is one, so that the next one counts anew.

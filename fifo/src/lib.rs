@@ -50,6 +50,6 @@ pub use async_reader::AsyncReader;
 pub use create::{Origin, create, create_or_adopt};
 pub use error::Error;
 pub use open::{FileKind, Identity};
-pub use pipe::PIPE_BUF;
+pub use pipe::{PIPE_BUF, fill_level};
 pub use reader::{Lock, ReadOutcome, Readable, Reader};
 pub use writer::{Writable, Writer, Written};

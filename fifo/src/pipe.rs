@@ -66,9 +66,12 @@ pub(crate) fn set_capacity(end: impl AsFd, bytes: usize) -> io::Result<usize> {
     to_count(fcntl(end, FcntlArg::F_SETPIPE_SZ(bytes))?)
 }
 
-/// The number of bytes in the pipe now (FIONREAD).
+/// Gives the number of bytes in a pipe now (FIONREAD), named or not, by either end.
+///
+/// # Errors
+/// The error of the ioctl: the descriptor is no pipe.
 #[expect(unsafe_code, reason = "nix has no safe cover of this ioctl")]
-pub(crate) fn fill_level(end: impl AsFd) -> io::Result<usize> {
+pub fn fill_level(end: impl AsFd) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int to the address given, which is that of a live local; the
     // descriptor is borrowed for the time of the call.
