@@ -255,7 +255,9 @@ impl Collect {
             Event::Read(bytes) => {
                 self.has_no_writer = false;
                 self.counters.read_bytes += bytes as u64;
-                if let Some(range) = self.unwanted(window.seen, bytes) {
+                if self.sees_all
+                    && let Some(range) = self.unwanted(window.seen, bytes)
+                {
                     return self.discard(range, now);
                 }
             }

@@ -100,7 +100,7 @@ impl Collector {
             running.config.limits = limits;
             return Ok(Started::OtherLimits);
         }
-        let stream = Stream::open(config.clone())?;
+        let stream = Stream::open(config.clone(), None)?;
         if let Some(keeping) = &self.keeping {
             // Before the first byte is moved, so that there is no time in which a death costs anything.
             if let Some(left) = keeping.fetch(&config.fifo)? {

@@ -66,6 +66,14 @@ pub enum Error {
     /// A FIFO could not be made, opened or read.
     #[error("can't use the FIFO")]
     Fifo(#[from] fifo::Error),
+    /// The pipe behind a FIFO could not be made or asked.
+    #[error("can't use a pipe behind the FIFO {path}")]
+    Staging {
+        /// The path of the FIFO.
+        path: PathBuf,
+        /// The error of `pipe2(2)` or of an ioctl.
+        source: io::Error,
+    },
     /// Another process holds the lock of the FIFO.
     #[error("another logmon reads {path}; stop it first, or give this one a FIFO of its own")]
     FifoHeld {
@@ -194,7 +202,7 @@ impl Error {
                 }
             }
             Error::FifoHeld { .. } | Error::LogFileHeld { .. } => Exit::Busy,
-            Error::Runtime { .. } | Error::Signals { .. } => Exit::System,
+            Error::Staging { .. } | Error::Runtime { .. } | Error::Signals { .. } => Exit::System,
             Error::Keeper(source) => source.exit(),
             Error::Supervise(source) => source.exit(),
             Error::StreamDied { .. } => Exit::Bug,
@@ -214,6 +222,7 @@ impl Error {
             | Error::PublishLogFile { source, .. }
             | Error::DeleteLogFile { source, .. }
             | Error::WriteLogFile { source, .. }
+            | Error::Staging { source, .. }
             | Error::Runtime { source }
             | Error::Signals { source } => is_transient(source),
             Error::Limit { .. }

@@ -7,6 +7,8 @@ use crate::collect::{Condition, Counters};
 /// How bytes get from the FIFO to the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PumpKind {
+    /// Moved inside of the kernel; a kill costs no byte while somebody else holds the pipes.
+    Splice,
     /// Read into memory and written from it.
     ReadWrite,
 }
@@ -16,6 +18,7 @@ impl PumpKind {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            PumpKind::Splice => "splice",
             PumpKind::ReadWrite => "read-write",
         }
     }

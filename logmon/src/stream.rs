@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::log_dir::{LogDir, LogFile, Published, Resumed};
 use crate::mailbox::{Command, Mailbox};
 use crate::planner::{Planner, RotationStep, Step};
-use crate::pump::{Filled, ReadWrite};
+use crate::pump::{Filled, Pump, StagingPipe, can_hold, refuses_splice};
 use crate::recovery::{Entry, Owner, recover};
 use crate::status::{PumpKind, StreamStatus};
 
@@ -25,6 +25,8 @@ const RAISED_PIPE_BYTES: usize = 1024 * 1024;
 const RESUME_TRIES: usize = 5;
 /// The least time between two rotations told at level INFO.
 const ROTATION_REPORT_PAUSE: Duration = Duration::from_secs(1);
+/// Told when splice is given up.
+const READ_WRITE: &str = "bytes go through memory from now on, and a kill can cost those in it";
 /// After so many rounds of the loop another stream gets its turn.
 const ROUNDS_PER_TURN: u32 = 16;
 
@@ -33,7 +35,7 @@ const ROUNDS_PER_TURN: u32 = 16;
 pub(crate) struct Collected {
     /// Its counters.
     pub(crate) counters: Counters,
-    /// Bytes that were read and could not be written before the deadline.
+    /// Bytes that had left the FIFO and could not be written before the deadline.
     pub(crate) lost_bytes: u64,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Collected {
 pub(crate) struct Stream {
     config: StreamConfig,
     machine: Collect,
-    pump: ReadWrite,
+    pump: Pump,
     log_dir: LogDir,
     current: Option<LogFile>,
     prepared: Option<LogFile>,
@@ -56,11 +58,12 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Opens the FIFO and the folder, deletes what is too much, and opens the current file.
+    /// Opens the FIFO and the folder, deletes what is too much, and opens the current file. What lies in
+    /// the staging pipe that an earlier life left comes first.
     ///
     /// A fault of storage that may pass (a full disk) is not an error: it is tried again while the
     /// stream runs.
-    pub(crate) fn open(config: StreamConfig) -> Result<Stream, Error> {
+    pub(crate) fn open(config: StreamConfig, held: Option<StagingPipe>) -> Result<Stream, Error> {
         let log_dir = LogDir::open(&config.log_dir)?;
         let origin = fifo::create_or_adopt(&config.fifo, config.fifo_mode)?;
         let reader = Reader::open(&config.fifo)?;
@@ -70,7 +73,7 @@ impl Stream {
         }
         raise_capacity(&reader);
         let (planner, current) = resume(&config, &log_dir)?;
-        let pump = ReadWrite::new(AsyncReader::new(reader)?);
+        let pump = open_pump(&config, reader, held)?;
         let machine = Collect::new(planner, config.on_full);
         let started = Instant::now();
         let next = Action::Wait {
@@ -107,7 +110,10 @@ impl Stream {
             let action = std::mem::replace(&mut self.next, Action::Finish);
             let event = match action {
                 Action::Perform(step) => self.perform(step),
-                Action::TakeIn => Event::TookIn,
+                Action::TakeIn => match self.pump.take_in() {
+                    Ok(()) => Event::TookIn,
+                    Err(error) => self.cannot_read(&error),
+                },
                 Action::Discard(range) => {
                     self.pump.discard(range);
                     Event::Discarded
@@ -151,6 +157,9 @@ impl Stream {
         if let Event::Wrote(bytes) = event {
             self.pump.consume(bytes);
         }
+        if !self.machine.needs_sight() {
+            self.pump.let_go();
+        }
         for report in self.machine.take_reports() {
             self.tell(report);
         }
@@ -167,7 +176,12 @@ impl Stream {
             tokio::select! {
                 biased;
                 command = mailbox.next() => match command {
-                    Command::SetLimits(limits) => return Event::SetLimits(limits),
+                    Command::SetLimits(limits) => {
+                        if !self.pump.can_hold(limits.line_guard()) {
+                            self.give_up_splice("the FIFO is too small for the line guard");
+                        }
+                        return Event::SetLimits(limits);
+                    }
                     Command::Stop => return Event::Stop,
                     // Who asked may be gone.
                     Command::Ask(answer) => drop(answer.send(self.status())),
@@ -177,10 +191,7 @@ impl Stream {
                     Ok(Filled::Ready) => Event::WriterCame,
                     Ok(Filled::Empty) => Event::Empty,
                     Ok(Filled::NoWriter) => Event::NoWriter,
-                    Err(error) => {
-                        error!(stream = %self.config.name, error = chain(&error), "can't read the FIFO");
-                        Event::ReadFailed
-                    }
+                    Err(error) => self.cannot_read(&error),
                 },
                 () = sleep_until(until), if until.is_some() => return Event::Tick,
             }
@@ -199,7 +210,7 @@ impl Stream {
             // The FIFO is open, so asking it fails only by a bug of the kernel.
             lag_bytes: self.pump.lag_bytes().unwrap_or(0),
             last_write,
-            pump: PumpKind::ReadWrite,
+            pump: self.pump.kind(),
             current_index: self.machine.current_index(),
         }
     }
@@ -223,8 +234,12 @@ impl Stream {
     fn try_perform(&mut self, step: Step) -> Result<Event, Error> {
         match step {
             Step::Write(bytes) => self.write(bytes),
-            // By this pump everything is seen.
-            Step::Look(_) => Ok(Event::Looked),
+            Step::Look(bytes) => {
+                if let Err(error) = self.pump.look(bytes) {
+                    self.give_up_splice(&error.to_string());
+                }
+                Ok(Event::Looked)
+            }
             Step::FindEnding => self.find_ending(),
             Step::Delete(index) => {
                 self.log_dir.delete(&self.config.name, index)?;
@@ -265,18 +280,46 @@ impl Stream {
         }
     }
 
-    fn write(&self, bytes: usize) -> Result<Event, Error> {
-        let failed = |source| Error::WriteLogFile {
+    fn write(&mut self, bytes: usize) -> Result<Event, Error> {
+        match self.try_write(bytes) {
+            Err(error) if refuses_splice(&error) && self.pump.kind() == PumpKind::Splice => {
+                self.give_up_splice("the log file refuses splice(2)");
+                self.try_write(bytes)
+            }
+            other => other,
+        }
+        .map(Event::Wrote)
+        .map_err(|source| Error::WriteLogFile {
             path: self.current_path(),
             source,
-        };
-        let Some(file) = self.current.as_ref() else {
-            return Err(failed(std::io::ErrorKind::NotFound.into()));
-        };
-        self.pump
-            .write(file, bytes)
-            .map(Event::Wrote)
-            .map_err(failed)
+        })
+    }
+
+    fn try_write(&mut self, bytes: usize) -> std::io::Result<usize> {
+        match &self.current {
+            Some(file) => self.pump.write(file, bytes),
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Goes on by reading and writing, and says so.
+    fn give_up_splice(&mut self, reason: &str) {
+        let stream = &self.config.name;
+        match self.pump.give_up_splice() {
+            Ok(()) => warn!(%stream, reason, "{READ_WRITE}"),
+            Err(error) => error!(%stream, reason, error = chain(&error), "{READ_WRITE}"),
+        }
+    }
+
+    fn cannot_read(&self, error: &dyn std::error::Error) -> Event {
+        error!(stream = %self.config.name, error = chain(error), "can't read the FIFO");
+        Event::ReadFailed
+    }
+
+    /// Lends the staging pipe, to be held by somebody else for the case of this process's death.
+    #[expect(dead_code, reason = "whoever keeps descriptors asks for it")]
+    pub(crate) fn staging(&self) -> Option<&StagingPipe> {
+        self.pump.staging()
     }
 
     fn find_ending(&self) -> Result<Event, Error> {
@@ -344,7 +387,7 @@ impl Stream {
     fn finished(&self) -> Collected {
         let stream = &self.config.name;
         let counters = self.machine.counters();
-        let lost_bytes = self.pump.window().bytes as u64;
+        let lost_bytes = self.pump.taken_bytes();
         if lost_bytes > 0 {
             error!(%stream, lost_bytes, "stopped while the log folder took no bytes");
         }
@@ -362,6 +405,31 @@ impl Stream {
             lost_bytes,
         }
     }
+}
+
+/// Chooses how bytes are moved.
+fn open_pump(
+    config: &StreamConfig,
+    reader: Reader,
+    held: Option<StagingPipe>,
+) -> Result<Pump, Error> {
+    let failed = |source| Error::Staging {
+        path: config.fifo.clone(),
+        source,
+    };
+    let can_splice = can_hold(&reader, config.limits.line_guard());
+    let staging = match held {
+        Some(held) => Some(held),
+        None if can_splice => Some(StagingPipe::new().map_err(failed)?),
+        None => None,
+    };
+    let mut pump = Pump::new(AsyncReader::new(reader)?, staging).map_err(failed)?;
+    if !can_splice {
+        let reason = "the FIFO is too small for the line guard";
+        warn!(stream = %config.name, reason, "{READ_WRITE}");
+        pump.give_up_splice().map_err(failed)?;
+    }
+    Ok(pump)
 }
 
 /// Lists the folder and opens the file to go on with.

@@ -1,5 +1,11 @@
-//! Edge: how bytes get from the FIFO to a file. One way so far: reading and writing.
+//! Edge: how bytes get from the FIFO to a file: by splice, or by reading and writing.
 
-mod read_write;
+mod either;
+mod memory;
+mod scratch;
+mod staging;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use read_write::{Filled, ReadWrite};
+pub(crate) use either::{Filled, Pump, can_hold, refuses_splice};
+pub(crate) use staging::StagingPipe;

@@ -1,0 +1,339 @@
+//! Edge: the pump of one stream: by `splice(2)`, or by reading and writing.
+//!
+//! # By splice
+//! FIFO → staging pipe → file. No byte is ever in user memory only, so whatever kills the process, each
+//! byte is in the FIFO, in the staging pipe or in the file; nothing is lost and nothing repeated if both
+//! pipes are kept open by somebody else. Bytes stay in the FIFO until it is decided where they go. Then
+//! exactly these go to the staging pipe and from there to the file, so between two steps the staging
+//! pipe is empty, unless a write failed: then nothing more is moved until it is written. Why not
+//! directly: such a splice holds the lock of the FIFO while the file is written, and a writer waits.
+//!
+//! The window is what lies in the staging pipe, followed by what is known to lie in the FIFO. What is
+//! seen of it is a copy.
+//!
+//! # By reading and writing
+//! The window is in memory, and is lost when the process is killed. It is so
+//! - where the FIFO is too small for a held line: it must hold twice the line guard, because a slot of a
+//!   pipe may be half empty;
+//! - where the file refuses splice (EINVAL): what is staged is read out, and so it goes on;
+//! - for a time, while output is dropped: to know where lines end, all of it has to be seen.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+
+use fifo::{AsyncReader, ReadOutcome};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::memory::Memory;
+use super::scratch;
+use super::staging::StagingPipe;
+use crate::collect::Reading;
+use crate::planner::Window;
+use crate::status::PumpKind;
+
+/// What filling the window gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// So many bytes more, at least 1.
+    Bytes(usize),
+    /// Bytes are there to read.
+    Ready,
+    /// There are writers and no bytes.
+    Empty,
+    /// There are no bytes and no writer.
+    NoWriter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Splice,
+    /// Into memory, until it is empty and sight is needed no more.
+    MemoryForNow,
+    /// Into memory, for good.
+    Memory,
+}
+
+/// The pump of one stream.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    reader: AsyncReader,
+    staging: Option<StagingPipe>,
+    way: Way,
+    /// The window, or by splice a copy of its first bytes.
+    memory: Memory,
+    /// Bytes in the staging pipe that belong to the window.
+    staged: usize,
+    /// Bytes that an earlier life left in the staging pipe and that do not belong to the window yet.
+    inherited: usize,
+    /// Bytes in the FIFO that belong to the window.
+    known: usize,
+}
+
+impl Pump {
+    /// Makes a pump with an empty window. What lies in the staging pipe comes first.
+    ///
+    /// # Errors
+    /// It can't be asked what lies there.
+    pub(crate) fn new(reader: AsyncReader, staging: Option<StagingPipe>) -> io::Result<Pump> {
+        let inherited = staging.as_ref().map_or(Ok(0), StagingPipe::fill_level)?;
+        Ok(Pump {
+            reader,
+            way: if staging.is_some() {
+                Way::Splice
+            } else {
+                Way::Memory
+            },
+            staging,
+            memory: Memory::default(),
+            staged: 0,
+            inherited,
+            known: 0,
+        })
+    }
+
+    /// Gives the bytes that are known and not placed.
+    pub(crate) fn window(&self) -> Window<'_> {
+        let seen = self.memory.bytes();
+        match self.way {
+            Way::Splice => Window {
+                seen,
+                bytes: self.staged + self.known,
+            },
+            Way::MemoryForNow | Way::Memory => Window::all(seen),
+        }
+    }
+
+    /// Gives the bytes that are on the way to a file: in the FIFO, in the staging pipe and in memory.
+    pub(crate) fn lag_bytes(&self) -> Result<u64, fifo::Error> {
+        Ok(self.reader.get_ref().fill_level()? as u64 + self.taken_bytes())
+    }
+
+    /// Gives the bytes that have left the FIFO and are in no file.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        let taken = match self.way {
+            Way::Splice => self.staged,
+            Way::MemoryForNow | Way::Memory => self.memory.bytes().len(),
+        };
+        (self.inherited + taken) as u64
+    }
+
+    /// Says how bytes are moved now.
+    pub(crate) fn kind(&self) -> PumpKind {
+        match self.way {
+            Way::Splice => PumpKind::Splice,
+            Way::MemoryForNow | Way::Memory => PumpKind::ReadWrite,
+        }
+    }
+
+    /// Lends the staging pipe, if there is one.
+    pub(crate) fn staging(&self) -> Option<&StagingPipe> {
+        self.staging.as_ref()
+    }
+
+    /// True when a line of so many bytes can be held.
+    pub(crate) fn can_hold(&self, line_bytes: u64) -> bool {
+        self.way == Way::Memory || can_hold(self.reader.get_ref(), line_bytes)
+    }
+
+    /// Adds bytes to the window.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: if another branch wins, no byte was taken from the pipe.
+    pub(crate) async fn fill(&mut self, reading: Reading) -> Result<Filled, fifo::Error> {
+        if let Some(bytes) = self.inherit()? {
+            return Ok(Filled::Bytes(bytes));
+        }
+        if reading == Reading::NextWriter {
+            self.reader.wait_for_data().await?;
+            return Ok(Filled::Ready);
+        }
+        if self.way == Way::Splice {
+            return self.get_to_know(reading).await;
+        }
+        let outcome = match reading {
+            Reading::AtOnce => self.memory.try_read(self.reader.get_ref())?,
+            Reading::Bytes | Reading::NextWriter | Reading::No => {
+                self.memory.read(&self.reader).await?
+            }
+        };
+        Ok(match outcome {
+            ReadOutcome::Bytes(bytes) => Filled::Bytes(bytes),
+            ReadOutcome::Empty => Filled::Empty,
+            ReadOutcome::NoWriter => Filled::NoWriter,
+        })
+    }
+
+    /// Takes what an earlier life left into the window.
+    fn inherit(&mut self) -> Result<Option<usize>, fifo::Error> {
+        let bytes = std::mem::take(&mut self.inherited);
+        if self.way == Way::Splice {
+            self.staged += bytes;
+        } else if let Some(staging) = &self.staging {
+            self.memory
+                .take(staging, bytes)
+                .map_err(|source| fifo::Error::Read {
+                    path: self.reader.get_ref().path().to_owned(),
+                    source,
+                })?;
+        }
+        Ok((bytes > 0).then_some(bytes))
+    }
+
+    async fn get_to_know(&mut self, reading: Reading) -> Result<Filled, fifo::Error> {
+        loop {
+            if let Some(bytes) = self.get_to_know_more()? {
+                return Ok(Filled::Bytes(bytes));
+            }
+            if self.has_no_writer() {
+                // The last writer may have written since the first look, and none can any more.
+                return Ok(self
+                    .get_to_know_more()?
+                    .map_or(Filled::NoWriter, Filled::Bytes));
+            }
+            if reading == Reading::AtOnce {
+                return Ok(Filled::Empty);
+            }
+            self.reader.changed().await?;
+        }
+    }
+
+    fn get_to_know_more(&mut self) -> Result<Option<usize>, fifo::Error> {
+        let level = self.reader.get_ref().fill_level()?;
+        let more = level.saturating_sub(self.known);
+        self.known += more;
+        Ok((more > 0).then_some(more))
+    }
+
+    /// True when nobody can write now. While there are bytes in the FIFO, writers that left before this
+    /// reader was opened are not noticed (`poll(2)`).
+    fn has_no_writer(&self) -> bool {
+        let fifo = self.reader.get_ref().as_fd();
+        if self.known == 0 {
+            return scratch::is_deserted(fifo).unwrap_or(false);
+        }
+        let mut entries = [PollFd::new(fifo, PollFlags::empty())];
+        poll(&mut entries, PollTimeout::ZERO).is_ok()
+            && entries[0]
+                .revents()
+                .is_some_and(|flags| flags.contains(PollFlags::POLLHUP))
+    }
+
+    /// Sees so many bytes from the start of the window, if it does not already.
+    ///
+    /// # Errors
+    /// It can't; the bytes have to be taken into memory for that.
+    pub(crate) fn look(&mut self, bytes: usize) -> io::Result<()> {
+        let (Some(staging), Way::Splice) = (&self.staging, self.way) else {
+            return Ok(());
+        };
+        let (staged, fifo) = (self.staged, self.reader.get_ref());
+        let seen = self.memory.replace(|buffer| {
+            let mut seen = 0;
+            if staged > 0 {
+                seen = scratch::look(staging, bytes.min(staged), buffer)?;
+            }
+            if bytes > staged && seen == staged {
+                seen += scratch::look(fifo, bytes - staged, buffer)?;
+            }
+            Ok::<usize, io::Error>(seen)
+        })?;
+        if seen < bytes {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    /// Writes so many bytes from the start of the window, maybe fewer, and leaves them in the window.
+    pub(crate) fn write(&mut self, file: impl AsFd, bytes: usize) -> io::Result<usize> {
+        let (Some(staging), Way::Splice) = (&self.staging, self.way) else {
+            return self.memory.write(file, bytes);
+        };
+        if self.staged == 0 {
+            let asked = bytes.min(self.known);
+            let moved = staging.take_from(self.reader.get_ref(), asked)?;
+            if moved < asked {
+                staging.raise();
+            }
+            if moved == 0 {
+                // Somebody else has read from the FIFO.
+                self.known = self.known.min(fifo::fill_level(self.reader.get_ref())?);
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.staged = moved;
+            self.known -= moved;
+        }
+        staging.give_to(file, bytes.min(self.staged))
+    }
+
+    /// Takes bytes from the start of the window.
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        if self.way == Way::Splice {
+            debug_assert!(bytes <= self.staged, "only what is staged gets written");
+            self.staged -= bytes.min(self.staged);
+            if bytes < self.memory.bytes().len() {
+                self.memory.consume(bytes);
+            } else {
+                self.memory.free();
+            }
+        } else {
+            self.memory.consume(bytes);
+        }
+    }
+
+    /// Takes bytes out of the window, wherever they are. All of it must be in memory.
+    pub(crate) fn discard(&mut self, range: Range<usize>) {
+        debug_assert_ne!(self.way, Way::Splice, "what is dropped is seen");
+        self.memory.discard(range);
+    }
+
+    /// Takes the window into memory until [`Pump::let_go`].
+    pub(crate) fn take_in(&mut self) -> io::Result<()> {
+        if self.way == Way::Splice {
+            self.move_to_memory()?;
+            self.way = Way::MemoryForNow;
+        }
+        Ok(())
+    }
+
+    /// Takes the window into memory, and goes on so.
+    pub(crate) fn give_up_splice(&mut self) -> io::Result<()> {
+        if self.way == Way::Splice {
+            self.move_to_memory()?;
+        }
+        self.way = Way::Memory;
+        Ok(())
+    }
+
+    /// Goes back to splice once memory is empty, unless splice was given up.
+    pub(crate) fn let_go(&mut self) {
+        if self.way == Way::MemoryForNow && self.memory.bytes().is_empty() {
+            self.memory.free();
+            self.way = Way::Splice;
+        }
+    }
+
+    fn move_to_memory(&mut self) -> io::Result<()> {
+        self.memory.free();
+        if let Some(staging) = &self.staging {
+            self.memory.take(staging, self.staged)?;
+        }
+        self.staged = 0;
+        self.memory.take(self.reader.get_ref(), self.known)?;
+        self.known = 0;
+        Ok(())
+    }
+}
+
+/// True when a FIFO has room for an incomplete line of so many bytes, whatever pieces it comes in.
+pub(crate) fn can_hold(reader: &fifo::Reader, line_bytes: u64) -> bool {
+    reader
+        .capacity()
+        .is_ok_and(|capacity| capacity as u64 >= 2 * line_bytes)
+}
+
+/// True when a write failed because the file is not one to splice to.
+pub(crate) fn refuses_splice(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EINVAL as i32)
+}

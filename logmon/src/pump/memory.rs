@@ -1,0 +1,121 @@
+//! Edge: bytes that are in memory on their way to a file, or a copy of bytes that are still in a pipe.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+
+use fifo::{AsyncReader, ReadOutcome, Reader};
+use nix::errno::Errno;
+
+/// Bytes asked for with one read: the default capacity of a pipe.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A queue of bytes. It allocates with the first one.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// The bytes are `buffer[start..end]`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Memory {
+    /// Gives all bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Waits for bytes and appends them, at most [`CHUNK_BYTES`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: if another branch wins, no byte was taken from the pipe.
+    pub(crate) async fn read(&mut self, reader: &AsyncReader) -> Result<ReadOutcome, fifo::Error> {
+        let outcome = reader.read(self.room()).await?;
+        Ok(self.took(outcome))
+    }
+
+    /// Appends what is there, at most [`CHUNK_BYTES`].
+    pub(crate) fn try_read(&mut self, reader: &Reader) -> Result<ReadOutcome, fifo::Error> {
+        let outcome = reader.try_read(self.room())?;
+        Ok(self.took(outcome))
+    }
+
+    /// Appends exactly so many bytes, which are in the pipe.
+    pub(crate) fn take(&mut self, pipe: impl AsFd, bytes: usize) -> io::Result<()> {
+        let mut left = bytes;
+        while left > 0 {
+            let room = self.room();
+            let asked = room.len().min(left);
+            match nix::unistd::read(&pipe, &mut room[..asked]) {
+                Err(Errno::EINTR) => {}
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                other => {
+                    let taken = other?;
+                    self.end += taken;
+                    left -= taken;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces all bytes by what the function appends to an empty vector.
+    pub(crate) fn replace<T>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.buffer.clear();
+        let result = fill(&mut self.buffer);
+        (self.start, self.end) = (0, self.buffer.len());
+        result
+    }
+
+    /// Writes so many bytes from the start, maybe fewer, and leaves them where they are.
+    pub(crate) fn write(&self, file: impl AsFd, bytes: usize) -> io::Result<usize> {
+        loop {
+            match nix::unistd::write(&file, &self.bytes()[..bytes]) {
+                Err(Errno::EINTR) => {}
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Takes bytes from the start.
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+        debug_assert!(self.start <= self.end, "only what is there is consumed");
+    }
+
+    /// Takes bytes out, wherever they are.
+    pub(crate) fn discard(&mut self, range: Range<usize>) {
+        self.buffer
+            .copy_within(self.start + range.end..self.end, self.start + range.start);
+        self.end -= range.len();
+    }
+
+    /// Gives the memory back, with all bytes in it.
+    pub(crate) fn free(&mut self) {
+        *self = Memory::default();
+    }
+
+    fn took(&mut self, outcome: ReadOutcome) -> ReadOutcome {
+        if let ReadOutcome::Bytes(bytes) = outcome {
+            self.end += bytes;
+        }
+        outcome
+    }
+
+    /// Makes room for [`CHUNK_BYTES`] more.
+    fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.len() < self.end + CHUNK_BYTES {
+            self.buffer.resize(self.end + CHUNK_BYTES, 0);
+        } else if self.end == 0 && self.buffer.len() > CHUNK_BYTES {
+            self.buffer.truncate(CHUNK_BYTES);
+            self.buffer.shrink_to_fit();
+        }
+        &mut self.buffer[self.end..]
+    }
+}

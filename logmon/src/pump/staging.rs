@@ -1,0 +1,111 @@
+//! Edge: the pipe between the FIFO and the file.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::unistd::pipe2;
+
+/// What a staging pipe is raised to with the first round that fills it, in bytes: as fast as 1 MiB, and
+/// a quarter of what the user may have in pipes (`pipe-user-pages-soft`).
+const RAISED_BYTES: usize = 256 * 1024;
+
+/// Both ends of the pipe that bytes go through between leaving the FIFO and being in a file.
+///
+/// While both ends are open in some process the bytes in it live, whoever is killed. The read end is to
+/// be read by one logmon only, and the write end to be written by it.
+#[derive(Debug)]
+pub(crate) struct StagingPipe {
+    read_end: OwnedFd,
+    write_end: OwnedFd,
+}
+
+impl StagingPipe {
+    /// Makes an empty one.
+    ///
+    /// # Errors
+    /// The error of `pipe2(2)`: there are no descriptors left.
+    pub(crate) fn new() -> io::Result<StagingPipe> {
+        let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        Ok(StagingPipe {
+            read_end,
+            write_end,
+        })
+    }
+
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "whoever keeps descriptors uses it")
+    )]
+    /// Puts together the two ends of one that an earlier life has left.
+    #[must_use]
+    pub(crate) fn from_ends(read_end: OwnedFd, write_end: OwnedFd) -> StagingPipe {
+        StagingPipe {
+            read_end,
+            write_end,
+        }
+    }
+
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "whoever keeps descriptors uses it")
+    )]
+    /// Lends the read end and the write end, in this order.
+    #[must_use]
+    pub(crate) fn ends(&self) -> [BorrowedFd<'_>; 2] {
+        [self.read_end.as_fd(), self.write_end.as_fd()]
+    }
+
+    /// How many bytes are in it.
+    pub(crate) fn fill_level(&self) -> io::Result<usize> {
+        fifo::fill_level(&self.read_end)
+    }
+
+    /// Moves up to so many bytes from the start of a pipe, fewer when there is no room for more; 0 when
+    /// there is none at all.
+    pub(crate) fn take_from(&self, source: impl AsFd, bytes: usize) -> io::Result<usize> {
+        let flags = SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK;
+        loop {
+            match splice(&source, None, &self.write_end, None, bytes, flags) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(0),
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Moves up to so many bytes to the position of a file. The bytes that are not in the file afterwards
+    /// are still in the pipe, at every moment.
+    pub(crate) fn give_to(&self, file: impl AsFd, bytes: usize) -> io::Result<usize> {
+        loop {
+            match splice(
+                &self.read_end,
+                None,
+                &file,
+                None,
+                bytes,
+                SpliceFFlags::SPLICE_F_MOVE,
+            ) {
+                Err(Errno::EINTR) => {}
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Raises the capacity. Where that is refused, the pipe serves as it is.
+    pub(crate) fn raise(&self) {
+        let bytes = i32::try_from(RAISED_BYTES).unwrap_or(i32::MAX);
+        if fcntl(&self.write_end, FcntlArg::F_GETPIPE_SZ).is_ok_and(|now| now < bytes) {
+            let _raised: Result<i32, Errno> = fcntl(&self.write_end, FcntlArg::F_SETPIPE_SZ(bytes));
+        }
+    }
+}
+
+impl AsFd for StagingPipe {
+    /// Lends the read end.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.read_end.as_fd()
+    }
+}

@@ -1,0 +1,187 @@
+//! Edge: the pump on real pipes and files, with a file that refuses splice among them.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use fifo::{AsyncReader, Reader, Writer, Written};
+use tempfile::TempDir;
+
+use super::either::{Filled, Pump, refuses_splice};
+use super::staging::StagingPipe;
+use crate::collect::Reading;
+use crate::status::PumpKind;
+
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        fifo::create(&dir.path().join("fifo"), 0o600).unwrap();
+        Place { dir }
+    }
+
+    fn pump(&self, staging: Option<StagingPipe>) -> (Pump, Writer) {
+        let path = self.dir.path().join("fifo");
+        let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+        let writer = Writer::try_open(&path).unwrap();
+        (Pump::new(reader, staging).unwrap(), writer)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn log(&self) -> Vec<u8> {
+        std::fs::read(self.log_path()).unwrap()
+    }
+
+    fn file(&self) -> File {
+        File::create(self.log_path()).unwrap()
+    }
+
+    /// A file that splice(2) refuses: one that is open for appending.
+    fn refusing_file(&self) -> File {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.log_path())
+            .unwrap()
+    }
+}
+
+fn staging() -> Option<StagingPipe> {
+    Some(StagingPipe::new().unwrap())
+}
+
+fn put(writer: &Writer, bytes: &[u8]) {
+    assert_eq!(
+        writer.try_write(bytes).unwrap(),
+        Written::Bytes(bytes.len())
+    );
+}
+
+async fn fill(pump: &mut Pump, bytes: usize) {
+    assert_eq!(
+        pump.fill(Reading::Bytes).await.unwrap(),
+        Filled::Bytes(bytes)
+    );
+}
+
+#[tokio::test]
+async fn bytes_are_known_then_seen_then_written_and_are_in_a_pipe_until_then() {
+    let place = Place::new();
+    let (mut pump, writer) = place.pump(staging());
+    assert_eq!(pump.kind(), PumpKind::Splice);
+    put(&writer, b"first\nsecond\n");
+    fill(&mut pump, 13).await;
+    assert_eq!((pump.window().seen, pump.window().bytes), (&b""[..], 13));
+    pump.look(8).unwrap();
+    assert_eq!(pump.window().seen, b"first\nse");
+    assert_eq!(writer.fill_level().unwrap(), 13);
+    let file = place.file();
+    assert_eq!(pump.write(&file, 6).unwrap(), 6);
+    pump.consume(6);
+    assert_eq!((pump.window().seen, pump.window().bytes), (&b"se"[..], 7));
+    assert_eq!(writer.fill_level().unwrap(), 7);
+    assert_eq!(pump.write(&file, 7).unwrap(), 7);
+    pump.consume(7);
+    assert_eq!(place.log(), b"first\nsecond\n");
+    assert_eq!(pump.window().bytes, 0);
+    drop(writer);
+    assert_eq!(pump.fill(Reading::Bytes).await.unwrap(), Filled::NoWriter);
+}
+
+#[tokio::test]
+async fn a_file_that_refuses_splice_gets_what_was_staged_and_what_was_not() {
+    let place = Place::new();
+    let (mut pump, writer) = place.pump(staging());
+    put(&writer, b"first\nsecond\n");
+    fill(&mut pump, 13).await;
+    let file = place.refusing_file();
+    let refusal = pump.write(&file, 6).unwrap_err();
+    assert!(refuses_splice(&refusal), "{refusal}");
+    assert_eq!(writer.fill_level().unwrap(), 7, "6 bytes are staged");
+    pump.give_up_splice().unwrap();
+    assert_eq!(pump.kind(), PumpKind::ReadWrite);
+    assert_eq!(pump.window().seen, b"first\nsecond\n");
+    assert_eq!(pump.write(&file, 13).unwrap(), 13);
+    pump.consume(13);
+    put(&writer, b"third\n");
+    fill(&mut pump, 6).await;
+    assert_eq!(pump.write(&file, 6).unwrap(), 6);
+    assert_eq!(place.log(), b"first\nsecond\nthird\n");
+}
+
+#[tokio::test]
+async fn the_window_is_taken_into_memory_for_a_time() {
+    let place = Place::new();
+    let (mut pump, writer) = place.pump(staging());
+    put(&writer, b"kept\n");
+    fill(&mut pump, 5).await;
+    pump.take_in().unwrap();
+    put(&writer, b"dropped\n");
+    fill(&mut pump, 8).await;
+    assert_eq!(pump.window().seen, b"kept\ndropped\n");
+    pump.discard(5..13);
+    pump.let_go();
+    assert_eq!(pump.kind(), PumpKind::ReadWrite, "memory is not empty");
+    let file = place.file();
+    assert_eq!(pump.write(&file, 5).unwrap(), 5);
+    pump.consume(5);
+    pump.let_go();
+    assert_eq!(pump.kind(), PumpKind::Splice);
+    assert_eq!(place.log(), b"kept\n");
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_staged_comes_first_by_either_way() {
+    for by_splice in [true, false] {
+        let place = Place::new();
+        let (mut earlier, writer) = place.pump(staging());
+        put(&writer, b"staged, not staged\n");
+        fill(&mut earlier, 19).await;
+        let read_only = File::open("/dev/null").unwrap();
+        earlier.write(&read_only, 8).unwrap_err();
+        let [read_end, write_end] = earlier
+            .staging()
+            .unwrap()
+            .ends()
+            .map(|end| end.try_clone_to_owned().unwrap());
+        let spare = Reader::open(place.dir.path().join("fifo")).unwrap();
+        drop(earlier);
+        let (mut pump, _writer) = place.pump(Some(StagingPipe::from_ends(read_end, write_end)));
+        if !by_splice {
+            pump.give_up_splice().unwrap();
+        }
+        assert_eq!(pump.taken_bytes(), 8);
+        fill(&mut pump, 8).await;
+        fill(&mut pump, 11).await;
+        pump.look(19).unwrap();
+        assert_eq!(pump.window().seen, b"staged, not staged\n");
+        let file = place.file();
+        while pump.window().bytes > 0 {
+            let bytes = pump.window().bytes;
+            let written = pump.write(file.as_fd(), bytes).unwrap();
+            pump.consume(written);
+        }
+        assert_eq!(place.log(), b"staged, not staged\n");
+        drop(spare);
+    }
+}
+
+#[tokio::test]
+async fn a_window_in_many_slots_is_seen_whole() {
+    let place = Place::new();
+    let (mut pump, writer) = place.pump(staging());
+    // A write of 2,049 bytes leaves no room for another one in its page.
+    let piece = [b'x'; 2049];
+    for _ in 0..12 {
+        put(&writer, &piece);
+    }
+    fill(&mut pump, 12 * 2049).await;
+    pump.look(12 * 2049).unwrap();
+    assert_eq!(pump.window().seen.len(), 12 * 2049);
+}
