@@ -21,6 +21,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::limits::Limits;
+use crate::pacing::Pacing;
 use crate::planner::{Flush, Planner, RotationStep, Step, Window};
 
 /// How long an incomplete line is held: with the time to write it, well under the 200 ms of DATA-5.
@@ -97,7 +98,7 @@ pub enum Event {
 /// How to wait for bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// Do not read.
+    /// Do not read, and let no write end the wait.
     No,
     /// Wait for bytes or for the last writer to leave.
     Bytes,
@@ -198,6 +199,7 @@ struct Dropped {
 #[derive(Debug)]
 pub struct Collect {
     planner: Planner,
+    pacing: Pacing,
     on_full: OnFull,
     counters: Counters,
     reports: Vec<Report>,
@@ -220,9 +222,10 @@ pub struct Collect {
 impl Collect {
     /// Makes the state of a stream that starts.
     #[must_use]
-    pub fn new(planner: Planner, on_full: OnFull) -> Collect {
+    pub fn new(planner: Planner, pacing: Pacing, on_full: OnFull) -> Collect {
         Collect {
             planner,
+            pacing,
             on_full,
             counters: Counters::default(),
             reports: Vec::new(),
@@ -251,10 +254,12 @@ impl Collect {
                 self.try_at_once(now);
             }
             Event::TookIn => self.sees_all = true,
-            Event::Tick => is_tick = true,
+            // The end of a rest says nothing of what there is to read.
+            Event::Tick => is_tick = !self.pacing.ends_rest(now),
             Event::Read(bytes) => {
                 self.has_no_writer = false;
                 self.counters.read_bytes += bytes as u64;
+                self.pacing.found(bytes, now);
                 if self.sees_all
                     && let Some(range) = self.unwanted(window.seen, bytes)
                 {
@@ -405,11 +410,23 @@ impl Collect {
                 reading: Reading::No,
                 until: self.earliest([until.or(Some(again)).min(Some(again))]),
             },
-            Some(_) | None => Action::Wait {
-                reading: self.reading(),
-                until: self.earliest([until]),
+            Some(_) | None => match self.rests_until(now) {
+                Some(rested) => Action::Wait {
+                    reading: Reading::No,
+                    until: Some(rested),
+                },
+                None => Action::Wait {
+                    reading: self.reading(),
+                    until: self.earliest([until]),
+                },
             },
         }
+    }
+
+    fn rests_until(&self, now: Duration) -> Option<Duration> {
+        self.pacing
+            .rests_until(now)
+            .filter(|_| self.stop_at.is_none() && !self.has_no_writer)
     }
 
     fn reading(&self) -> Reading {

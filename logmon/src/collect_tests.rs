@@ -10,7 +10,11 @@ use crate::recovery::Recovery;
 
 fn machine(on_full: OnFull, max_file_bytes: u64, line_guard: u64) -> Collect {
     let limits = Limits::checked(1000, max_file_bytes, line_guard).unwrap();
-    Collect::new(Planner::new(limits, &Recovery::default(), false), on_full)
+    Collect::new(
+        Planner::new(limits, &Recovery::default(), false),
+        Pacing::new(1 << 16),
+        on_full,
+    )
 }
 
 fn ms(millis: u64) -> Duration {
@@ -282,10 +286,10 @@ fn a_held_line_is_shown_after_the_time_to_hold_and_not_before() {
     );
     let held = Action::Wait {
         reading: Reading::Bytes,
-        until: Some(ms(1) + HOLD),
+        until: Some(ms(10) + HOLD),
     };
     assert_eq!(
-        machine.handle(Event::Read(2), Window::all(b"> "), ms(1)),
+        machine.handle(Event::Read(2), Window::all(b"> "), ms(10)),
         held
     );
     // More of the line does not restart the time, and is read before the line counts as stalled.
@@ -347,7 +351,7 @@ fn fewer_files_are_deleted_at_once_and_a_full_disk_does_not_delay_it() {
         ..Recovery::default()
     };
     let planner = Planner::new(limits(4), &recovery, false);
-    let mut machine = Collect::new(planner, OnFull::Block);
+    let mut machine = Collect::new(planner, Pacing::new(1 << 16), OnFull::Block);
     let idle = Action::Wait {
         reading: Reading::Bytes,
         until: None,
@@ -372,5 +376,38 @@ fn fewer_files_are_deleted_at_once_and_a_full_disk_does_not_delay_it() {
     assert_eq!(
         machine.handle(Event::SetLimits(limits(1)), Window::all(b"x\n"), ms(4)),
         Action::Perform(Step::Delete(2))
+    );
+}
+
+#[test]
+fn the_end_of_a_rest_does_not_make_a_held_line_count_as_stalled() {
+    let mut machine = machine(OnFull::Block, 100, 50);
+    let mut event = Event::Started;
+    for _ in 0..2 {
+        let Action::Perform(Step::Rotate(step)) = machine.handle(event, Window::all(b""), ms(0))
+        else {
+            panic!()
+        };
+        event = Event::Rotated(step);
+    }
+    let line = [b"x".repeat(59), b"\n".to_vec()].concat();
+    let _waits: Action = machine.handle(event, Window::all(b""), ms(0));
+    let _writes: Action = machine.handle(Event::Read(60), Window::all(&line), ms(0));
+    let _waits: Action = machine.handle(Event::Wrote(60), Window::all(&line), ms(0));
+    let rests = Action::Wait {
+        reading: Reading::No,
+        until: Some(ms(1) + crate::pacing::LONGEST_REST),
+    };
+    assert_eq!(
+        machine.handle(Event::Read(2), Window::all(b"> "), ms(1)),
+        rests
+    );
+    // This process was stopped meanwhile, and the rest of the line lies in the pipe.
+    assert_eq!(
+        machine.handle(Event::Tick, Window::all(b"> "), ms(1000)),
+        Action::Wait {
+            reading: Reading::Bytes,
+            until: Some(ms(1) + HOLD),
+        }
     );
 }

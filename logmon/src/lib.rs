@@ -1,7 +1,7 @@
 //! Edge: logmon reads a task's FIFOs and writes size-rotated log files.
 //!
 //! A stream is one FIFO, opened once for the task's whole life, and one current log file. Cores decide
-//! ([`name`], [`limits`], [`recovery`], [`planner`], [`collect`], [`config`], [`status`]); edges do
+//! ([`name`], [`limits`], [`recovery`], [`planner`], [`pacing`], [`collect`], [`config`], [`status`]); edges do
 //! what they decided: the stream's loop, the log folder, the pump and the [`Collector`].
 //!
 //! What it never does: open a FIFO in a way that waits, take the absence of writers for the end,
@@ -21,6 +21,7 @@ pub mod limits;
 mod log_dir;
 mod mailbox;
 pub mod name;
+pub mod pacing;
 pub mod planner;
 mod pump;
 pub mod recovery;

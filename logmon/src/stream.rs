@@ -12,6 +12,7 @@ use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::log_dir::{LogDir, LogFile, Published, Resumed};
 use crate::mailbox::{Command, Mailbox};
+use crate::pacing::Pacing;
 use crate::planner::{Planner, RotationStep, Step};
 use crate::pump::{Filled, Pump, StagingPipe, can_hold, refuses_splice};
 use crate::recovery::{Entry, Owner, recover};
@@ -73,8 +74,9 @@ impl Stream {
         }
         raise_capacity(&reader);
         let (planner, current) = resume(&config, &log_dir)?;
+        let pacing = Pacing::new(reader.capacity()?);
         let pump = open_pump(&config, reader, held)?;
-        let machine = Collect::new(planner, config.on_full);
+        let machine = Collect::new(planner, pacing, config.on_full);
         let started = Instant::now();
         let next = Action::Wait {
             reading: Reading::No,
@@ -172,6 +174,11 @@ impl Stream {
         mailbox: &mut Mailbox,
     ) -> Event {
         let until = until.map(|until| self.started + until);
+        if reading == Reading::No
+            && let Err(error) = self.pump.rest()
+        {
+            debug!(stream = %self.config.name, error = chain(&error), "writes go on to wake it");
+        }
         loop {
             tokio::select! {
                 biased;

@@ -165,6 +165,11 @@ impl Pump {
         })
     }
 
+    /// Lets writes wake nobody until the next wait for bytes.
+    pub(crate) fn rest(&self) -> Result<(), fifo::Error> {
+        self.reader.rest()
+    }
+
     /// Takes what an earlier life left into the window.
     fn inherit(&mut self) -> Result<Option<usize>, fifo::Error> {
         let bytes = std::mem::take(&mut self.inherited);

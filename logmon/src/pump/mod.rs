@@ -1,6 +1,8 @@
 //! Edge: how bytes get from the FIFO to a file: by splice, or by reading and writing.
 
 mod either;
+#[cfg(test)]
+mod kills;
 mod memory;
 mod scratch;
 mod staging;

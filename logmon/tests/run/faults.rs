@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fifo::{Writable, Writer, Written};
+use fifo::{Reader, Writable, Writer, Written};
 
 use crate::subject::{LIMIT, Logmon, Place, assert_quick, lines, wait_until, write_all};
 
@@ -159,6 +159,25 @@ fn a_stop_with_a_full_disk_ends_in_time_and_says_what_is_lost() {
         assert_eq!(number_after(lost, "lost_bytes=") + left, 30_000 - 10_240);
         took
     });
+}
+
+#[test]
+fn a_fifo_that_is_too_small_for_the_guard_is_read_through_memory_and_that_is_told() {
+    let place = Place::new();
+    fifo::create(&place.path("out"), 0o600).unwrap();
+    // The capacity is the host's choice, so logmon leaves it.
+    let spare = Reader::open(place.path("out")).unwrap();
+    assert_eq!(spare.set_capacity(4096).unwrap(), 4096);
+    let logmon = place.start("5", "100000");
+    assert_eq!(spare.capacity().unwrap(), 4096);
+    assert!(
+        place.diagnostics().contains("too small"),
+        "{}",
+        place.diagnostics()
+    );
+    place.write(&lines(0, 3000));
+    place.wait_for_log(&lines(0, 3000));
+    assert_eq!(logmon.stop().0, Some(0));
 }
 
 #[test]
