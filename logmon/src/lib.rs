@@ -14,6 +14,7 @@ mod collector;
 pub mod config;
 mod diagnostics;
 mod error;
+mod events;
 pub mod exit;
 mod fnv;
 mod keeper;

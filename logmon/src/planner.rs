@@ -407,5 +407,8 @@ fn position_of_newline(bytes: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[path = "planner_examples.rs"]
+mod examples;
+#[cfg(test)]
 #[path = "planner_laws.rs"]
 mod laws;
