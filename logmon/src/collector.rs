@@ -15,6 +15,7 @@ use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::keeper::Keeping;
 use crate::mailbox::{Commander, mailbox};
+use crate::pump::StagingPipe;
 use crate::status::StreamStatus;
 use crate::stream::{Collected, Stream};
 
@@ -100,13 +101,20 @@ impl Collector {
             running.config.limits = limits;
             return Ok(Started::OtherLimits);
         }
-        let stream = Stream::open(config.clone(), None)?;
+        let left = match &self.keeping {
+            Some(keeping) => keeping.fetch(&config.fifo)?,
+            None => None,
+        };
+        let (reader, staging) = left.map_or((None, None), |left| (Some(left.reader), left.staging));
+        let staging =
+            staging.map(|(read_end, write_end)| StagingPipe::from_ends(read_end, write_end));
+        let stream = Stream::open(config.clone(), staging)?;
         if let Some(keeping) = &self.keeping {
             // Before the first byte is moved, so that there is no time in which a death costs anything.
-            if let Some(left) = keeping.fetch(&config.fifo)? {
-                tell_replaced(&config, left.reader)?;
+            if let Some(reader) = reader {
+                tell_replaced(&config, reader)?;
             }
-            keeping.hold(&config.fifo, Vec::new())?;
+            keeping.hold(&config.fifo, stream.staging_ends()?)?;
         }
         let (commander, mailbox) = mailbox();
         let task = tokio::spawn(stream.collect(mailbox));

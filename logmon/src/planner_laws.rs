@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::{Flush, Planner, RotationStep, Step, Window};
 use crate::limits::Limits;
-use crate::name::{MAX_INDEX, StreamName};
-use crate::recovery::{Entry, EntryKind, Owner, Recovery, recover};
+use crate::name::StreamName;
+use crate::recovery::{Entry, EntryKind, Owner, recover};
 
 /// A log folder in memory that keeps every file ever closed, and checks each step as it is done.
 struct Folder {

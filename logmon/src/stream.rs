@@ -1,6 +1,7 @@
 //! Edge: one stream at work. It opens the FIFO and the files, performs what the state machine decides,
 //! and tells it what came of that.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
 use fifo::{AsyncReader, Lock, Reader};
@@ -323,10 +324,16 @@ impl Stream {
         Event::ReadFailed
     }
 
-    /// Lends the staging pipe, to be held by somebody else for the case of this process's death.
-    #[expect(dead_code, reason = "whoever keeps descriptors asks for it")]
-    pub(crate) fn staging(&self) -> Option<&StagingPipe> {
-        self.pump.staging()
+    /// Gives copies of the read end and the write end of the staging pipe, to be held by somebody else
+    /// for the case of this process's death; none if there is no such pipe.
+    pub(crate) fn staging_ends(&self) -> Result<Vec<OwnedFd>, Error> {
+        let ends = self.pump.staging().into_iter().flat_map(StagingPipe::ends);
+        ends.map(|end| end.try_clone_to_owned())
+            .collect::<Result<_, _>>()
+            .map_err(|source| Error::Staging {
+                path: self.config.fifo.clone(),
+                source,
+            })
     }
 
     fn find_ending(&self) -> Result<Event, Error> {

@@ -62,7 +62,6 @@ pub(crate) struct Left {
     /// A read end of the FIFO that the path stood for then.
     pub(crate) reader: OwnedFd,
     /// The read end and the write end of the staging pipe, if there was one.
-    #[expect(dead_code, reason = "a pump that stages bytes goes on with it")]
     pub(crate) staging: Option<(OwnedFd, OwnedFd)>,
 }
 

@@ -34,10 +34,6 @@ impl StagingPipe {
         })
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "whoever keeps descriptors uses it")
-    )]
     /// Puts together the two ends of one that an earlier life has left.
     #[must_use]
     pub(crate) fn from_ends(read_end: OwnedFd, write_end: OwnedFd) -> StagingPipe {
@@ -47,10 +43,6 @@ impl StagingPipe {
         }
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "whoever keeps descriptors uses it")
-    )]
     /// Lends the read end and the write end, in this order.
     #[must_use]
     pub(crate) fn ends(&self) -> [BorrowedFd<'_>; 2] {
