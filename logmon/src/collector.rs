@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -13,7 +12,7 @@ use tracing::warn;
 use crate::collect::Counters;
 use crate::config::StreamConfig;
 use crate::error::Error;
-use crate::keeper::Keeping;
+use crate::keeper::{Keeping, Left};
 use crate::mailbox::{Commander, mailbox};
 use crate::pump::StagingPipe;
 use crate::status::StreamStatus;
@@ -101,21 +100,7 @@ impl Collector {
             running.config.limits = limits;
             return Ok(Started::OtherLimits);
         }
-        let left = match &self.keeping {
-            Some(keeping) => keeping.fetch(&config.fifo)?,
-            None => None,
-        };
-        let (reader, staging) = left.map_or((None, None), |left| (Some(left.reader), left.staging));
-        let staging =
-            staging.map(|(read_end, write_end)| StagingPipe::from_ends(read_end, write_end));
-        let stream = Stream::open(config.clone(), staging)?;
-        if let Some(keeping) = &self.keeping {
-            // Before the first byte is moved, so that there is no time in which a death costs anything.
-            if let Some(reader) = reader {
-                tell_replaced(&config, reader)?;
-            }
-            keeping.hold(&config.fifo, stream.staging_ends()?)?;
-        }
+        let stream = self.open(&config)?;
         let (commander, mailbox) = mailbox();
         let task = tokio::spawn(stream.collect(mailbox));
         let running = Running {
@@ -125,6 +110,21 @@ impl Collector {
         };
         self.running.insert(name, running);
         Ok(Started::Now)
+    }
+
+    /// Opens a stream with what an earlier life left, and has it kept before its first byte is moved, so
+    /// that there is no time in which a death costs anything.
+    fn open(&self, config: &StreamConfig) -> Result<Stream, Error> {
+        let Some(keeping) = &self.keeping else {
+            return Stream::open(config.clone(), None);
+        };
+        let held = match keeping.fetch(&config.fifo)? {
+            Some(left) => take_over(config, left)?,
+            None => None,
+        };
+        let stream = Stream::open(config.clone(), held)?;
+        keeping.hold(&config.fifo, stream.staging_ends()?)?;
+        Ok(stream)
     }
 
     /// Asks every stream how it is, in the order of their names; none for one that has ended by a panic.
@@ -198,13 +198,35 @@ impl Collector {
     }
 }
 
-/// An earlier life may have kept another FIFO that had this path.
-fn tell_replaced(config: &StreamConfig, kept: OwnedFd) -> Result<(), Error> {
-    let kept = Reader::adopt(kept, &config.fifo)?;
-    let is_the_same = Reader::open(&config.fifo)?.identity() == kept.identity();
-    if !is_the_same {
-        let unread_bytes = kept.fill_level()?;
-        warn!(stream = %config.name, unread_bytes, "another FIFO has the path now; the old one is given up");
+/// Gives the staging pipe that an earlier life left. If the path stands for another FIFO now, what lies in
+/// the old one is moved there first, as much as there is room for.
+fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, Error> {
+    let staging = left
+        .staging
+        .map(|(read_end, write_end)| StagingPipe::from_ends(read_end, write_end));
+    let kept = Reader::adopt(left.reader, &config.fifo)?;
+    let is_the_same = Reader::open(&config.fifo).is_ok_and(|now| now.identity() == kept.identity());
+    if is_the_same {
+        return Ok(staging);
     }
-    Ok(())
+    let failed = |source| Error::Staging {
+        path: config.fifo.clone(),
+        source,
+    };
+    let staging = staging.map_or_else(StagingPipe::new, Ok).map_err(failed)?;
+    staging.raise();
+    let mut moved_bytes = 0;
+    loop {
+        match staging
+            .take_from(&kept, kept.fill_level()?)
+            .map_err(failed)?
+        {
+            0 => break,
+            bytes => moved_bytes += bytes,
+        }
+    }
+    let lost_bytes = kept.fill_level()?;
+    let stream = &config.name;
+    warn!(%stream, moved_bytes, lost_bytes, "another FIFO has the path now; the old one is drained and given up");
+    Ok(Some(staging))
 }

@@ -13,6 +13,6 @@ mod wire;
 
 pub(crate) use client::{held_at, keeper_at};
 pub use error::KeeperError;
-pub(crate) use keeping::{Choice, Keeping};
+pub(crate) use keeping::{Choice, Keeping, Left};
 pub(crate) use process::run;
 pub(crate) use socket::{PrivateFolder, create_folder};

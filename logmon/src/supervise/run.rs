@@ -24,8 +24,8 @@ use crate::exit::Exit;
 use crate::keeper::keeper_at;
 use crate::relaunch;
 
-/// What can be supervised.
-const COMMANDS: [&str; 2] = ["run", "serve"];
+/// What can be supervised: a command that a new life can go on with from its words alone.
+const COMMANDS: [&str; 1] = ["run"];
 
 /// The logmon that is looked after.
 #[derive(Debug)]

@@ -40,16 +40,21 @@ fn listed(place: &Place) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Writes numbered lines, as fast as they are taken, until it is told to stop. Gives how many.
-fn write_lines_until(writer: &Writer, is_over: &AtomicBool) -> usize {
+/// Writes numbered lines, as fast as they are taken, in writes of so many bytes, until it is told to stop.
+/// Gives how many lines it has written.
+fn write_lines_until(writer: &Writer, bytes_per_write: usize, is_over: &AtomicBool) -> usize {
     let mut number = 0;
-    while !is_over.load(Ordering::Relaxed) {
-        let line = lines(number, 1);
-        match writer.try_write(&line).unwrap() {
-            Written::Bytes(count) => {
-                assert_eq!(count, line.len(), "lines this short are taken whole");
+    let mut waiting = Vec::new();
+    while !is_over.load(Ordering::Relaxed) || !waiting.is_empty() {
+        if !is_over.load(Ordering::Relaxed) {
+            while waiting.len() < bytes_per_write {
+                waiting.extend(lines(number, 1));
                 number += 1;
             }
+        }
+        let next = &waiting[..bytes_per_write.min(waiting.len())];
+        match writer.try_write(next).unwrap() {
+            Written::Bytes(count) => drop(waiting.drain(..count)),
             Written::Full => {
                 let waited = writer.wait_writable(Duration::from_millis(50)).unwrap();
                 assert_ne!(waited, Writable::NoReader, "EPIPE");
@@ -66,30 +71,71 @@ fn lives_ms(count: u64) -> impl Iterator<Item = u64> {
 }
 
 #[test]
-fn a_writer_never_sees_that_logmon_was_killed() {
+fn a_writer_never_sees_that_logmon_was_killed_and_no_byte_is_lost_or_repeated() {
+    let mut told = Vec::new();
+    for bytes_per_write in [100, 37, 65_536] {
+        let place = Place::new();
+        let _left = LeftOvers(place.root());
+        let first = start(&place);
+        let keeper = process("keeper", place.root());
+        let writer = place.writer();
+        let is_over = AtomicBool::new(false);
+        let (count, logmon) = std::thread::scope(|scope| {
+            let writing = scope.spawn(|| write_lines_until(&writer, bytes_per_write, &is_over));
+            let mut logmon = first;
+            for life_ms in lives_ms(12) {
+                let end = Instant::now() + Duration::from_millis(life_ms);
+                wait_until("the life is over", || Instant::now() >= end);
+                logmon.kill();
+                logmon = start(&place);
+            }
+            is_over.store(true, Ordering::Relaxed);
+            (writing.join().unwrap(), logmon)
+        });
+        wait_until("the last line is there", || {
+            place.log().ends_with(&lines(count - 1, 1))
+        });
+        assert_eq!(process("keeper", place.root()), keeper);
+        assert_eq!(logmon.stop().0, Some(0));
+        assert_exact(&place.log(), count);
+        told.push((bytes_per_write, count));
+    }
+    println!("12 kills each, bytes per write and lines: {told:?}, 0 lost, 0 repeated");
+}
+
+#[test]
+fn killing_both_in_turn_in_a_flood_loses_and_repeats_nothing() {
     let place = Place::new();
     let _left = LeftOvers(place.root());
     let first = start(&place);
-    let keeper = process("keeper", place.root());
+    let before = listed(&place);
     let writer = place.writer();
     let is_over = AtomicBool::new(false);
     let (count, logmon) = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| write_lines_until(&writer, &is_over));
+        let writing = scope.spawn(|| write_lines_until(&writer, 100, &is_over));
         let mut logmon = first;
-        for life_ms in lives_ms(12) {
-            let end = Instant::now() + Duration::from_millis(life_ms);
-            wait_until("the life is over", || Instant::now() >= end);
+        let mut keepers = vec![process("keeper", place.root())];
+        for turn in 0..4 {
+            kill_9(keepers[turn]);
+            keepers.push(another("keeper", place.root(), &keepers));
+            wait_until("everything is held again", || listed(&place) == before);
             logmon.kill();
             logmon = start(&place);
         }
         is_over.store(true, Ordering::Relaxed);
         (writing.join().unwrap(), logmon)
     });
-    wait_until("the last line is there", || {
-        place.log().ends_with(&lines(count - 1, 1))
-    });
-    assert_eq!(process("keeper", place.root()), keeper);
     assert_eq!(logmon.stop().0, Some(0));
+    assert_exact(&place.log(), count);
+}
+
+/// Asserts that the log is these many numbered lines, and says where it is not.
+#[track_caller]
+fn assert_exact(log: &[u8], count: usize) {
+    let expected = lines(0, count);
+    let differs_at = log.iter().zip(&expected).position(|(a, b)| a != b);
+    assert_eq!(differs_at, None, "of {} bytes", expected.len());
+    assert_eq!(log.len(), expected.len());
 }
 
 #[test]
@@ -274,16 +320,21 @@ fn a_keeper_uses_little_memory() {
 }
 
 #[test]
-fn a_fifo_that_took_the_path_is_collected_and_the_old_one_is_given_up() {
+fn what_lies_in_a_fifo_that_was_replaced_comes_first() {
     let place = Place::new();
     let _left = LeftOvers(place.root());
     start(&place).kill();
+    place.write(&lines(0, 200));
     fs::remove_file(place.path("out")).unwrap();
     fifo::create(&place.path("out"), 0o600).unwrap();
     let logmon = start(&place);
-    place.write(&lines(0, 2));
-    place.wait_for_log(&lines(0, 2));
-    assert!(place.diagnostics().contains("another FIFO has the path"));
+    place.write(&lines(200, 2));
+    place.wait_for_log(&lines(0, 202));
+    assert!(
+        place
+            .diagnostics()
+            .contains("another FIFO has the path now")
+    );
     assert_eq!(listed(&place).lines().count(), 1);
     assert_eq!(logmon.stop().0, Some(0));
 }
