@@ -1,12 +1,13 @@
 //! Edge: the processes under measure, and what the kernel says they used.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeValLike;
@@ -46,6 +47,16 @@ impl Process {
 
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
+    }
+
+    /// Waits for the line `ready` on its stdout, which must be a pipe, and closes that pipe.
+    pub(crate) fn wait_ready(&mut self, name: &str) -> Result<()> {
+        let mut line = String::new();
+        if let Some(stdout) = self.child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        ensure!(line == "ready\n", "{name} did not get ready");
+        Ok(())
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {

@@ -89,7 +89,7 @@ struct CrowdArgs {
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     place: PathBuf,
     /// How many tasks, each with two streams.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000])]
     tasks: Vec<usize>,
     /// How long each state is watched, in seconds.
     #[arg(long, default_value_t = 5)]

@@ -1,9 +1,9 @@
 //! Edge: kills logmon in the middle of its work, and looks when bytes come again.
 //!
-//! A reading end of ours keeps the pipe and its writer alive meanwhile, and logmon is started again at
-//! once. So the figure is logmon's own start, up to the first byte in the file.
+//! Without a supervisor a reading end of ours keeps the pipe and its writer alive meanwhile, and logmon
+//! is started again at once; so that figure is logmon's own start.
 
-use std::fmt::Write as _;
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,21 +12,49 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use fifo::Reader;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::child::pause;
 use crate::collector::{Collector, Task};
 use crate::latency;
+use crate::log_files;
 use crate::payload::Payload;
 use crate::stats::quantile;
 use crate::trial::{Collecting, Programs, Stage};
+use crate::work::Work;
 
 const LONGEST: Duration = Duration::from_secs(5);
 const LINE_BYTES: usize = 100;
 
-/// Kills and restarts logmon so often, and gives a table.
+/// Who brings logmon back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// This program does, at once.
+    Alone,
+    /// `logmon supervise` does, and its keeper holds the descriptors meanwhile.
+    Supervised,
+}
+
+/// Kills logmon so often in each kind of life, and gives a table.
 pub(crate) fn measure(place: &Path, kills: u32, programs: &Programs) -> Result<String> {
     nix::sys::prctl::set_timerslack(1)?;
+    let mut text = String::from(
+        "| kill -9 → first byte in the file, ms | kills | p50 | p99 | max | bytes written | \
+         bytes not in the log |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    text += &one_life(Life::Alone, place, kills, programs)?;
+    let is_a_program = programs.logmon.len() == 1;
+    if is_a_program && programs.logmon_knows("supervise")? {
+        text += &one_life(Life::Supervised, place, kills, programs)?;
+    } else {
+        println!("left out: this logmon has no `supervise`, or is not a program of its own");
+    }
+    Ok(text)
+}
+
+fn one_life(life: Life, place: &Path, kills: u32, programs: &Programs) -> Result<String> {
     let stage = Stage::below(place)?;
     let (fifo, log_dir) = (stage.fifo(), stage.log_dir());
     let task = Task {
@@ -35,32 +63,51 @@ pub(crate) fn measure(place: &Path, kills: u32, programs: &Programs) -> Result<S
         max_file_bytes: 4 << 30,
         max_files: 2,
     };
-    let _spare_end = Reader::open(&fifo)?;
-    let mut collecting = Collecting::start(Collector::Logmon, &task, programs)?;
+    let mut programs = programs.clone();
+    let _spare_end = match life {
+        Life::Alone => Some(Reader::open(&fifo)?),
+        Life::Supervised => {
+            let state = log_dir.with_file_name("state").display().to_string();
+            let words = ["supervise", "--log-level", "error", "--state", &state, "--"];
+            programs.logmon.extend(words.map(ToOwned::to_owned));
+            None
+        }
+    };
+    let mut collecting = Collecting::start(Collector::Logmon, &task, &programs)?;
     let is_over = Arc::new(AtomicBool::new(false));
     let load = load(&fifo, Arc::clone(&is_over))?;
     let file = log_dir.join("log.0");
-    let size = || std::fs::metadata(&file).map_or(0, |facts| facts.len());
+    let size = || fs::metadata(&file).map_or(0, |facts| facts.len());
     let mut gaps = Vec::new();
     for number in 0..kills {
-        let before = size();
-        wait_for_growth(before, &size)?;
+        wait_for_growth(size(), &size)?;
         pause(Duration::from_micros(u64::from(number) * 7_919 % 20_000));
         let started = Instant::now();
-        collecting.process.signal(Signal::SIGKILL)?;
-        collecting.process.wait()?;
-        let killed_at_bytes = size();
-        // The reading of `ready` in here ends after the first bytes may have come, so a thread looks.
-        let growth = std::thread::scope(|scope| {
-            let watch = scope.spawn(|| wait_for_growth(killed_at_bytes, &size));
-            let next = Collecting::start(Collector::Logmon, &task, programs);
-            (watch.join(), next)
-        });
-        collecting = growth.1?;
-        match growth.0 {
-            Ok(at) => gaps.push((at? - started).as_secs_f64() * 1e3),
-            Err(_) => bail!("the watch panicked"),
-        }
+        let at = match life {
+            Life::Alone => {
+                collecting.process.signal(Signal::SIGKILL)?;
+                collecting.process.wait()?;
+                let before = size();
+                // To be told `ready` may take longer than the first byte, so a thread looks.
+                let (growth, next) = std::thread::scope(|scope| {
+                    let watch = scope.spawn(|| wait_for_growth(before, &size));
+                    let next = Collecting::start(Collector::Logmon, &task, &programs);
+                    (watch.join(), next)
+                });
+                collecting = next?;
+                match growth {
+                    Ok(at) => at?,
+                    Err(_) => bail!("the watch panicked"),
+                }
+            }
+            Life::Supervised => {
+                let logmon = supervised(collecting.process.pid())?;
+                kill(logmon, Signal::SIGKILL)?;
+                while !is_dead(logmon) {}
+                wait_for_growth(size(), &size)?
+            }
+        };
+        gaps.push((at - started).as_secs_f64() * 1e3);
     }
     is_over.store(true, Ordering::Relaxed);
     let written = match load.join() {
@@ -69,20 +116,48 @@ pub(crate) fn measure(place: &Path, kills: u32, programs: &Programs) -> Result<S
     };
     collecting.end()?;
     let kept = size();
-    let mut text = String::from(
-        "| kill -9 → first byte in the file, ms | kills | p50 | p99 | max | bytes written | bytes not in the log |\n\
-         |---|---|---|---|---|---|---|\n",
-    );
+    if kept == written {
+        // As many bytes as were written must be those that were written.
+        log_files::checked(Collector::Logmon, &task, Work::lines(LINE_BYTES), written)?;
+    }
     let told = |part| quantile(&gaps, part).map_or_else(String::new, |ms| format!("{ms:.2}"));
-    writeln!(
-        text,
-        "| `logmon run`, started again at once, a spare reading end outside | {kills} | {} | {} | {} | {written} | {} |",
+    Ok(format!(
+        "| {} | {kills} | {} | {} | {} | {written} | {} |\n",
+        match life {
+            Life::Alone => "`logmon run`, started again at once, a spare reading end held",
+            Life::Supervised => "`logmon supervise`",
+        },
         told(0.5),
         told(0.99),
         told(1.0),
-        written as i128 - i128::from(kept),
-    )?;
-    Ok(text)
+        i128::from(written) - i128::from(kept),
+    ))
+}
+
+/// The logmon that a supervisor has started.
+fn supervised(supervisor: Pid) -> Result<Pid> {
+    let deadline = Instant::now() + LONGEST;
+    loop {
+        for thread in fs::read_dir(format!("/proc/{supervisor}/task"))? {
+            let children = fs::read_to_string(thread?.path().join("children"))?;
+            for child in children.split_whitespace() {
+                let pid = Pid::from_raw(child.parse()?);
+                let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let is_logmon = words.split(|byte| *byte == 0).any(|word| word == b"run");
+                if is_logmon && !is_dead(pid) {
+                    return Ok(pid);
+                }
+            }
+        }
+        ensure!(Instant::now() < deadline, "the supervisor has no logmon");
+    }
+}
+
+/// Says whether a process has ended, reaped or not.
+fn is_dead(pid: Pid) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    let state = state.and_then(|text| text.rsplit(") ").next()?.chars().next());
+    matches!(state, None | Some('Z' | 'X'))
 }
 
 /// Writes blocks of lines at a steady rate until told to end; gives the count of bytes.

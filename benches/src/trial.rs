@@ -47,6 +47,25 @@ impl Programs {
             logmon,
         })
     }
+
+    /// A command that starts the logmon under measure; its arguments are to be added.
+    pub(crate) fn logmon_command(&self) -> Command {
+        let mut command = Command::new(&self.logmon[0]);
+        command.args(&self.logmon[1..]);
+        command
+    }
+
+    /// Says whether the logmon under measure has a subcommand.
+    pub(crate) fn logmon_knows(&self, subcommand: &str) -> Result<bool> {
+        let status = self
+            .logmon_command()
+            .args([subcommand, "--help"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .context("cannot start logmon")?;
+        Ok(status.success())
+    }
 }
 
 /// A folder with a FIFO and an empty log folder; it goes with this value.
@@ -111,10 +130,9 @@ impl Collecting {
             }
         }
         let mut process = Process::spawn(&mut command)?;
-        if let Some(stdout) = process.child().stdout.take() {
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line)?;
-            ensure!(line == "ready\n", "{collector} did not get ready");
+        match collector.face() {
+            Face::Stdin => {}
+            Face::OpensFifo | Face::UntilEnd => process.wait_ready(&collector.to_string())?,
         }
         Ok(Collecting {
             process,
