@@ -5,13 +5,16 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeValLike;
 use nix::unistd::Pid;
+
+/// How long a process that is no longer needed may take to end by itself.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a process and the descendants that it waited for have used.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,7 +25,7 @@ pub(crate) struct Usage {
     pub(crate) switches: f64,
 }
 
-/// A child that is killed and reaped if nobody waited for it.
+/// A child that is ended and reaped if nobody waited for it.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -83,7 +86,13 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.is_reaped {
-            // It may have ended by itself; then there is nothing to kill, and wait(2) still reaps it.
+            // A supervisor that is asked to end takes its logmon with it. Any of these may fail because
+            // it has ended by itself; wait(2) still reaps it.
+            self.signal(Signal::SIGTERM).ok();
+            let deadline = Instant::now() + END_LIMIT;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                pause(Duration::from_millis(1));
+            }
             self.child.kill().ok();
             self.child.wait().ok();
         }
