@@ -16,7 +16,7 @@ const SLOW: Duration = Duration::from_millis(15);
 /// Generations of which the holders are recorded without being asked for.
 const GENERATIONS_WITH_HOLDERS: u32 = 3;
 /// How often all processes of the system are looked at for a write end.
-const FAR: Duration = Duration::from_millis(10);
+const FAR: Duration = Duration::from_millis(20);
 
 /// The last figures that were recorded.
 pub(super) struct Samples {
@@ -204,10 +204,8 @@ impl Stage {
             return;
         }
         let number = generation.number;
-        for stream in Stream::BOTH {
-            if self.holders(stream).iter().any(|holder| holder.writes) {
-                return;
-            }
+        if self.is_written_by_any(false) {
+            return;
         }
         let after_ms = self
             .release_owed_since()
@@ -218,12 +216,11 @@ impl Stage {
             if self.samples.far_at.is_some_and(|at| at.elapsed() < FAR) {
                 return;
             }
-            for stream in Stream::BOTH {
-                let holders = self.holders_anywhere(stream);
-                self.samples.far_at = Some(Instant::now());
-                if holders.iter().any(|holder| holder.writes) {
-                    return;
-                }
+            let is_held = self.is_written_by_any(true);
+            self.samples.far_at = Some(Instant::now());
+            self.samples.far_writes |= is_held;
+            if is_held {
+                return;
             }
         }
         if let Some(generation) = self.generations.last_mut() {

@@ -281,24 +281,37 @@ impl Stage {
     }
 
     /// Who holds a FIFO, logmon and the host left out, among the descendants of this process.
-    pub(super) fn holders(&mut self, stream: Stream) -> Vec<Holder> {
-        let snapshot = self.look_at_processes();
-        let near = snapshot
-            .descendants(self.me)
-            .into_iter()
-            .map(|stat| stat.pid)
-            .collect();
-        self.holders_among(stream, &snapshot, near)
+    fn holders_near(&mut self, stream: Stream, snapshot: &Snapshot) -> Vec<Holder> {
+        let near = snapshot.descendants(self.me);
+        let near = near.into_iter().map(|stat| stat.pid).collect();
+        self.holders_among(stream, snapshot, near)
     }
 
-    /// The same; if no descendant writes, among all processes that may be looked at. A driver may be
-    /// only the client of a daemon. This takes some milliseconds.
+    /// Whether one of these processes holds a write end of either FIFO: the descendants of this
+    /// process, or all that may be looked at.
+    pub(super) fn is_written_by_any(&mut self, anywhere: bool) -> bool {
+        let snapshot = self.look_at_processes();
+        let pids: Vec<i32> = if anywhere {
+            snapshot.all().map(|stat| stat.pid).collect()
+        } else {
+            let near = snapshot.descendants(self.me);
+            near.into_iter().map(|stat| stat.pid).collect()
+        };
+        Stream::BOTH.into_iter().any(|stream| {
+            let holders = self.holders_among(stream, &snapshot, pids.clone());
+            holders.iter().any(|holder| holder.writes)
+        })
+    }
+
+    /// Who holds a FIFO, logmon and the host left out, among the descendants of this process; if none
+    /// of them writes, among all processes that may be looked at. A driver may be only the client of a
+    /// daemon. This takes some milliseconds.
     pub(super) fn holders_anywhere(&mut self, stream: Stream) -> Vec<Holder> {
-        let near = self.holders(stream);
+        let snapshot = self.look_at_processes();
+        let near = self.holders_near(stream, &snapshot);
         if near.iter().any(|holder| holder.writes) {
             return near;
         }
-        let snapshot = self.look_at_processes();
         let all = snapshot.all().map(|stat| stat.pid).collect();
         let far = self.holders_among(stream, &snapshot, all);
         self.samples.far_writes |= far.iter().any(|holder| holder.writes);
