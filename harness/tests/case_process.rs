@@ -362,3 +362,32 @@ fn a_case_process_whose_parent_has_gone_before_it_began_plays_nothing() {
     assert!(!dir.trace().exists());
     assert_eq!(fifos(&dir), Vec::<std::path::PathBuf>::new());
 }
+
+#[test]
+fn a_driver_that_never_stops_printing_does_not_fill_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = CaseDir::new(folder.path().canonicalize().unwrap().join("case"));
+    let case = case(
+        &format!("{START}[[plan]]\ndo = \"await-exit\"\n"),
+        "sh -c 'yes garbage; {task}'",
+    );
+    let most = std::cell::Cell::new(0);
+    std::thread::scope(|scope| {
+        let played = scope.spawn(|| runner::play(&case, &dir, Duration::from_secs(2)));
+        let output = dir.output("driver", 0, mock_driver::stream::Stream::Stdout);
+        until("the case is over", || {
+            most.set(
+                most.get()
+                    .max(std::fs::metadata(&output).map_or(0, |file| file.len())),
+            );
+            played.is_finished()
+        });
+        played.join().unwrap().unwrap();
+    });
+    assert!(most.get() > 64 << 10, "it printed {} bytes", most.get());
+    let output = dir.output("driver", 0, mock_driver::stream::Stream::Stdout);
+    let text = std::fs::read_to_string(output).unwrap();
+    assert!(text.starts_with("garbage\n"));
+    assert!(text.len() < 1 << 20, "{} bytes are left", text.len());
+    assert!(text.contains("cut off"));
+}

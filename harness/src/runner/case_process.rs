@@ -82,6 +82,7 @@ fn run(dir: &CaseDir) -> Result<()> {
     stage.trace.add(Event::Begun { id, run, seed });
     let ending = whole_case(&mut stage);
     let all_gone = stage.kill_all();
+    stage.bound_outputs();
     stage.remove_fifos();
     match ending {
         Ok(()) | Err(Stop::Unmet) if all_gone => {}

@@ -42,8 +42,11 @@ pub(super) fn spawn(
     stderr: &Path,
 ) -> Result<i32, SpawnError> {
     let program = || invocation.words.first().cloned().unwrap_or_default();
+    // Appended to, so that what was cut off in between does not come back as a hole.
+    let mut options = File::options();
+    options.append(true).create(true);
     let create = |path: &Path| {
-        File::create(path).map_err(|source| SpawnError::Output {
+        options.open(path).map_err(|source| SpawnError::Output {
             path: path.to_owned(),
             program: program(),
             source,
