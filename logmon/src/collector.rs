@@ -182,7 +182,7 @@ impl Collector {
                     counters,
                     lost_bytes,
                 }) => {
-                    if let Some(keeping) = self.keeping.as_ref().filter(|_| lost_bytes == 0) {
+                    if let Some(keeping) = &self.keeping {
                         keeping.release(&running.config.fifo);
                     }
                     summaries.push(Summary {

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Cli, Command, KeeperArgs, KeepingArgs, RunArgs, SuperviseArgs};
-use crate::collector::{Collector, Summary};
+use crate::collector::Collector;
 use crate::config::StreamConfig;
 use crate::diagnostics;
 use crate::error::Error;
@@ -64,8 +64,7 @@ fn run(args: RunArgs) -> Exit {
         runtime()?.block_on(collect(streams, choice, controller))
     });
     match result {
-        Ok(summaries) if summaries.iter().all(|summary| summary.lost_bytes == 0) => Exit::Drained,
-        Ok(_) => Exit::System,
+        Ok(exit) => exit,
         Err(error) => {
             diagnostics::tell(&error);
             error.exit()
@@ -129,7 +128,7 @@ async fn collect(
     streams: Vec<StreamConfig>,
     choice: Option<Choice>,
     controller: Option<Controller>,
-) -> Result<Vec<Summary>, Error> {
+) -> Result<Exit, Error> {
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     // With its default disposition a write beyond RLIMIT_FSIZE kills the process; with any handler the
@@ -151,11 +150,15 @@ async fn collect(
         () = no_longer_needed(controller, keeping.as_ref()) => None,
     };
     let stopped = collector.stop().await;
-    if let Some(keeping) = keeping {
-        keeping.end();
-    }
+    let left_bytes = keeping.map_or(0, |keeping| keeping.end());
     let summaries = stopped?;
-    died.map_or(Ok(summaries), Err)
+    let is_all_written = left_bytes == 0 && summaries.iter().all(|summary| summary.lost_bytes == 0);
+    let exit = if is_all_written {
+        Exit::Drained
+    } else {
+        Exit::System
+    };
+    died.map_or(Ok(exit), Err)
 }
 
 /// Waits until supervisor and task are gone; for ever if there never was a supervisor.

@@ -78,6 +78,16 @@ impl Kept {
         let staging = self.staging.iter().map(AsFd::as_fd);
         std::iter::once(self.spare.as_fd()).chain(staging).collect()
     }
+
+    /// How many bytes lie in the FIFO and in the staging pipe.
+    fn waiting_bytes(&self) -> Result<usize, fifo::Error> {
+        // One that can't be asked is no pipe of ours.
+        let staged = self
+            .staging
+            .first()
+            .map_or(0, |staging| fifo::fill_level(staging).unwrap_or_default());
+        Ok(self.spare.fill_level()? + staged)
+    }
 }
 
 /// Who keeps, as it is reached.
@@ -97,6 +107,8 @@ enum Place {
 struct State {
     place: Place,
     kept: BTreeMap<Key, Kept>,
+    /// What was not released at the end of its stream.
+    left_bytes: usize,
 }
 
 /// Keeps the descriptors of streams somewhere else, too. A clone is the same.
@@ -134,6 +146,7 @@ impl Keeping {
         let state = Arc::new(Mutex::new(State {
             place,
             kept: BTreeMap::new(),
+            left_bytes: 0,
         }));
         let guard = is_process.then(|| tokio::spawn(stand_by(state.clone())));
         Ok(Keeping(Arc::new(Shared { state, guard })))
@@ -185,10 +198,17 @@ impl Keeping {
         Ok(())
     }
 
-    /// Has nothing kept for this FIFO any more. Trouble is told, not returned: the stream is over.
+    /// Has nothing kept for this FIFO any more, as its stream is over, unless bytes wait in it: then they
+    /// stay kept for the next life. Trouble is told, not returned.
     pub(crate) fn release(&self, fifo: &Path) {
         let key = key_of(fifo);
         let mut state = lock(&self.0.state);
+        let waiting = state.kept.get(&key).map_or(Ok(0), Kept::waiting_bytes);
+        if let Ok(waiting_bytes @ 1..) = waiting {
+            state.left_bytes += waiting_bytes;
+            warn!(fifo = %fifo.display(), waiting_bytes, "what was not written stays kept");
+            return;
+        }
         state.kept.remove(&key);
         let released = match &mut state.place {
             Place::Keeper {
@@ -211,8 +231,9 @@ impl Keeping {
             .all(|kept| kept.spare.is_deserted().unwrap_or(false))
     }
 
-    /// Ends the keeper if nothing is left in it and nobody else uses it. Nothing is kept any more.
-    pub(crate) fn end(&self) {
+    /// Ends the keeper if nothing is left in it and nobody else uses it; a dead one is not brought back any
+    /// more. Gives how many bytes wait for the next life.
+    pub(crate) fn end(&self) -> usize {
         if let Some(guard) = &self.0.guard {
             guard.abort();
         }
@@ -230,6 +251,7 @@ impl Keeping {
                 None => {}
             }
         }
+        state.left_bytes
     }
 }
 
@@ -296,7 +318,7 @@ async fn bring_back(state: &Mutex<State>) -> Result<(), KeeperError> {
     };
     let connected = connect_or_start(&address, &mut child).await;
     let mut state = lock(state);
-    let State { place, kept } = &mut *state;
+    let State { place, kept, .. } = &mut *state;
     if let Place::Keeper {
         client, child: old, ..
     } = place

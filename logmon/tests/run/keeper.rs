@@ -340,6 +340,30 @@ fn what_lies_in_a_fifo_that_was_replaced_comes_first() {
 }
 
 #[test]
+fn what_a_stop_could_not_write_waits_at_the_keeper_for_the_next_life() {
+    let place = Place::new();
+    let _left = LeftOvers(place.root());
+    let mut command = Command::new("prlimit");
+    command.arg("--fsize=10240").arg("--");
+    command.arg(env!("CARGO_BIN_EXE_logmon"));
+    place.add_options(&mut command, "1000", "1MiB");
+    command.arg("--keeper").arg(place.path("keep/keeper.sock"));
+    let logmon = place.start_command(command);
+    place.write(&lines(0, 500));
+    wait_until("no more fits into the file", || {
+        place.log() == lines(0, 500)[..10_240]
+    });
+    assert_eq!(logmon.stop().0, Some(71));
+    assert_eq!(listed(&place).lines().count(), 1);
+    let logmon = start(&place);
+    place.wait_for_log(&lines(0, 500));
+    assert_eq!(logmon.stop().0, Some(0));
+    wait_until("the keeper is gone", || {
+        processes("keeper", place.root()).is_empty()
+    });
+}
+
+#[test]
 fn a_keeper_that_is_frozen_does_not_stop_the_collection() {
     let place = Place::new();
     let _left = LeftOvers(place.root());
