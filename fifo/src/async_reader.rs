@@ -120,12 +120,14 @@ impl AsyncReader {
         if self.rests.swap(rests, Ordering::Relaxed) == rests {
             return Ok(());
         }
-        let interest = if rests { EpollFlags::EPOLLET } else { INTEREST };
-        // What is there already when the interest comes back counts as an edge (epoll_ctl(2)).
-        self.edges
-            .get_ref()
-            .set_interest(&self.reader, interest)
-            .map_err(|source| self.wait_failed(source))
+        let edges = self.edges.get_ref();
+        // What is there already when it is watched again counts as an edge (epoll_ctl(2)).
+        let changed = if rests {
+            edges.forget(&self.reader)
+        } else {
+            edges.watch(&self.reader)
+        };
+        changed.map_err(|source| self.wait_failed(source))
     }
 
     fn wait_failed(&self, source: io::Error) -> Error {
@@ -169,22 +171,26 @@ fn register(edges: Edges) -> io::Result<AsyncFd<Edges>> {
     Ok(registered?)
 }
 
-/// Bytes, once for each write. A hang-up is reported without being asked for.
-const INTEREST: EpollFlags = EpollFlags::EPOLLIN.union(EpollFlags::EPOLLET);
-
 /// An epoll instance that becomes readable once per edge of one FIFO.
 #[derive(Debug)]
 struct Edges(Epoll);
 
 impl Edges {
     fn of(reader: &Reader) -> io::Result<Edges> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(reader, EpollEvent::new(INTEREST, 0))?;
-        Ok(Edges(epoll))
+        let edges = Edges(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        edges.watch(reader)?;
+        Ok(edges)
     }
 
-    fn set_interest(&self, reader: &Reader, interest: EpollFlags) -> io::Result<()> {
-        Ok(self.0.modify(reader, &mut EpollEvent::new(interest, 0))?)
+    fn watch(&self, reader: &Reader) -> io::Result<()> {
+        // A hang-up is reported without being asked for.
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        Ok(self.0.add(reader, EpollEvent::new(interest, 0))?)
+    }
+
+    /// While nobody watches, a write costs its writer less, too.
+    fn forget(&self, reader: &Reader) -> io::Result<()> {
+        Ok(self.0.delete(reader)?)
     }
 
     /// Takes the pending edge, if there is one, so that the next one counts anew.

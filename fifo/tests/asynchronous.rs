@@ -368,3 +368,28 @@ fn registering_outside_of_a_runtime_panics() {
     let (_folder, path) = fresh::fifo();
     drop(AsyncReader::new(Reader::open(&path).unwrap()));
 }
+
+#[test]
+fn a_wait_after_a_rest_finds_what_came_during_it() {
+    let (_folder, path) = fresh::fifo();
+    run(async move {
+        let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+        let writer = Writer::try_open(&path).unwrap();
+        // The edges so far: the writer has come.
+        while timeout(Duration::from_millis(20), reader.changed())
+            .await
+            .is_ok()
+        {}
+        reader.rest().unwrap();
+        reader.rest().unwrap();
+        write(&writer, b"x");
+        drop(writer);
+        timeout(LONG, reader.changed())
+            .await
+            .expect("what came during the rest counts")
+            .unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::Bytes(1));
+        assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::NoWriter);
+    });
+}

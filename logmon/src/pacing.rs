@@ -8,8 +8,8 @@
 //!
 //! The rest must not be so long that the FIFO is full and the task waits. Its length therefore follows
 //! from what the last one found: shorter when the FIFO was more than half full, longer when it was nearly
-//! empty. Where even [`SHORTEST_REST`] is too long, as with a small pipe and a fast task, the stream does
-//! without, and tries again once in a while.
+//! empty. Where it is nearly full after [`SHORTEST_REST`] even, as with a small pipe and a fast task, the
+//! stream does without, and tries again once in a while.
 
 use std::time::Duration;
 
@@ -90,8 +90,10 @@ impl Pacing {
             }
         } else if self.rest > SHORTEST_REST {
             self.rest = (self.rest / 2).max(SHORTEST_REST);
-        } else {
+        } else if bytes > self.fifo_bytes / 4 * 3 {
             self.to_skip = (self.to_skip * 2).clamp(SKIPPED.0, SKIPPED.1);
+        } else {
+            self.to_skip = 0;
         }
     }
 
