@@ -7,7 +7,10 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 use crate::collect::OnFull;
-use crate::config::RawConfig;
+use crate::config::{RawConfig, RawStream};
+use crate::error::Error;
+use crate::name::StreamKind;
+use crate::serve::{DEFAULT_FIFO_MODE, DEFAULT_LINE_GUARD, Metrics};
 
 /// Reads a task's FIFOs and writes size-rotated log files.
 #[derive(Debug, Parser)]
@@ -26,6 +29,14 @@ pub(crate) enum Command {
     /// 64 usage, 65 refused configuration, 66 refused path, 70 bug, 71 system error or bytes lost at the
     /// stop, 75 another logmon is at work on the same FIFO.
     Run(RunArgs),
+    /// Collects the output of many tasks, which are started and stopped over a control socket.
+    ///
+    /// Prints the line `ready` on stdout once the socket listens. SIGTERM or SIGINT drains all tasks.
+    Serve(ServeArgs),
+    /// Tells a `logmon serve` what to do.
+    Ctl(CtlArgs),
+    /// Shows the tasks of a `logmon serve` and their counters.
+    Status(StatusArgs),
     /// Holds descriptors for logmons while they are dead; `run --keeper` starts it by itself.
     ///
     /// It listens on a socket in a folder with mode 0700, which it makes if it is missing, prints the
@@ -82,46 +93,147 @@ pub(crate) struct KeepingArgs {
     pub(crate) controller: Option<PathBuf>,
 }
 
+/// The options of `logmon serve`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// The control socket; its folder must belong to this user or root, and others must not be able to
+    /// write it. The lock of the server is the file SOCKET.lock.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) control: PathBuf,
+    /// Where Prometheus may fetch the counters: ADDRESS:PORT, or unix:PATH.
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) metrics: Option<Metrics>,
+    /// Has the FIFOs of all tasks held open by the keeper at this socket, as `run --keeper` does.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) keeper: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) diagnostics: DiagnosticsArgs,
+}
+
+/// The options of `logmon status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// The control socket of the server.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) control: PathBuf,
+    #[command(flatten)]
+    pub(crate) what: StatusOf,
+}
+
+/// Which status, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusOf {
+    /// Only this task, with all that is known of it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) task: Option<String>,
+    /// The answer of the server as it came, one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The options of `logmon ctl`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CtlArgs {
+    /// The control socket of the server.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) control: PathBuf,
+    #[command(subcommand)]
+    pub(crate) order: Order,
+}
+
+/// What to tell a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Order {
+    /// Starts a task, or what of it does not run; other limits are applied to what runs.
+    Start {
+        /// What the task is called from now on.
+        #[arg(long, value_name = "ID")]
+        task: String,
+        #[command(flatten)]
+        settings: TaskArgs,
+    },
+    /// Stops a task: what lies in its pipes is written first.
+    Stop {
+        /// The task.
+        #[arg(long, value_name = "ID")]
+        task: String,
+    },
+    /// Changes limits of a task that runs; those that are not named stay.
+    #[command(group = ArgGroup::new("limits").args(["max_files", "max_file_size", "line_guard"]).required(true).multiple(true))]
+    Reconfigure {
+        /// The task.
+        #[arg(long, value_name = "ID")]
+        task: String,
+        /// How many files a stream may have; what is too much is deleted at once.
+        #[arg(long, value_name = "N", allow_hyphen_values = true)]
+        max_files: Option<String>,
+        /// How large a file may be; a larger one is closed with the next byte.
+        #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+        max_file_size: Option<String>,
+        /// Lines up to this length are never split.
+        #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+        line_guard: Option<String>,
+    },
+    /// Shows the tasks and their counters.
+    Status(StatusOf),
+    /// Asks whether the server lives.
+    Ping,
+}
+
 /// The options of `logmon run`.
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("streams").args(["stdout", "stderr"]).required(true).multiple(true))]
 pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    #[command(flatten)]
+    pub(crate) keeping: KeepingArgs,
+    #[command(flatten)]
+    pub(crate) diagnostics: DiagnosticsArgs,
+}
+
+/// What a task's streams are and how they are kept.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("streams").args(["stdout", "stderr"]).required(true).multiple(true))]
+pub(crate) struct TaskArgs {
     /// The folder of the log files; it must exist and be no symbolic link.
     #[arg(long, value_name = "DIR")]
-    log_dir: PathBuf,
+    pub(crate) log_dir: PathBuf,
     /// The FIFO of the task's stdout, made if it is missing; files are DIR/NAME.0, DIR/NAME.1, …
     #[arg(long, value_name = "FIFO=NAME", allow_hyphen_values = true)]
-    stdout: Option<OsString>,
+    pub(crate) stdout: Option<OsString>,
     /// The same for the task's stderr. One of the two may be left out.
     #[arg(long, value_name = "FIFO=NAME", allow_hyphen_values = true)]
-    stderr: Option<OsString>,
+    pub(crate) stderr: Option<OsString>,
     /// How many files a stream may have, at least 1; the oldest is deleted.
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
-    max_files: String,
+    pub(crate) max_files: String,
     /// How large a file may be: bytes, or a number with KiB, MiB, GiB, KB, MB or GB.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
-    max_file_size: String,
+    pub(crate) max_file_size: String,
     /// Lines up to this length are never split; lowered to the file size if larger.
     #[arg(
         long,
         value_name = "SIZE",
-        default_value = "32KiB",
+        default_value = DEFAULT_LINE_GUARD,
         allow_hyphen_values = true
     )]
-    line_guard: String,
+    pub(crate) line_guard: String,
     /// What to do while the log folder takes no bytes: let the task wait, or drop its output and count.
     #[arg(long, value_enum, value_name = "POLICY", default_value = "block")]
-    on_full: OnFullArg,
+    pub(crate) on_full: OnFullArg,
     /// The mode of a FIFO that has to be made, in octal; others must not be able to read it.
     #[arg(
         long,
         value_name = "MODE",
-        default_value = "0600",
+        default_value = DEFAULT_FIFO_MODE,
         allow_hyphen_values = true
     )]
-    fifo_mode: String,
-    #[command(flatten)]
-    pub(crate) keeping: KeepingArgs,
+    pub(crate) fifo_mode: String,
+}
+
+/// What logmon tells on stderr.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiagnosticsArgs {
     /// The least level of diagnostics on stderr.
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LogLevel,
@@ -130,12 +242,15 @@ pub(crate) struct RunArgs {
     pub(crate) log_format: LogFormat,
 }
 
-impl RunArgs {
-    pub(crate) fn into_raw_config(self) -> RawConfig {
-        RawConfig {
+impl TaskArgs {
+    pub(crate) fn into_raw_config(self) -> Result<RawConfig, Error> {
+        let split = |kind, text: Option<OsString>| {
+            text.map(|text| RawStream::split(kind, &text)).transpose()
+        };
+        Ok(RawConfig {
             log_dir: self.log_dir,
-            stdout: self.stdout,
-            stderr: self.stderr,
+            stdout: split(StreamKind::Stdout, self.stdout)?,
+            stderr: split(StreamKind::Stderr, self.stderr)?,
             max_files: self.max_files,
             max_file_size: self.max_file_size,
             line_guard: self.line_guard,
@@ -144,12 +259,12 @@ impl RunArgs {
                 OnFullArg::Drop => OnFull::Drop,
             },
             fifo_mode: self.fifo_mode,
-        }
+        })
     }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum OnFullArg {
+pub(crate) enum OnFullArg {
     Block,
     Drop,
 }

@@ -1,11 +1,11 @@
 //! Edge: the streams of one task, each started, running and stopped on its own.
 
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
 use fifo::Reader;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -13,7 +13,9 @@ use crate::collect::Counters;
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::keeper::{Keeping, Left};
+use crate::limits::Limits;
 use crate::mailbox::{Commander, mailbox};
+use crate::name::StreamKind;
 use crate::pump::StagingPipe;
 use crate::status::StreamStatus;
 use crate::stream::{Collected, Stream};
@@ -32,12 +34,22 @@ pub enum Started {
 /// What a stopped stream leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
+    /// Which of the task's streams it was.
+    pub kind: StreamKind,
     /// The stream's name.
     pub name: String,
     /// Its counters.
     pub counters: Counters,
     /// Bytes that were read and could not be written before the deadline.
     pub lost_bytes: u64,
+}
+
+/// A question to one stream, on its way.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) config: StreamConfig,
+    /// It fails when the stream has ended, which is a bug.
+    pub(crate) answer: oneshot::Receiver<StreamStatus>,
 }
 
 #[derive(Debug)]
@@ -47,11 +59,12 @@ struct Running {
     task: JoinHandle<Collected>,
 }
 
-/// Collects streams as tasks of the runtime that it is used in. Dropping it stops them, without
-/// waiting.
+/// Collects the streams of one task, at most one of each kind, as tasks of the runtime that it is used
+/// in. Dropping it stops them, without waiting.
 #[derive(Debug, Default)]
 pub struct Collector {
-    running: BTreeMap<String, Running>,
+    /// In the order of their kinds.
+    running: Vec<Running>,
     keeping: Option<Keeping>,
 }
 
@@ -66,7 +79,7 @@ impl Collector {
     /// case of its death (contract MON-8, MON-9).
     pub(crate) fn kept_by(keeping: Option<Keeping>) -> Collector {
         Collector {
-            running: BTreeMap::new(),
+            running: Vec::new(),
             keeping,
         }
     }
@@ -83,32 +96,25 @@ impl Collector {
     /// # Panics
     /// Outside of a tokio runtime, or in one whose I/O or time is not enabled.
     pub fn start(&mut self, config: StreamConfig) -> Result<Started, Error> {
-        let name = config.name.to_string();
-        if let Some(running) = self
-            .running
-            .get_mut(&name)
-            .filter(|running| !running.task.is_finished())
-        {
-            let limits = config.limits;
-            if running.config == config {
-                return Ok(Started::AlreadyRunning);
-            }
-            if !running.config.differs_in_limits_only(&config) {
-                return Err(Error::OtherSettings { name });
-            }
-            running.commander.set_limits(limits);
-            running.config.limits = limits;
-            return Ok(Started::OtherLimits);
+        self.check(&config)?;
+        if let Some(running) = self.running_one(config.kind) {
+            return Ok(running.set_limits(config.limits));
         }
+        let kind = config.kind;
         let stream = self.open(&config)?;
         let (commander, mailbox) = mailbox();
         let task = tokio::spawn(stream.collect(mailbox));
+        self.running.retain(|running| running.config.kind != kind);
+        let at = self
+            .running
+            .partition_point(|running| running.config.kind < kind);
         let running = Running {
             config,
             commander,
             task,
         };
-        self.running.insert(name, running);
+        self.running.reserve_exact(1);
+        self.running.insert(at, running);
         Ok(Started::Now)
     }
 
@@ -127,19 +133,68 @@ impl Collector {
         Ok(stream)
     }
 
-    /// Asks every stream how it is, in the order of their names; none for one that has ended by a panic.
+    /// Finds out whether a start would be refused because the stream runs with other settings.
+    ///
+    /// # Errors
+    /// [`Error::OtherSettings`].
+    pub(crate) fn check(&self, config: &StreamConfig) -> Result<(), Error> {
+        match self.configs().find(|running| running.kind == config.kind) {
+            Some(running) => running.difference(config).map_or(Ok(()), |what| {
+                Err(Error::OtherSettings {
+                    name: running.name.to_string(),
+                    what,
+                })
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// True when a stream of this kind runs.
+    pub(crate) fn has(&self, kind: StreamKind) -> bool {
+        self.configs().any(|config| config.kind == kind)
+    }
+
+    /// True when nothing runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.configs().next().is_none()
+    }
+
+    /// Gives the settings of the streams that run.
+    pub(crate) fn configs(&self) -> impl Iterator<Item = &StreamConfig> {
+        self.running
+            .iter()
+            .filter(|running| !running.task.is_finished())
+            .map(|running| &running.config)
+    }
+
+    /// Gives the stream other limits, if it runs.
+    pub(crate) fn set_limits(&mut self, kind: StreamKind, limits: Limits) -> Option<Started> {
+        Some(self.running_one(kind)?.set_limits(limits))
+    }
+
+    fn running_one(&mut self, kind: StreamKind) -> Option<&mut Running> {
+        self.running
+            .iter_mut()
+            .find(|running| running.config.kind == kind && !running.task.is_finished())
+    }
+
+    /// Asks every stream how it is, those too that have ended by a panic.
+    pub(crate) fn ask(&self) -> Vec<Asked> {
+        let ask = |running: &Running| Asked {
+            config: running.config.clone(),
+            answer: running.commander.ask(),
+        };
+        self.running.iter().map(ask).collect()
+    }
+
+    /// Tells how every stream is, stdout first; none for one that has ended by a panic.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn status(&self) -> Vec<(String, Option<StreamStatus>)> {
-        let asked: Vec<_> = self
-            .running
-            .iter()
-            .map(|(name, running)| (name.clone(), running.commander.ask()))
-            .collect();
-        let mut told = Vec::with_capacity(asked.len());
-        for (name, answer) in asked {
-            told.push((name, answer.await.ok()));
+    pub async fn status(&self) -> Vec<(StreamKind, Option<StreamStatus>)> {
+        let mut told = Vec::new();
+        for asked in self.ask() {
+            told.push((asked.config.kind, asked.answer.await.ok()));
         }
         told
     }
@@ -149,21 +204,29 @@ impl Collector {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn died(&mut self) -> Error {
-        let name = poll_fn(|context| {
-            for (name, running) in &mut self.running {
+        let at = poll_fn(|context| {
+            for (at, running) in self.running.iter_mut().enumerate() {
                 if Pin::new(&mut running.task).poll(context).is_ready() {
-                    return Poll::Ready(name.clone());
+                    return Poll::Ready(at);
                 }
             }
             Poll::Pending
         })
         .await;
-        self.running.remove(&name);
+        let name = self.running.remove(at).config.name.to_string();
         Error::StreamDied { name }
     }
 
-    /// Stops all streams at once: each drains its pipe and its memory and ends within 1.2 s, in the
-    /// order of their names. What was drained is kept no more; what could not be written stays kept.
+    /// Tells all streams to stop, without waiting.
+    pub(crate) fn begin_stop(&self) {
+        for running in &self.running {
+            running.commander.stop();
+        }
+    }
+
+    /// Stops all streams at once: each drains its pipe and its memory and ends within 1.2 s. The
+    /// summaries come stdout first. What was drained is kept no more; what could not be written stays
+    /// kept.
     ///
     /// # Errors
     /// [`Error::StreamDied`]: the task of a stream had ended by a panic; the others are stopped.
@@ -171,21 +234,24 @@ impl Collector {
     /// # Cancel safety
     /// Not cancel safe: the summaries are lost. The streams end all the same.
     pub async fn stop(self) -> Result<Vec<Summary>, Error> {
-        for running in self.running.values() {
-            running.commander.stop();
-        }
+        self.begin_stop();
         let mut summaries = Vec::new();
         let mut died = None;
-        for (name, running) in self.running {
+        for running in self.running {
+            let StreamConfig {
+                kind, name, fifo, ..
+            } = running.config;
+            let name = name.to_string();
             match running.task.await {
                 Ok(Collected {
                     counters,
                     lost_bytes,
                 }) => {
                     if let Some(keeping) = &self.keeping {
-                        keeping.release(&running.config.fifo);
+                        keeping.release(&fifo);
                     }
                     summaries.push(Summary {
+                        kind,
                         name,
                         counters,
                         lost_bytes,
@@ -195,6 +261,17 @@ impl Collector {
             }
         }
         died.map_or(Ok(summaries), Err)
+    }
+}
+
+impl Running {
+    fn set_limits(&mut self, limits: Limits) -> Started {
+        if self.config.limits == limits {
+            return Started::AlreadyRunning;
+        }
+        self.config.limits = limits;
+        self.commander.set_limits(limits);
+        Started::OtherLimits
     }
 }
 

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use crate::collect::OnFull;
 use crate::error::Error;
 use crate::limits::{Limits, parse_bytes, parse_count};
-use crate::name::StreamName;
+use crate::name::{StreamKind, StreamName};
 
 /// Settings of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamConfig {
+    /// Which of the task's streams it is.
+    pub kind: StreamKind,
     /// The FIFO to read; made if it is missing.
     pub fifo: PathBuf,
     /// Permission bits of a FIFO that has to be made.
@@ -27,14 +29,28 @@ pub struct StreamConfig {
 }
 
 impl StreamConfig {
-    /// True when the two say the same but for the limits.
-    #[must_use]
-    pub fn differs_in_limits_only(&self, other: &StreamConfig) -> bool {
-        *self
-            == StreamConfig {
-                limits: self.limits,
-                ..other.clone()
-            }
+    /// Names the first setting in which the two differ, limits aside: those can be changed while the
+    /// stream runs.
+    pub(crate) fn difference(&self, other: &StreamConfig) -> Option<&'static str> {
+        let StreamConfig {
+            kind,
+            fifo,
+            fifo_mode,
+            name,
+            log_dir,
+            limits: _,
+            on_full,
+        } = self;
+        [
+            (*kind == other.kind, "kind"),
+            (*fifo == other.fifo, "FIFO"),
+            (*name == other.name, "name"),
+            (*log_dir == other.log_dir, "log folder"),
+            (*on_full == other.on_full, "policy for a full disk"),
+            (*fifo_mode == other.fifo_mode, "FIFO mode"),
+        ]
+        .into_iter()
+        .find_map(|(is_same, what)| (!is_same).then_some(what))
     }
 }
 
@@ -42,8 +58,8 @@ impl StreamConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct RawConfig {
     pub(crate) log_dir: PathBuf,
-    pub(crate) stdout: Option<OsString>,
-    pub(crate) stderr: Option<OsString>,
+    pub(crate) stdout: Option<RawStream>,
+    pub(crate) stderr: Option<RawStream>,
     pub(crate) max_files: String,
     pub(crate) max_file_size: String,
     pub(crate) line_guard: String,
@@ -51,24 +67,53 @@ pub(crate) struct RawConfig {
     pub(crate) fifo_mode: String,
 }
 
+/// A stream as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawStream {
+    pub(crate) fifo: PathBuf,
+    pub(crate) name: OsString,
+}
+
+impl RawStream {
+    /// Splits FIFO=NAME at the last equals sign, so that a path may have one and a name may not.
+    pub(crate) fn split(kind: StreamKind, text: &OsStr) -> Result<RawStream, Error> {
+        let bytes = text.as_bytes();
+        let at = bytes
+            .iter()
+            .rposition(|byte| *byte == b'=')
+            .filter(|at| *at > 0);
+        let Some(at) = at else {
+            return Err(Error::Stream {
+                option: kind.word(),
+                text: text.to_string_lossy().into_owned(),
+            });
+        };
+        Ok(RawStream {
+            fifo: PathBuf::from(OsString::from_vec(bytes[..at].to_vec())),
+            name: OsStr::from_bytes(&bytes[at + 1..]).to_owned(),
+        })
+    }
+}
+
 impl RawConfig {
     /// Checks everything that can be checked without looking at the system; gives one or two streams.
     pub(crate) fn checked(self) -> Result<Vec<StreamConfig>, Error> {
-        let limit = |option| move |source| Error::Limit { option, source };
-        let max_files = parse_count(&self.max_files).map_err(limit("max-files"))?;
-        let max_file_bytes = parse_bytes(&self.max_file_size).map_err(limit("max-file-size"))?;
-        let line_guard = parse_bytes(&self.line_guard).map_err(limit("line-guard"))?;
-        Limits::checked(max_files, 1, 1).map_err(limit("max-files"))?;
-        Limits::checked(1, max_file_bytes, 1).map_err(limit("max-file-size"))?;
-        let limits =
-            Limits::checked(max_files, max_file_bytes, line_guard).map_err(limit("line-guard"))?;
+        let limits = checked_limits(&self.max_files, &self.max_file_size, &self.line_guard)?;
         let fifo_mode = parse_mode(&self.fifo_mode)?;
         let mut streams: Vec<StreamConfig> = Vec::new();
-        for (option, text) in [("stdout", self.stdout), ("stderr", self.stderr)] {
-            let Some(text) = text else { continue };
-            let (fifo, name) = split_stream(option, &text)?;
+        let given = [
+            (StreamKind::Stdout, self.stdout),
+            (StreamKind::Stderr, self.stderr),
+        ];
+        for (kind, raw) in given {
+            let Some(RawStream { fifo, name }) = raw else {
+                continue;
+            };
+            let option = kind.word();
+            let name = StreamName::parse(&name).map_err(|source| Error::Name { option, source })?;
             let log_dir = self.log_dir.clone();
             streams.push(StreamConfig {
+                kind,
                 fifo,
                 fifo_mode,
                 name,
@@ -93,25 +138,19 @@ impl RawConfig {
     }
 }
 
-/// Splits FIFO=NAME at the last equals sign, so that a path may have one and a name may not.
-fn split_stream(option: &'static str, text: &OsStr) -> Result<(PathBuf, StreamName), Error> {
-    let bytes = text.as_bytes();
-    let at = bytes
-        .iter()
-        .rposition(|byte| *byte == b'=')
-        .filter(|at| *at > 0);
-    let Some(at) = at else {
-        return Err(Error::Stream {
-            option,
-            text: text.to_string_lossy().into_owned(),
-        });
-    };
-    let name = StreamName::parse(OsStr::from_bytes(&bytes[at + 1..]))
-        .map_err(|source| Error::Name { option, source })?;
-    Ok((
-        PathBuf::from(OsString::from_vec(bytes[..at].to_vec())),
-        name,
-    ))
+/// Reads and checks the three limits; an error names the option.
+pub(crate) fn checked_limits(
+    max_files: &str,
+    max_file_size: &str,
+    line_guard: &str,
+) -> Result<Limits, Error> {
+    let limit = |option| move |source| Error::Limit { option, source };
+    let max_files = parse_count(max_files).map_err(limit("max-files"))?;
+    let max_file_bytes = parse_bytes(max_file_size).map_err(limit("max-file-size"))?;
+    let line_guard = parse_bytes(line_guard).map_err(limit("line-guard"))?;
+    Limits::checked(max_files, 1, 1).map_err(limit("max-files"))?;
+    Limits::checked(1, max_file_bytes, 1).map_err(limit("max-file-size"))?;
+    Limits::checked(max_files, max_file_bytes, line_guard).map_err(limit("line-guard"))
 }
 
 /// Reads an octal mode; one that lets others read is refused (SEC-3).
@@ -132,7 +171,10 @@ mod tests {
     fn raw() -> RawConfig {
         RawConfig {
             log_dir: "/logs".into(),
-            stdout: Some("/run/a=b/out=demo.stdout".into()),
+            stdout: Some(RawStream {
+                fifo: "/run/out".into(),
+                name: "demo.stdout".into(),
+            }),
             stderr: None,
             max_files: "3".into(),
             max_file_size: "64KiB".into(),
@@ -142,11 +184,21 @@ mod tests {
         }
     }
 
+    fn stream(fifo: &str, name: &str) -> Option<RawStream> {
+        Some(RawStream {
+            fifo: fifo.into(),
+            name: name.into(),
+        })
+    }
+
     #[test]
     fn a_path_may_have_an_equals_sign() {
-        let streams = raw().checked().unwrap();
-        assert_eq!(streams[0].fifo, PathBuf::from("/run/a=b/out"));
-        assert_eq!(streams[0].name.as_str(), "demo.stdout");
+        let split = |text: &str| RawStream::split(StreamKind::Stdout, OsStr::new(text));
+        let found = split("/run/a=b/out=demo.stdout").unwrap();
+        assert_eq!(Some(found), stream("/run/a=b/out", "demo.stdout"));
+        for text in ["/run/out", "=name", ""] {
+            assert!(split(text).unwrap_err().to_string().contains("--stdout"));
+        }
     }
 
     #[test]
@@ -166,15 +218,8 @@ mod tests {
         assert!(told(|raw| raw.line_guard = "0".into()).contains("--line-guard"));
         assert!(told(|raw| raw.fifo_mode = "0644".into()).contains("--fifo-mode"));
         assert!(told(|raw| raw.fifo_mode = "rw".into()).contains("--fifo-mode"));
-        assert!(told(|raw| raw.stdout = Some("/run/out".into())).contains("--stdout"));
-        assert!(told(|raw| raw.stdout = Some("=name".into())).contains("--stdout"));
-        assert!(told(|raw| raw.stdout = Some("/run/out=..".into())).contains("--stdout"));
-        assert!(
-            told(|raw| raw.stderr = Some("/run/err=demo.stdout".into())).contains("demo.stdout")
-        );
-        assert!(
-            told(|raw| raw.stderr = Some("/run/a=b/out=demo.stderr".into()))
-                .contains("/run/a=b/out")
-        );
+        assert!(told(|raw| raw.stdout = stream("/run/out", "..")).contains("--stdout"));
+        assert!(told(|raw| raw.stderr = stream("/run/err", "demo.stdout")).contains("demo.stdout"));
+        assert!(told(|raw| raw.stderr = stream("/run/out", "demo.stderr")).contains("/run/out"));
     }
 }

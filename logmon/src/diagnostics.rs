@@ -12,6 +12,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{LogFormat, LogLevel};
+use crate::error::chain;
 
 /// Starts diagnostics for this process. If they are started already, they stay as they are.
 pub(crate) fn start(level: LogLevel, format: LogFormat) {
@@ -38,14 +39,12 @@ pub(crate) fn start(level: LogLevel, format: LogFormat) {
 
 /// Tells one line to a person, with the chain of causes, whatever the level of diagnostics is.
 pub(crate) fn tell(error: &dyn std::error::Error) {
-    let mut line = format!("logmon: {error}");
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        line.push_str(&format!(": {source}"));
-        cause = source.source();
-    }
-    line.push('\n');
-    write_or_drop(line.as_bytes());
+    tell_text(&chain(error));
+}
+
+/// Tells one line to a person.
+pub(crate) fn tell_text(text: &str) {
+    write_or_drop(format!("logmon: {text}\n").as_bytes());
 }
 
 /// Writes a line to stdout, and ignores that nobody may read it.

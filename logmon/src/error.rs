@@ -1,12 +1,15 @@
 //! Core: what can go wrong in logmon; one variant per operation, and each owns its exit code.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use nix::errno::Errno;
 
 use crate::exit::Exit;
 use crate::keeper::KeeperError;
 use crate::limits::LimitError;
-use crate::name::NameError;
+use crate::name::{NameError, TaskId};
 use crate::supervise::SuperviseError;
 
 /// What failed, on which path or option, and how to mend it.
@@ -58,10 +61,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// A running stream was started again with other settings.
-    #[error("stream {name} runs with other settings; stop it first")]
+    #[error(
+        "stream {name} runs with another {what}; stop it first, only limits change while it runs"
+    )]
     OtherSettings {
         /// The stream's name.
         name: String,
+        /// What is different.
+        what: &'static str,
     },
     /// A FIFO could not be made, opened or read.
     #[error("can't use the FIFO")]
@@ -148,6 +155,95 @@ pub enum Error {
         /// The path of the folder.
         path: PathBuf,
     },
+    /// There are no descriptors for another task.
+    #[error(
+        "no descriptors for this task: it needs up to {need}, {reserve} are kept for the tasks that \
+         run, and this process may have {limit}; raise its RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)"
+    )]
+    Descriptors {
+        /// The soft limit.
+        limit: u64,
+        /// How many the task needs at most.
+        need: usize,
+        /// How many are kept.
+        reserve: usize,
+        /// EMFILE, or ENFILE when the whole system has none.
+        source: Errno,
+    },
+    /// There is no such task.
+    #[error("there is no task {task}")]
+    NoTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// The task, or the whole server, stops.
+    #[error("task {task} stops, or this logmon does; ask again when it has ended")]
+    TaskStops {
+        /// The task.
+        task: TaskId,
+    },
+    /// Another task of the same server writes these files.
+    #[error("task {task} writes files of the name {name} in the same folder; give each its own")]
+    FilesOfOther {
+        /// The stream's name.
+        name: String,
+        /// The other task.
+        task: TaskId,
+    },
+    /// Others could replace the socket.
+    #[error("refused socket {path}: {what}")]
+    ControlFolder {
+        /// The path of the socket.
+        path: PathBuf,
+        /// Why.
+        what: &'static str,
+    },
+    /// Something else has the name of the socket or of its lock file.
+    #[error("{path} is in the way: it is no socket or lock file of this user; move it away")]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another server holds the lock of the socket.
+    #[error("another logmon serves {path}; stop it first, or give this one another socket")]
+    ServerRunning {
+        /// The path of the socket.
+        path: PathBuf,
+    },
+    /// A system call on the socket failed.
+    #[error("can't {operation} the socket {path}")]
+    Control {
+        /// The path of the socket.
+        path: PathBuf,
+        /// What failed.
+        operation: &'static str,
+        /// The error of `openat(2)`, `flock(2)`, `unlinkat(2)` or `bind(2)`.
+        source: io::Error,
+    },
+    /// The address for metrics can't be used.
+    #[error("can't listen at {address}")]
+    MetricsAddress {
+        /// The address.
+        address: SocketAddr,
+        /// The error of `bind(2)` or `listen(2)`.
+        source: io::Error,
+    },
+    /// Nobody answers at the control socket.
+    #[error("no logmon answers at {path}; is `logmon serve` running there?")]
+    Unreachable {
+        /// The path of the socket.
+        path: PathBuf,
+        /// The error of `connect(2)`, or of the conversation.
+        source: io::Error,
+    },
+    /// A path cannot be sent, because it is not UTF-8.
+    #[error("option --{option}: {path:?} is not UTF-8, so it can't be sent to the control socket")]
+    NotUtf8 {
+        /// The option without dashes.
+        option: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
     /// The runtime could not be started.
     #[error("can't start the runtime")]
     Runtime {
@@ -185,24 +281,39 @@ impl Error {
             | Error::FifoMode { .. }
             | Error::SameName { .. }
             | Error::SameFifo { .. }
-            | Error::OtherSettings { .. } => Exit::Config,
+            | Error::OtherSettings { .. }
+            | Error::NoTask { .. }
+            | Error::FilesOfOther { .. }
+            | Error::NotUtf8 { .. } => Exit::Config,
             Error::Fifo(source) if source.is_transient() => Exit::System,
-            Error::Fifo(_) | Error::NoIndexLeft { .. } => Exit::Path,
+            Error::Fifo(_)
+            | Error::NoIndexLeft { .. }
+            | Error::ControlFolder { .. }
+            | Error::NoSocket { .. } => Exit::Path,
             Error::OpenLogDir { source, .. }
             | Error::ListLogDir { source, .. }
             | Error::OpenLogFile { source, .. }
             | Error::PrepareLogFile { source, .. }
             | Error::PublishLogFile { source, .. }
             | Error::DeleteLogFile { source, .. }
-            | Error::WriteLogFile { source, .. } => {
+            | Error::WriteLogFile { source, .. }
+            | Error::Control { source, .. } => {
                 if is_transient(source) {
                     Exit::System
                 } else {
                     Exit::Path
                 }
             }
-            Error::FifoHeld { .. } | Error::LogFileHeld { .. } => Exit::Busy,
-            Error::Staging { .. } | Error::Runtime { .. } | Error::Signals { .. } => Exit::System,
+            Error::FifoHeld { .. }
+            | Error::LogFileHeld { .. }
+            | Error::TaskStops { .. }
+            | Error::ServerRunning { .. } => Exit::Busy,
+            Error::Unreachable { .. } => Exit::Unavailable,
+            Error::Staging { .. }
+            | Error::Runtime { .. }
+            | Error::Signals { .. }
+            | Error::Descriptors { .. }
+            | Error::MetricsAddress { .. } => Exit::System,
             Error::Keeper(source) => source.exit(),
             Error::Supervise(source) => source.exit(),
             Error::StreamDied { .. } => Exit::Bug,
@@ -223,8 +334,10 @@ impl Error {
             | Error::DeleteLogFile { source, .. }
             | Error::WriteLogFile { source, .. }
             | Error::Staging { source, .. }
+            | Error::Control { source, .. }
             | Error::Runtime { source }
             | Error::Signals { source } => is_transient(source),
+            Error::Descriptors { .. } | Error::TaskStops { .. } => true,
             Error::Limit { .. }
             | Error::Name { .. }
             | Error::Stream { .. }
@@ -237,6 +350,14 @@ impl Error {
             | Error::NoIndexLeft { .. }
             | Error::Keeper(_)
             | Error::Supervise(_)
+            | Error::NoTask { .. }
+            | Error::FilesOfOther { .. }
+            | Error::NotUtf8 { .. }
+            | Error::ControlFolder { .. }
+            | Error::NoSocket { .. }
+            | Error::ServerRunning { .. }
+            | Error::MetricsAddress { .. }
+            | Error::Unreachable { .. }
             | Error::StreamDied { .. } => false,
         }
     }
@@ -259,4 +380,16 @@ fn is_transient(source: &io::Error) -> bool {
                 | libc::EINTR
         )
     )
+}
+
+/// The error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
 }

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | 0 | drained after SIGTERM or SIGINT, or because supervisor and task were gone; nothing that was read is lost. A keeper: nobody needs it |
 //! | 64 | usage: an unknown option, a missing one, a command that can't be supervised |
-//! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice; a descriptor store without a manager; a logmon with other options in the state folder |
-//! | 66 | refused path: not a FIFO, a symbolic link, a log folder that can't be used, a keeper's or supervisor's folder that others can enter |
+//! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice; no such task; a descriptor store without a manager; a logmon with other options in the state folder |
+//! | 66 | refused path: not a FIFO, a symbolic link, a log folder that can't be used, a keeper's or supervisor's folder that others can enter, a control socket's folder that others can write |
+//! | 69 | `ctl` and `status`: no server answers at the control socket, or it ended before it answered |
 //! | 70 | a bug of logmon's own |
 //! | 71 | the system refused something, or bytes were lost at the stop, or wait at the keeper; a retry may work |
-//! | 75 | another logmon holds the FIFO or the log files, another keeper its socket, another supervisor its folder |
+//! | 75 | another logmon holds the FIFO or the log files, another keeper its socket, another supervisor its folder, another server its control socket |
 
 /// How a run of logmon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Exit {
     Config,
     /// A path is refused.
     Path,
+    /// No server answers.
+    Unavailable,
     /// A bug of logmon's own.
     Bug,
     /// The system refused something.
@@ -30,6 +33,23 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Gives the exit with this number; an unknown one is the system's.
+    pub(crate) fn of_code(code: u8) -> Exit {
+        [
+            Exit::Drained,
+            Exit::Usage,
+            Exit::Config,
+            Exit::Path,
+            Exit::Unavailable,
+            Exit::Bug,
+            Exit::System,
+            Exit::Busy,
+        ]
+        .into_iter()
+        .find(|exit| exit.code() == code)
+        .unwrap_or(Exit::System)
+    }
+
     /// Gives the number.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -38,6 +58,7 @@ impl Exit {
             Exit::Usage => 64,
             Exit::Config => 65,
             Exit::Path => 66,
+            Exit::Unavailable => 69,
             Exit::Bug => 70,
             Exit::System => 71,
             Exit::Busy => 75,

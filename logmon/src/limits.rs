@@ -81,7 +81,7 @@ impl Limits {
         Ok(Limits {
             max_files,
             max_file_bytes,
-            line_guard: line_guard.min(max_file_bytes),
+            line_guard,
         })
     }
 
@@ -101,6 +101,12 @@ impl Limits {
     /// never more than [`Limits::max_file_bytes`].
     #[must_use]
     pub fn line_guard(&self) -> u64 {
+        self.line_guard.min(self.max_file_bytes)
+    }
+
+    /// Gives the line guard as it was asked for, which may be more than a file can hold.
+    #[must_use]
+    pub fn asked_line_guard(&self) -> u64 {
         self.line_guard
     }
 }

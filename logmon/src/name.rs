@@ -17,7 +17,72 @@ pub const MAX_INDEX: u32 = 999_999_999;
 /// Bytes that a stream's name may have, so that name, dot and index fit into a file name of 255 bytes.
 pub const MAX_NAME_BYTES: usize = 200;
 
-/// Says why a text cannot be a stream's name.
+/// Which of a task's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamKind {
+    /// The task's descriptor 1.
+    Stdout,
+    /// The task's descriptor 2.
+    Stderr,
+}
+
+impl StreamKind {
+    /// Gives the word for it, which is also the name of its option: `stdout` or `stderr`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            StreamKind::Stdout => "stdout",
+            StreamKind::Stderr => "stderr",
+        }
+    }
+}
+
+impl fmt::Display for StreamKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Bytes that a task's id may have.
+pub const MAX_TASK_ID_BYTES: usize = 200;
+
+/// What a task is called at the control socket, such as `web` or `0d5c/web`: not empty, no control
+/// character, at most [`MAX_TASK_ID_BYTES`] bytes. It stands in no path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(String);
+
+impl TaskId {
+    /// Accepts a text as a task's id.
+    ///
+    /// # Errors
+    /// [`NameError`] says which rule it breaks.
+    pub fn parse(text: &str) -> Result<TaskId, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > MAX_TASK_ID_BYTES {
+            return Err(NameError::TooLong(text.len()));
+        }
+        if text.contains(char::is_control) {
+            return Err(NameError::ControlCharacter(text.to_owned()));
+        }
+        Ok(TaskId(text.to_owned()))
+    }
+
+    /// Gives the id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Says why a text cannot be a stream's name or a task's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The name is empty.
@@ -29,10 +94,13 @@ pub enum NameError {
     /// The name has a slash or a control character.
     #[error("the name {0:?} has a slash or a control character")]
     ForbiddenCharacter(String),
+    /// The name has a control character.
+    #[error("the name {0:?} has a control character")]
+    ControlCharacter(String),
     /// The name begins with a dot.
     #[error("the name {0:?} begins with a dot")]
     LeadingDot(String),
-    /// The name is longer than [`MAX_NAME_BYTES`].
+    /// The name is longer than [`MAX_NAME_BYTES`] or [`MAX_TASK_ID_BYTES`], which are the same.
     #[error("the name has {0} bytes, the most is {MAX_NAME_BYTES}")]
     TooLong(usize),
 }
@@ -164,6 +232,22 @@ mod tests {
         assert_eq!(web.index_of(b"web-audit.1"), None);
         assert_eq!(name("web.1").index_of(b"web.1"), None);
         assert_eq!(web.index_of(b"web.1"), Some(1));
+    }
+
+    #[test]
+    fn a_task_is_called_anything_that_can_be_printed() {
+        for text in ["web", "0d5c/web", "..", "a b", "\u{fc}ber", "\"{}\\"] {
+            assert_eq!(TaskId::parse(text).unwrap().as_str(), text);
+        }
+        assert_eq!(TaskId::parse(""), Err(NameError::Empty));
+        assert!(matches!(
+            TaskId::parse("a\nb"),
+            Err(NameError::ControlCharacter(_))
+        ));
+        assert!(matches!(
+            TaskId::parse(&"a".repeat(201)),
+            Err(NameError::TooLong(201))
+        ));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Edge: `logmon run`, the face for one task: options, signals, the ready line and the exit code.
+//! Edge: `logmon run` and `logmon serve`: options, signals, the ready line and the exit code.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,36 +9,31 @@ use nix::libc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{Cli, Command, KeeperArgs, KeepingArgs, RunArgs, SuperviseArgs};
+use crate::cli::{Cli, Command, KeeperArgs, KeepingArgs, RunArgs, ServeArgs, SuperviseArgs};
 use crate::collector::Collector;
-use crate::config::StreamConfig;
+use crate::config::{RawConfig, StreamConfig};
 use crate::diagnostics;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::keeper::{self, Choice, Keeping};
-use crate::relaunch;
 use crate::supervise::{Controller, supervise};
+use crate::{control, relaunch, serve};
 
 /// Runs logmon with these arguments, the first of which is the name of the program.
 pub fn main_with_args<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     relaunch::remember(args.len());
-    let exit = match Cli::try_parse_from(args) {
-        Ok(Cli {
-            command: Command::Run(args),
-        }) => run(args),
-        Ok(Cli {
-            command: Command::Keeper(KeeperArgs { socket, list }),
-        }) => {
-            if list {
-                list_held(&socket)
-            } else {
-                keep(&socket)
-            }
-        }
-        Ok(Cli {
-            command: Command::Supervise(args),
-        }) => return look_after(args),
+    let exit = match Cli::try_parse_from(args).map(|cli| cli.command) {
+        Ok(Command::Run(args)) => run(args),
+        Ok(Command::Serve(args)) => serve(args),
+        Ok(Command::Keeper(KeeperArgs { socket, list: true })) => list_held(&socket),
+        Ok(Command::Keeper(KeeperArgs {
+            socket,
+            list: false,
+        })) => keep(&socket),
+        Ok(Command::Supervise(args)) => return look_after(args),
+        Ok(Command::Ctl(args)) => control::order(&args.control, args.order),
+        Ok(Command::Status(args)) => control::status(&args.control, args.what),
         Err(error) => tell_usage(&error),
     };
     ExitCode::from(exit.code())
@@ -56,28 +51,49 @@ fn tell_usage(error: &clap::Error) -> Exit {
 }
 
 fn run(args: RunArgs) -> Exit {
-    diagnostics::start(args.log_level, args.log_format);
-    let KeepingArgs { keeper, controller } = args.keeping.clone();
-    let result = args.into_raw_config().checked().and_then(|streams| {
+    diagnostics::start(args.diagnostics.log_level, args.diagnostics.log_format);
+    let KeepingArgs { keeper, controller } = args.keeping;
+    let checked = args.task.into_raw_config().and_then(RawConfig::checked);
+    let result = checked.and_then(|streams| {
         let choice = keeper.map(Choice::of_argument);
         let controller = controller.as_deref().map(Controller::open).transpose()?;
         runtime()?.block_on(collect(streams, choice, controller))
     });
-    match result {
-        Ok(exit) => exit,
-        Err(error) => {
-            diagnostics::tell(&error);
-            error.exit()
-        }
-    }
+    ended(result)
+}
+
+fn serve(args: ServeArgs) -> Exit {
+    diagnostics::start(args.diagnostics.log_level, args.diagnostics.log_format);
+    let result = runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            let mut signals = Signals::listen()?;
+            let ready = || diagnostics::announce("ready");
+            let keeper = args.keeper.map(Choice::of_argument);
+            let asked = signals.asked_to_end();
+            serve::serve(args.control, args.metrics, keeper, ready, asked).await
+        })
+    });
+    ended(result)
 }
 
 fn runtime() -> Result<Runtime, Error> {
+    // One thread: a stream is a task, and another thread's stack costs more than many streams.
     tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|source| Error::Runtime { source })
+}
+
+fn ended(result: Result<u64, Error>) -> Exit {
+    match result {
+        Ok(0) => Exit::Drained,
+        Ok(_undelivered_bytes) => Exit::System,
+        Err(error) => {
+            diagnostics::tell(&error);
+            error.exit()
+        }
+    }
 }
 
 fn look_after(args: SuperviseArgs) -> ExitCode {
@@ -128,37 +144,31 @@ async fn collect(
     streams: Vec<StreamConfig>,
     choice: Option<Choice>,
     controller: Option<Controller>,
-) -> Result<Exit, Error> {
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    // With its default disposition a write beyond RLIMIT_FSIZE kills the process; with any handler the
-    // write gives EFBIG (setrlimit(2)).
-    let _file_size_exceeded: Signal = listen(SignalKind::from_raw(libc::SIGXFSZ))?;
-    let keeping = match choice {
-        Some(choice) => Some(Keeping::open(choice).await?),
-        None => None,
-    };
+) -> Result<u64, Error> {
+    let mut signals = Signals::listen()?;
+    let keeping = keeping(choice).await?;
     let mut collector = Collector::kept_by(keeping.clone());
     for config in streams {
         collector.start(config)?;
     }
     diagnostics::announce("ready");
     let died = tokio::select! {
-        _signal = terminate.recv() => None,
-        _signal = interrupt.recv() => None,
+        () = signals.asked_to_end() => None,
         error = collector.died() => Some(error),
         () = no_longer_needed(controller, keeping.as_ref()) => None,
     };
     let stopped = collector.stop().await;
-    let left_bytes = keeping.map_or(0, |keeping| keeping.end());
-    let summaries = stopped?;
-    let is_all_written = left_bytes == 0 && summaries.iter().all(|summary| summary.lost_bytes == 0);
-    let exit = if is_all_written {
-        Exit::Drained
-    } else {
-        Exit::System
-    };
-    died.map_or(Ok(exit), Err)
+    let left_bytes = keeping.map_or(0, |keeping| keeping.end() as u64);
+    let lost_bytes: u64 = stopped?.iter().map(|summary| summary.lost_bytes).sum();
+    died.map_or(Ok(lost_bytes + left_bytes), Err)
+}
+
+/// Reaches who keeps, if somebody shall.
+pub(crate) async fn keeping(choice: Option<Choice>) -> Result<Option<Keeping>, Error> {
+    Ok(match choice {
+        Some(choice) => Some(Keeping::open(choice).await?),
+        None => None,
+    })
 }
 
 /// Waits until supervisor and task are gone; for ever if there never was a supervisor.
@@ -166,6 +176,31 @@ async fn no_longer_needed(controller: Option<Controller>, keeping: Option<&Keepi
     match controller.zip(keeping) {
         Some((controller, keeping)) => controller.gone(|| keeping.is_deserted()).await,
         None => std::future::pending().await,
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    _file_size_exceeded: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Error> {
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            // With its default disposition a write beyond RLIMIT_FSIZE kills the process; with any
+            // handler the write gives EFBIG (setrlimit(2)).
+            _file_size_exceeded: listen(SignalKind::from_raw(libc::SIGXFSZ))?,
+        })
+    }
+
+    async fn asked_to_end(&mut self) {
+        tokio::select! {
+            _signal = self.terminate.recv() => {}
+            _signal = self.interrupt.recv() => {}
+        }
     }
 }
 

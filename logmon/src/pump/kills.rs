@@ -28,6 +28,7 @@ const LINE_BYTES: usize = 100;
 
 fn config(folder: &Path) -> StreamConfig {
     StreamConfig {
+        kind: crate::name::StreamKind::Stdout,
         fifo: folder.join("fifo"),
         fifo_mode: 0o600,
         name: StreamName::parse(OsStr::new("t")).unwrap(),

@@ -6,13 +6,17 @@ use fifo::{ReadOutcome, Reader};
 use logmon::collect::{Condition, OnFull};
 use logmon::config::StreamConfig;
 use logmon::limits::Limits;
-use logmon::name::StreamName;
+use logmon::name::{StreamKind, StreamName};
 use logmon::{Collector, Error, Started};
 
 use crate::subject::{LIMIT, Place, lines, write_all};
 
 fn config(place: &Place, fifo: &str, name: &str) -> StreamConfig {
     StreamConfig {
+        kind: match fifo {
+            "err" => StreamKind::Stderr,
+            _ => StreamKind::Stdout,
+        },
         fifo: place.path(fifo),
         fifo_mode: 0o600,
         name: StreamName::parse(OsStr::new(name)).unwrap(),
@@ -49,7 +53,7 @@ async fn a_running_stream_is_untouched_while_the_other_one_starts() {
     write_all(&writer, &lines(3, 3));
     let summaries = collector.stop().await.unwrap();
     assert_eq!(summaries.len(), 2);
-    assert_eq!(summaries[1].counters.written_bytes, 600);
+    assert_eq!(summaries[0].counters.written_bytes, 600);
     assert_eq!(place.log(), lines(0, 6));
 }
 
@@ -91,7 +95,8 @@ async fn another_path_for_a_running_stream_is_an_error_and_changes_nothing() {
         .unwrap();
     let other = StreamConfig {
         limits: Limits::checked(9, 10, 1).unwrap(),
-        ..config(&place, "err", "demo.stdout")
+        fifo: place.path("err"),
+        ..config(&place, "out", "demo.stdout")
     };
     assert!(matches!(
         collector.start(other),
@@ -132,10 +137,10 @@ async fn the_status_counts_what_went_in_and_out() {
         .start(config(&place, "out", "demo.stdout"))
         .unwrap();
     let told = collector.status().await;
-    let [(name, Some(status))] = &told[..] else {
+    let [(kind, Some(status))] = &told[..] else {
         panic!("{told:?}")
     };
-    assert_eq!(name, "demo.stdout");
+    assert_eq!(*kind, StreamKind::Stdout);
     assert_eq!(status.counters.read_bytes, 0);
     assert_eq!(status.last_write, None);
     let writer = place.writer();

@@ -1,0 +1,14 @@
+//! Edge: `logmon serve` as a process, with real sockets, FIFOs, files and signals.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that it did not expect"
+)]
+
+mod clients;
+mod descriptors;
+mod faces;
+mod many;
+mod place;
+mod sockets;
+mod tasks;

@@ -1,0 +1,282 @@
+//! Edge: a server under test in a folder of its own, its clients, and waiting for conditions.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use fifo::{Writable, Writer, Written};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long a condition may take on a machine with much else to do.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Waits until the condition holds; the text is what the failure says.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_met() {
+        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
+        pause();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the pause between two looks at a condition"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(2));
+}
+
+/// A folder `run` for sockets and FIFOs, and a folder `logs`.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["run", "logs"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let private = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(dir.path().join("run"), private).unwrap();
+        Place { dir }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("run/control")
+    }
+
+    pub(crate) fn fifo(&self, name: &str) -> PathBuf {
+        self.path("run").join(name)
+    }
+
+    /// `logmon serve`, not started.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logmon"));
+        command.arg("serve").arg("--control").arg(self.socket());
+        command
+    }
+
+    pub(crate) fn serve(&self) -> Server {
+        self.serve_command(self.command())
+    }
+
+    /// Starts it and waits for the ready line. Diagnostics go to a file.
+    pub(crate) fn serve_command(&self, mut command: Command) -> Server {
+        let diagnostics = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("diagnostics"))
+            .unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(diagnostics)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n", "{}", self.diagnostics());
+        Server { child }
+    }
+
+    pub(crate) fn diagnostics(&self) -> String {
+        fs::read_to_string(self.path("diagnostics")).unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::at(&self.socket())
+    }
+
+    /// One request on a connection of its own.
+    #[track_caller]
+    pub(crate) fn ask(&self, request: &Value) -> Value {
+        self.client().ask(request)
+    }
+
+    /// A request to start a task with both streams: FIFOs `run/TASK.out` and `run/TASK.err`.
+    pub(crate) fn start_request(&self, task: &str, max_files: u64, max_file_size: u64) -> Value {
+        let stream = |end: &str, name: &str| {
+            json!({
+                "fifo": self.fifo(&format!("{task}.{end}")),
+                "name": format!("{task}.{name}"),
+            })
+        };
+        json!({
+            "v": 1, "op": "start", "task": task, "log_dir": self.path("logs"),
+            "stdout": stream("out", "stdout"), "stderr": stream("err", "stderr"),
+            "max_files": max_files, "max_file_size": max_file_size,
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self, task: &str) {
+        let answer = self.ask(&self.start_request(task, 10, 1 << 20));
+        assert_eq!(
+            answer["started"],
+            json!({"stdout": "now", "stderr": "now"}),
+            "{answer}"
+        );
+    }
+
+    /// The streams of one task in a status.
+    #[track_caller]
+    pub(crate) fn status(&self, task: &str) -> Value {
+        let answer = self.ask(&json!({"v": 1, "op": "status", "task": task}));
+        assert_eq!(answer["ok"], true, "{answer}");
+        answer["tasks"][0]["streams"].clone()
+    }
+
+    pub(crate) fn writer(&self, fifo: &str) -> Writer {
+        Writer::open_within(self.fifo(fifo), LIMIT).unwrap()
+    }
+
+    /// The log files of a stream, in the order of their indices.
+    pub(crate) fn files(&self, name: &str) -> Vec<Vec<u8>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.path("logs")).unwrap() {
+            let entry = entry.unwrap();
+            let file = entry.file_name().into_string().unwrap();
+            let index = file
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix('.')?.parse::<u64>().ok());
+            if let Some(index) = index {
+                // It may be deleted between listing and reading.
+                files.push((index, fs::read(entry.path()).unwrap_or_default()));
+            }
+        }
+        files.sort();
+        files.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, name: &str, expected: &[u8]) {
+        wait_until(&format!("{name} is what was written"), || {
+            self.files(name).concat() == expected
+        });
+    }
+
+    /// Runs `logmon` with these words after `--control SOCKET` of the subcommand.
+    pub(crate) fn logmon(&self, subcommand: &str, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_logmon"))
+            .arg(subcommand)
+            .arg("--control")
+            .arg(self.socket())
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+/// Writes everything, and waits for room where it has to.
+#[track_caller]
+pub(crate) fn write_all(writer: &Writer, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match writer.try_write(bytes).unwrap() {
+            Written::Bytes(count) => bytes = &bytes[count..],
+            Written::Full => {
+                assert_eq!(writer.wait_writable(LIMIT).unwrap(), Writable::Ready);
+            }
+            Written::NoReader => panic!("nobody reads"),
+        }
+    }
+}
+
+/// Lines of 100 bytes each, numbered from `first`.
+pub(crate) fn lines(first: usize, count: usize) -> Vec<u8> {
+    (first..first + count)
+        .flat_map(|number| format!("{number:099}\n").into_bytes())
+        .collect()
+}
+
+/// A running server; killed when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+}
+
+impl Server {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends SIGTERM, and gives the exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+
+    pub(crate) fn descriptor_count(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A connection to the control socket.
+pub(crate) struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    pub(crate) fn at(socket: &Path) -> Client {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(3 * LIMIT)).unwrap();
+        stream.set_write_timeout(Some(3 * LIMIT)).unwrap();
+        Client {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Reads one answer; null when the server has closed the connection.
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => Value::Null,
+            // The server closed it with something of ours unread.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Value::Null,
+            other => {
+                other.unwrap();
+                serde_json::from_str(&line).unwrap()
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn ask(&mut self, request: &Value) -> Value {
+        self.send(format!("{request}\n").as_bytes());
+        self.answer()
+    }
+}
