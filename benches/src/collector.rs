@@ -80,6 +80,23 @@ impl Collector {
         }
     }
 
+    /// The exit code after it has read to the end and kept all.
+    #[must_use]
+    pub fn end_code(self) -> i32 {
+        match self {
+            // The end of its input is all that ever ends it.
+            Collector::Cronolog => 3,
+            Collector::Logmon
+            | Collector::ReadWrite
+            | Collector::StagedSplice
+            | Collector::Discard
+            | Collector::S6Log
+            | Collector::Svlogd
+            | Collector::Multilog
+            | Collector::Rotatelogs => 0,
+        }
+    }
+
     /// Says whether it keeps what it reads.
     #[must_use]
     pub fn keeps_the_log(self) -> bool {

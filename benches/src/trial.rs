@@ -100,7 +100,7 @@ impl Stage {
 pub(crate) struct Collecting {
     pub(crate) process: Process,
     pub(crate) hold: Writer,
-    face: Face,
+    collector: Collector,
 }
 
 impl Collecting {
@@ -137,19 +137,23 @@ impl Collecting {
         Ok(Collecting {
             process,
             hold,
-            face: collector.face(),
+            collector,
         })
     }
 
     /// Lets it end, and gives what it used.
     pub(crate) fn end(self) -> Result<Usage> {
-        match self.face {
+        match self.collector.face() {
             Face::OpensFifo => self.process.signal(Signal::SIGTERM)?,
             Face::Stdin | Face::UntilEnd => {}
         }
         drop(self.hold);
         let (status, usage) = self.process.wait()?;
-        ensure!(status.success(), "the collector ended with {status}");
+        ensure!(
+            status.code() == Some(self.collector.end_code()),
+            "{} ended with {status}",
+            self.collector
+        );
         Ok(usage)
     }
 }
