@@ -74,6 +74,12 @@ impl CaseDir {
         self.0.join("log")
     }
 
+    /// The folder of programs that may be replaced.
+    #[must_use]
+    pub fn programs(&self) -> PathBuf {
+        self.0.join("bin")
+    }
+
     /// The folder of the FIFOs.
     #[must_use]
     pub fn fifos(&self) -> PathBuf {

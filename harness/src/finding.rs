@@ -75,6 +75,12 @@ pub enum Shape {
     NotNull,
     /// The task was started with signals ignored or blocked, or with a descriptor too many.
     BadInheritance,
+    /// Somebody who has nothing to do uses the processor, or prints without end.
+    Busy,
+    /// A deleted file is kept open.
+    HoldsDeleted,
+    /// Others may read or write what is private.
+    Exposed,
     /// A process outlived its case.
     LeftBehind,
 }
@@ -114,6 +120,9 @@ impl Shape {
         Self::GrowthMemory,
         Self::NotNull,
         Self::BadInheritance,
+        Self::Busy,
+        Self::HoldsDeleted,
+        Self::Exposed,
         Self::LeftBehind,
     ];
 
@@ -153,6 +162,9 @@ impl Shape {
             Self::GrowthMemory => "growth-memory",
             Self::NotNull => "not-null",
             Self::BadInheritance => "bad-inheritance",
+            Self::Busy => "busy",
+            Self::HoldsDeleted => "holds-deleted",
+            Self::Exposed => "exposed",
             Self::LeftBehind => "left-behind",
         }
     }

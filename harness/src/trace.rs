@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Shape;
 use crate::rule::RuleId;
-use crate::scenario::{SignalName, Who};
+use crate::scenario::{HostFault, SignalName, Who};
 
 /// One event and its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,6 +223,9 @@ pub enum Event {
         dev: u64,
         /// Inode number.
         ino: u64,
+        /// Permission bits.
+        #[serde(default)]
+        mode: u32,
     },
     /// Who holds a FIFO open. Logmon's and the host's own descriptors are left out.
     Holders {
@@ -257,6 +260,25 @@ pub enum Event {
         threads: u64,
         /// Resident memory in KiB.
         rss_kib: u64,
+        /// How often its threads have gone to sleep since they began.
+        #[serde(default)]
+        wakeups: u64,
+    },
+    /// The host brought about a fault.
+    FaultBegan {
+        /// Which.
+        what: HostFault,
+    },
+    /// A fault of the host is over.
+    FaultEnded {
+        /// Which.
+        what: HostFault,
+        /// How long it lasted, in milliseconds.
+        lasted_ms: u64,
+        /// Processor time that logmon used meanwhile, in milliseconds.
+        cpu_ms: u64,
+        /// Lines that logmon printed meanwhile.
+        lines: u64,
     },
     /// A canary or another planted thing was not as it was left.
     PlantTouched {

@@ -25,5 +25,7 @@ pub(super) struct Entry {
 /// All entries and whose fault each is: drivers first.
 pub(super) fn entries() -> impl Iterator<Item = (Role, &'static Entry)> {
     let of = |role, entries: &'static [Entry]| entries.iter().map(move |entry| (role, entry));
-    of(Role::Driver, super::drivers::ENTRIES).chain(of(Role::Logmon, super::logmons::ENTRIES))
+    of(Role::Driver, super::drivers::ENTRIES)
+        .chain(of(Role::Logmon, super::logmons::ENTRIES))
+        .chain(of(Role::Logmon, super::hosts::ENTRIES))
 }

@@ -9,7 +9,7 @@ use crate::finding::{Finding, Shape};
 use crate::history::History;
 use crate::judge;
 use crate::rule::Family;
-use crate::scenario::SignalName;
+use crate::scenario::{FolderKind, HostFault, SignalName};
 use crate::trace::{Event, Exit};
 
 /// What a history shows beside the shapes.
@@ -83,6 +83,12 @@ pub enum Fact {
     RegularFile,
     /// Damage of the same shape in both streams.
     BothStreams,
+    /// A second logmon was given other limits than the first.
+    OtherLimits,
+    /// A symbolic link stood at the log folder's path.
+    LinkedFolder,
+    /// The host brought about this fault.
+    Broken(HostFault),
 }
 
 /// The facts of a history.
@@ -192,6 +198,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
                     must_refuse.insert(*life);
                 }
                 let is_zero = limits.max_files == 0 || limits.max_file_bytes.0 == 0;
+                if *must && *life > 1 && *limits != history.case.scenario.limits {
+                    facts.insert(Fact::OtherLimits);
+                }
                 (*must && is_zero).then_some(Fact::ZeroLimits)
             }
             Event::LogmonReady { life, .. } => {
@@ -270,6 +279,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 None
             }
             Event::SpareReader { held } => held.then_some(Fact::SpareReader),
+            Event::FaultBegan { what } => Some(Fact::Broken(*what)),
             Event::Begun { .. }
             | Event::Step { .. }
             | Event::Met { .. }
@@ -281,6 +291,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
             | Event::Holders { .. }
             | Event::Look { .. }
             | Event::Measured { .. }
+            | Event::FaultEnded { .. }
             | Event::PlantTouched { .. }
             | Event::WriteEndsReleased { .. }
             | Event::Direct { .. }
@@ -289,6 +300,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
             | Event::Ended => None,
         };
         facts.extend(fact);
+    }
+    if history.case.scenario.host.log_folder == FolderKind::Symlink {
+        facts.insert(Fact::LinkedFolder);
     }
     if opened_alone(history) {
         facts.insert(Fact::OpenedAlone);

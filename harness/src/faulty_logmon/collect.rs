@@ -1,5 +1,6 @@
 //! Reads the FIFOs and writes the files, in one thread around one poll(2). (edge)
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -76,6 +77,10 @@ const BUFFER_BYTES: usize = 64 << 10;
 const LATE: Duration = Duration::from_secs(2);
 /// How long a slow stop takes.
 const SLOW_STOP: Duration = Duration::from_secs(4);
+/// How long a file that could not be written or made is left alone.
+const AGAIN_MS: u16 = 50;
+/// How often a logmon looks that looks all the time.
+const RESTLESS_MS: u16 = 2;
 
 /// What one read gave.
 enum Outcome {
@@ -97,6 +102,9 @@ struct Stream {
     /// Never read again.
     abandoned: bool,
     is_new_line: bool,
+    /// What the files have not taken yet; nothing is read meanwhile.
+    pending: VecDeque<Step>,
+    again_at: Instant,
 }
 
 /// Opens everything, says `ready`, and collects until SIGTERM or SIGINT.
@@ -106,6 +114,9 @@ pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
     {
         return Err(CollectError::ZeroLimit);
     }
+    // With SIGXFSZ blocked, a write beyond RLIMIT_FSIZE is an error and no death (setrlimit(2)).
+    let own = SigSet::from_iter([Signal::SIGXFSZ]);
+    own.thread_block().map_err(system("block signals"))?;
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     signals.thread_block().map_err(system("block signals"))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
@@ -165,7 +176,18 @@ fn wait(streams: &[Stream], signals: &SignalFd) -> Result<bool, CollectError> {
     let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     let mut limit = PollTimeout::NONE;
     for stream in streams {
+        if stream.fault == Fault::PollsWhenIdle {
+            limit = PollTimeout::from(RESTLESS_MS);
+        }
         if stream.abandoned {
+            continue;
+        }
+        if !stream.pending.is_empty() {
+            limit = if stream.fault == Fault::SpinsOnWriteError {
+                PollTimeout::ZERO
+            } else {
+                PollTimeout::from(AGAIN_MS)
+            };
             continue;
         }
         if stream.hung || stream.is_late() {
@@ -188,6 +210,10 @@ fn wait(streams: &[Stream], signals: &SignalFd) -> Result<bool, CollectError> {
 impl Stream {
     fn open(config: &Config, stream: &StreamConfig) -> Result<Self, CollectError> {
         let fault = config.fault;
+        let is_among_logs = stream.fifo.parent() == Some(config.folder.as_path());
+        if fault == Fault::WantsFifosAmongLogs && !is_among_logs {
+            return Err(system("find the FIFO in the log folder")(Errno::ENOENT));
+        }
         let fd = open_fifo(config, &stream.fifo)?;
         let max_files = usize::try_from(config.max_files)
             .unwrap_or(usize::MAX)
@@ -223,6 +249,8 @@ impl Stream {
             hung: false,
             abandoned: false,
             is_new_line: true,
+            pending: VecDeque::new(),
+            again_at: Instant::now(),
         })
     }
 
@@ -233,6 +261,12 @@ impl Stream {
     /// One read, if there is something to read, and what follows from it.
     fn turn(&mut self, chunk: &mut [u8]) -> Result<(), CollectError> {
         if self.abandoned {
+            return Ok(());
+        }
+        if !self.pending.is_empty() && Instant::now() >= self.again_at {
+            self.work_off()?;
+        }
+        if !self.pending.is_empty() {
             return Ok(());
         }
         match self.read(chunk)? {
@@ -320,18 +354,74 @@ impl Stream {
     }
 
     fn perform(&mut self, steps: Vec<Step>) -> Result<(), CollectError> {
-        for step in steps {
-            match step {
-                Step::Write(bytes) => self.files.append(&bytes)?,
-                Step::Rotate => self.files.rotate()?,
+        self.pending.extend(steps);
+        self.work_off()
+    }
+
+    /// Performs what is pending, up to the first step that fails.
+    fn work_off(&mut self) -> Result<(), CollectError> {
+        while let Some(mut step) = self.pending.pop_front() {
+            if matches!(step, Step::Rotate) {
+                self.before_rotation()?;
             }
+            let done = match &step {
+                Step::Write(bytes) => self.files.append(bytes),
+                Step::Rotate => self.files.rotate(),
+            };
+            let Err(error) = done else { continue };
+            if self.is_fatal(&step, &error) {
+                return Err(error.into());
+            }
+            if let (Step::Write(bytes), FilesError::Write { written, .. }) = (&mut step, &error) {
+                bytes.drain(..*written);
+                if self.fault == Fault::DropsOnWriteError {
+                    continue;
+                }
+            }
+            self.again_at = Instant::now();
+            if self.fault == Fault::SpinsOnWriteError {
+                eprintln!("faulty-logmon: {error}");
+            } else {
+                self.again_at += Duration::from_millis(u64::from(AGAIN_MS));
+            }
+            self.abandoned |= self.fault == Fault::GivesUpAfterFault;
+            self.pending.push_front(step);
+            break;
         }
         Ok(())
     }
 
+    /// What some logmons do at each rotation though nobody needs it.
+    fn before_rotation(&self) -> Result<(), CollectError> {
+        if self.fault == Fault::NeedsItsOutput {
+            io::stderr()
+                .write_all(b"faulty-logmon: next file\n")
+                .map_err(|source| CollectError::System {
+                    operation: "tell of a rotation",
+                    source,
+                })?;
+        }
+        let is_replaced = || {
+            std::fs::read_link("/proc/self/exe")
+                .is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+        };
+        if self.fault == Fault::NeedsItsBinary && is_replaced() {
+            return Err(system("find its own program")(Errno::ENOENT));
+        }
+        Ok(())
+    }
+
+    fn is_fatal(&self, step: &Step, error: &FilesError) -> bool {
+        let is = |errno: Errno| error.errno() == Some(errno as i32);
+        self.fault == Fault::EndsOnWriteError && matches!(step, Step::Write(_))
+            || self.fault == Fault::NeedsItsLogFolder && is(Errno::ENOENT)
+            || self.fault == Fault::EndsOnEmfile && is(Errno::EMFILE)
+    }
+
     /// Takes what is in the pipe and in memory. What comes after the deadline stays in the FIFO.
     fn drain(&mut self, chunk: &mut [u8], deadline: Instant) -> Result<(), CollectError> {
-        while !self.abandoned && Instant::now() < deadline {
+        self.work_off()?;
+        while !self.abandoned && self.pending.is_empty() && Instant::now() < deadline {
             match self.read(chunk)? {
                 Outcome::Bytes(bytes) => self.take(&chunk[..bytes])?,
                 Outcome::Empty | Outcome::NoWriter => break,
@@ -368,7 +458,12 @@ fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {
             source,
         })?;
     }
-    let adopted = fifo::create_or_adopt(path, config.fifo_mode);
+    let mode = if config.fault == Fault::WorldReadableFifo {
+        0o644
+    } else {
+        config.fifo_mode
+    };
+    let adopted = fifo::create_or_adopt(path, mode);
     while adopted.is_err() && config.fault == Fault::HangsOnRefusal {
         thread::park();
     }

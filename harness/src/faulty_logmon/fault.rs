@@ -56,6 +56,34 @@ pub enum Fault {
     ReplacesFifo,
     /// Leaves out every carriage return.
     StripsCr,
+    /// Ends when a file can't be written.
+    EndsOnWriteError,
+    /// Throws away what can't be written, and says nothing.
+    DropsOnWriteError,
+    /// Tries a write that failed again at once, and complains each time.
+    SpinsOnWriteError,
+    /// Tries nothing again after a file could not be written or made.
+    GivesUpAfterFault,
+    /// Ends when the log folder is gone at a rotation.
+    NeedsItsLogFolder,
+    /// Ends when it can open nothing more at a rotation.
+    EndsOnEmfile,
+    /// Tells of each rotation, and ends when nobody reads that.
+    NeedsItsOutput,
+    /// Looks for its own program at each rotation, and ends when it was replaced.
+    NeedsItsBinary,
+    /// Says ready and 0 beside a running one, whatever limits it was given.
+    IgnoresOtherLimits,
+    /// Makes FIFOs that everybody can read.
+    WorldReadableFifo,
+    /// Opens a log folder through a symbolic link.
+    FollowsFolderLink,
+    /// Never closes a file, deleted or not.
+    KeepsDeletedOpen,
+    /// Looks at its FIFOs every two milliseconds, whether or not there is anything.
+    PollsWhenIdle,
+    /// Takes no FIFO that lies outside of the log folder.
+    WantsFifosAmongLogs,
 }
 
 impl Fault {
@@ -86,6 +114,20 @@ impl Fault {
         Self::WaitsForWriterInOpen,
         Self::ReplacesFifo,
         Self::StripsCr,
+        Self::EndsOnWriteError,
+        Self::DropsOnWriteError,
+        Self::SpinsOnWriteError,
+        Self::GivesUpAfterFault,
+        Self::NeedsItsLogFolder,
+        Self::EndsOnEmfile,
+        Self::NeedsItsOutput,
+        Self::NeedsItsBinary,
+        Self::IgnoresOtherLimits,
+        Self::WorldReadableFifo,
+        Self::FollowsFolderLink,
+        Self::KeepsDeletedOpen,
+        Self::PollsWhenIdle,
+        Self::WantsFifosAmongLogs,
     ];
 
     /// The name used on command lines and in reports.
@@ -117,6 +159,20 @@ impl Fault {
             Self::WaitsForWriterInOpen => "waits-for-writer-in-open",
             Self::ReplacesFifo => "replaces-fifo",
             Self::StripsCr => "strips-cr",
+            Self::EndsOnWriteError => "ends-on-write-error",
+            Self::DropsOnWriteError => "drops-on-write-error",
+            Self::SpinsOnWriteError => "spins-on-write-error",
+            Self::GivesUpAfterFault => "gives-up-after-fault",
+            Self::NeedsItsLogFolder => "needs-its-log-folder",
+            Self::EndsOnEmfile => "ends-on-emfile",
+            Self::NeedsItsOutput => "needs-its-output",
+            Self::NeedsItsBinary => "needs-its-binary",
+            Self::IgnoresOtherLimits => "ignores-other-limits",
+            Self::WorldReadableFifo => "world-readable-fifo",
+            Self::FollowsFolderLink => "follows-folder-link",
+            Self::KeepsDeletedOpen => "keeps-deleted-open",
+            Self::PollsWhenIdle => "polls-when-idle",
+            Self::WantsFifosAmongLogs => "wants-fifos-among-logs",
         }
     }
 }

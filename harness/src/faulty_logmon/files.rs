@@ -1,10 +1,11 @@
 //! One stream's log files. (edge)
 
-use std::fs::{File, OpenOptions, read_dir, remove_file};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, create_dir, read_dir, remove_file};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::fault::Fault;
@@ -33,6 +34,8 @@ pub(super) enum FilesError {
     Write {
         /// The file.
         path: PathBuf,
+        /// Bytes that were written before that.
+        written: usize,
         /// Why.
         source: io::Error,
     },
@@ -46,6 +49,18 @@ pub(super) enum FilesError {
     },
 }
 
+impl FilesError {
+    /// The error number, if the system gave one.
+    pub(super) fn errno(&self) -> Option<i32> {
+        match self {
+            Self::List { source, .. }
+            | Self::Open { source, .. }
+            | Self::Write { source, .. }
+            | Self::Delete { source, .. } => source.raw_os_error(),
+        }
+    }
+}
+
 /// The files `NAME.0`, `NAME.1`, … of one stream, the last one open.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -55,6 +70,8 @@ pub(super) struct Files {
     fault: Fault,
     index: u64,
     current: File,
+    /// Files that are kept open, by a fault.
+    kept: Vec<File>,
     /// Bytes in the current file when it was opened.
     pub(super) bytes_at_start: u64,
     /// Whether the current file ended in an open line when it was opened.
@@ -75,6 +92,15 @@ impl Files {
         max_files: usize,
         fault: Fault,
     ) -> Result<Self, FilesError> {
+        let is_link = folder
+            .symlink_metadata()
+            .is_ok_and(|meta| meta.is_symlink());
+        if is_link && fault != Fault::FollowsFolderLink {
+            return Err(FilesError::Open {
+                path: folder.to_owned(),
+                source: Errno::ELOOP.into(),
+            });
+        }
         let found = list(folder, name)?;
         let newest = found.last();
         let (index, current) = if fault == Fault::RestartsAtIndex0 {
@@ -108,6 +134,7 @@ impl Files {
             fault,
             index,
             current,
+            kept: Vec::new(),
             bytes_at_start,
             in_line_at_start,
         };
@@ -117,23 +144,41 @@ impl Files {
 
     /// Appends to the current file.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), FilesError> {
-        self.current
-            .write_all(bytes)
-            .map_err(|source| FilesError::Write {
-                path: path_of(&self.folder, &self.name, self.index),
-                source,
-            })
+        let mut written = 0;
+        while written < bytes.len() {
+            match nix::unistd::write(&self.current, &bytes[written..]) {
+                Ok(more) => written += more,
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    return Err(FilesError::Write {
+                        path: path_of(&self.folder, &self.name, self.index),
+                        written,
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Begins the next file; the oldest goes first, so that there is never one too many.
     pub(super) fn rotate(&mut self) -> Result<(), FilesError> {
+        if self.fault != Fault::NeedsItsLogFolder {
+            // Nothing to make is the usual case; what else is wrong comes to light below.
+            create_dir(&self.folder).ok();
+        }
         self.delete_old(self.allowed().saturating_sub(1))?;
-        (self.index, self.current) = if self.fault == Fault::RestartsAtIndex0 {
+        let (index, next) = if self.fault == Fault::RestartsAtIndex0 {
             let path = path_of(&self.folder, &self.name, self.index + 1);
             (self.index + 1, open_any(&path)?)
         } else {
             create_from(&self.folder, &self.name, self.index + 1)?
         };
+        self.index = index;
+        let last = std::mem::replace(&mut self.current, next);
+        if self.fault == Fault::KeepsDeletedOpen {
+            self.kept.push(last);
+        }
         Ok(())
     }
 

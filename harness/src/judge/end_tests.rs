@@ -68,6 +68,7 @@ fn measured(processes: u64, fds: u64) -> Event {
         fds,
         threads: 1,
         rss_kib: 100,
+        wakeups: 0,
     }
 }
 
@@ -87,6 +88,7 @@ fn growth_that_was_not_measured_proves_nothing() {
             fds: 2,
             threads: 2,
             rss_kib: 8_000,
+            wakeups: None,
         });
         for (at_us, event) in (50..).zip(&events) {
             add(&mut history, at_us, event.clone());

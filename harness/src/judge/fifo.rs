@@ -53,6 +53,7 @@ fn identity(timeline: &Timeline<'_>, of: Stream, verdict: &mut Verdict) {
             kind,
             dev,
             ino,
+            ..
         } = &entry.event
             && *stream == of
         {

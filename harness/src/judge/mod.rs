@@ -10,6 +10,7 @@ mod damage;
 mod direct;
 mod disguise;
 mod expectation;
+mod faults;
 mod fidelity;
 mod fifo;
 mod figures;

@@ -250,10 +250,11 @@ fn growth(timeline: &Timeline<'_>, verdict: &mut Verdict) {
                 fds,
                 threads,
                 rss_kib,
+                wakeups,
             } = entry.event
                 && of == bounds.of
             {
-                Some((processes, (fds, threads, rss_kib)))
+                Some((processes, (fds, threads, rss_kib, wakeups)))
             } else {
                 None
             }
@@ -275,6 +276,22 @@ fn growth(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             "growth of {name}: no process of it was there when it was measured"
         ));
         return;
+    }
+    if let Some(bound) = bounds.wakeups
+        && last.3.saturating_sub(first.3) > bound
+    {
+        let headline = format!(
+            "{name} woke up {} times although there was nothing to do, allowed are {}",
+            number(last.3 - first.3),
+            number(bound)
+        );
+        push(
+            verdict,
+            Shape::Busy,
+            rules::named(rules::COST_3),
+            headline,
+            Vec::new(),
+        );
     }
     let kinds = [
         (Shape::GrowthFd, "descriptors", first.0, last.0, bounds.fds),

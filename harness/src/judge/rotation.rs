@@ -264,7 +264,7 @@ fn ends(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
     let Some(files) = timeline.history.files.get(&stream) else {
         return;
     };
-    let Some(limits) = common_limits(timeline) else {
+    let Some(bounds) = bounds(timeline) else {
         return;
     };
     let old = planted(timeline, true);
@@ -275,8 +275,8 @@ fn ends(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
         if old.contains(&file.name) {
             continue;
         }
-        early.extend(early_rotation(timeline, limits, file, next));
-        split.extend(line_split(limits, files, place));
+        early.extend(early_rotation(timeline, &bounds, file, next));
+        split.extend(line_split(&bounds, files, place));
     }
     let mut push = |shape, rule, noun: &str, lines: Vec<String>| {
         let Some(first) = lines.first() else { return };
@@ -308,26 +308,49 @@ fn ends(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
     );
 }
 
-/// The limits of all lives that were ready, if they are the same.
-fn common_limits<'a>(timeline: &Timeline<'a>) -> Option<&'a Limits> {
-    let mut all = timeline
+/// What every life that was ready had to keep, whichever of them closed a file.
+struct Bounds {
+    limit: u64,
+    guard: u64,
+    /// A closed file is larger than this: limit - guard.
+    early: u64,
+}
+
+/// The bounds; none if no life was ready. Where lives had other limits than each other, a file is
+/// judged by the mildest of them: who closed it is not seen for certain.
+fn bounds(timeline: &Timeline<'_>) -> Option<Bounds> {
+    timeline
         .lives
         .iter()
         .filter(|life| life.ready_us.is_some() && !life.must_refuse)
-        .map(|life| life.limits);
-    let first = all.next()?;
-    all.all(|limits| limits == first).then_some(first)
+        .map(|life| {
+            let (limit, guard) = (life.limits.max_file_bytes.0, life.limits.line_guard.0);
+            Bounds {
+                limit,
+                guard: guard.min(limit),
+                early: limit.saturating_sub(guard),
+            }
+        })
+        .reduce(|one, other| Bounds {
+            limit: one.limit.min(other.limit),
+            guard: one.guard.min(other.guard),
+            early: one.early.min(other.early),
+        })
 }
 
 fn early_rotation(
     timeline: &Timeline<'_>,
-    limits: &Limits,
+    bounds: &Bounds,
     file: &LogFile,
     next: &LogFile,
 ) -> Option<String> {
-    let (limit, guard) = (limits.max_file_bytes.0, limits.line_guard.0);
+    let Bounds {
+        limit,
+        guard,
+        early,
+    } = *bounds;
     let bytes = file.bytes.len() as u64;
-    if bytes <= limit.saturating_sub(guard) {
+    if bytes <= early {
         return Some(format!(
             "{} was closed with {} bytes, the limit is {} and the line guard {}",
             file.name,
@@ -356,9 +379,9 @@ fn early_rotation(
 }
 
 /// A line up to the guard that goes on in the file behind `place`.
-fn line_split(limits: &Limits, files: &[LogFile], place: usize) -> Option<String> {
+fn line_split(bounds: &Bounds, files: &[LogFile], place: usize) -> Option<String> {
     let file = files.get(place)?;
-    let most = limits.line_guard.0.min(limits.max_file_bytes.0);
+    let most = bounds.guard;
     // What was cut within this file or before it; a cut before was told then.
     let here = file
         .bytes
@@ -391,4 +414,68 @@ fn line_split(limits: &Limits, files: &[LogFile], place: usize) -> Option<String
             number(rest)
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use mock_driver::stream::Stream::{Stderr, Stdout};
+
+    use super::super::judge;
+    use super::super::stage::{add, good, put, records, sent};
+    use super::*;
+    use crate::scenario::Size;
+
+    #[test]
+    fn lives_with_other_limits_are_judged_by_the_mildest() {
+        let limits = |max_file_bytes| Limits {
+            max_files: 9,
+            max_file_bytes: Size(max_file_bytes),
+            line_guard: Size(150),
+        };
+        let mut history = good(vec![records(Stdout, 50), records(Stderr, 1)]);
+        for entry in &mut history.entries {
+            if let Event::LogmonStarted { limits: of, .. } = &mut entry.event {
+                *of = limits(2_050);
+            }
+        }
+        let events = [
+            Event::LogmonExited {
+                life: 1,
+                exit: crate::trace::Exit::Code(0),
+                asked: true,
+                after_ms: Some(1),
+                stderr: String::new(),
+            },
+            Event::LogmonStarted {
+                life: 2,
+                pid: 101,
+                must_refuse: false,
+                limits: limits(1_050),
+            },
+            Event::LogmonReady {
+                life: 2,
+                after_ms: 1,
+            },
+        ];
+        for (at_us, event) in (100..).zip(events) {
+            add(&mut history, at_us, event);
+        }
+        let all = sent(&history, 0, Stdout);
+        for (cut, expected) in [
+            (2_000, vec![]),
+            (1_000, vec![]),
+            (900, vec![Shape::EarlyRotation]),
+            (1_010, vec![Shape::LineSplit]),
+        ] {
+            let files = vec![all[..cut].to_vec(), all[cut..].to_vec()];
+            put(&mut history, Stdout, files);
+            let mut found: Vec<Shape> = judge(&history)
+                .findings
+                .iter()
+                .map(|one| one.shape)
+                .collect();
+            found.retain(|shape| matches!(shape, Shape::EarlyRotation | Shape::LineSplit));
+            assert_eq!(found, expected, "{cut}");
+        }
+    }
 }

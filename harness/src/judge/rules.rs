@@ -39,8 +39,11 @@ rules! {
     ROT_3 = "ROT-3",
     ROT_5 = "ROT-5",
     ROT_6 = "ROT-6",
+    HEAL_7 = "HEAL-7",
     SEC_2 = "SEC-2",
+    SEC_3 = "SEC-3",
     COST_1 = "COST-1",
+    COST_3 = "COST-3",
 }
 
 /// The rule of this id.

@@ -65,6 +65,7 @@ pub(super) fn good(steps: Vec<Step>) -> History {
         host: Host {
             fifos: FifoKind::Present,
             plant: Vec::new(),
+            ..Host::default()
         },
         tasks: BTreeMap::from([("main".to_owned(), script)]),
         plan: Vec::new(),

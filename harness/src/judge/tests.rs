@@ -475,6 +475,7 @@ fn fifos_and_their_holders_are_watched() {
         kind: kind.into(),
         dev: 1,
         ino,
+        mode: 0o600,
     };
     let held = |holder| Event::Holders {
         stream: Stdout,

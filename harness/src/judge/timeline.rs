@@ -209,6 +209,8 @@ impl<'a> Timeline<'a> {
                 | Event::SpareReader { .. }
                 | Event::Look { .. }
                 | Event::Measured { .. }
+                | Event::FaultBegan { .. }
+                | Event::FaultEnded { .. }
                 | Event::PlantTouched { .. }
                 | Event::WriteEndsReleased { .. }
                 | Event::Direct { .. }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::timeline::Timeline;
-use super::{conditions, fidelity, fifo, life, mon, rotation};
+use super::{conditions, faults, fidelity, fifo, life, mon, rotation};
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Verdict;
@@ -19,6 +19,7 @@ pub fn judge(history: &History) -> Verdict {
     life::judge(&timeline, &mut verdict);
     fifo::judge(&timeline, &mut verdict);
     mon::judge(&timeline, &mut verdict);
+    faults::judge(&timeline, &mut verdict);
     conditions::judge(&timeline, &mut verdict);
     verdict
         .findings
@@ -38,6 +39,7 @@ fn gravity(shape: Shape) -> u8 {
         Shape::StreamsMixed => 5,
         Shape::Repeated | Shape::Torn | Shape::Reordered | Shape::Altered | Shape::Added => 4,
         Shape::Accepted
+        | Shape::Exposed
         | Shape::Blocked
         | Shape::ForeignReader
         | Shape::NotNull
@@ -52,7 +54,9 @@ fn gravity(shape: Shape) -> u8 {
         | Shape::GrowthFd
         | Shape::GrowthThread
         | Shape::GrowthMemory
-        | Shape::BadInheritance => 1,
+        | Shape::BadInheritance
+        | Shape::Busy
+        | Shape::HoldsDeleted => 1,
         Shape::LeftBehind => 0,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use fifo::Identity;
 
@@ -32,6 +33,25 @@ pub fn descriptors_of(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> Ve
 pub fn has_reader(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> bool {
     pids.into_iter()
         .any(|pid| descriptors(fifo, pid).iter().any(|held| held.reads))
+}
+
+/// Whether one of these processes holds a deleted regular file of a folder open.
+#[must_use]
+pub fn holds_deleted(folder: &Path, pids: impl IntoIterator<Item = i32>) -> bool {
+    let is_deleted = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.ok()?.path();
+        let target = fs::read_link(&path).ok()?;
+        let name = target.to_str()?.strip_suffix(" (deleted)")?;
+        let is_file = fs::metadata(&path).ok()?.is_file();
+        (is_file && Path::new(name).parent() == Some(folder)).then_some(())
+    };
+    pids.into_iter().any(|pid| {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+        entries
+            .into_iter()
+            .flatten()
+            .any(|entry| is_deleted(entry).is_some())
+    })
 }
 
 fn descriptors(fifo: Identity, pid: i32) -> Vec<Descriptor> {
@@ -91,6 +111,22 @@ mod tests {
         assert!(!has_reader(identity, [me]));
         drop(writer);
         assert_eq!(see(), []);
+    }
+
+    #[test]
+    fn a_deleted_file_is_seen_while_it_is_held_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, me) = (
+            folder.path().join("x"),
+            i32::try_from(std::process::id()).unwrap(),
+        );
+        let file = fs::File::create(&path).unwrap();
+        assert!(!holds_deleted(folder.path(), [me]));
+        fs::remove_file(&path).unwrap();
+        assert!(holds_deleted(folder.path(), [me]));
+        assert!(!holds_deleted(Path::new("/elsewhere"), [me]));
+        drop(file);
+        assert!(!holds_deleted(folder.path(), [me]));
     }
 
     #[test]

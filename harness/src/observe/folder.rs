@@ -15,6 +15,8 @@ pub struct Standing {
     pub dev: u64,
     /// The inode; 0 with nothing there.
     pub ino: u64,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 /// Looks at what stands at a path.
@@ -25,6 +27,7 @@ pub fn standing(path: &Path) -> Standing {
             kind: "nothing",
             dev: 0,
             ino: 0,
+            mode: 0,
         };
     };
     let of = facts.file_type();
@@ -45,6 +48,7 @@ pub fn standing(path: &Path) -> Standing {
         kind,
         dev: facts.dev(),
         ino: facts.ino(),
+        mode: facts.mode() & 0o7777,
     }
 }
 
@@ -172,7 +176,8 @@ mod tests {
             Standing {
                 kind: "nothing",
                 dev: 0,
-                ino: 0
+                ino: 0,
+                mode: 0
             }
         );
     }

@@ -12,12 +12,12 @@ mod process;
 mod waits;
 
 pub use clock::now_us;
-pub use descriptor::{Descriptor, descriptors_of, has_reader};
+pub use descriptor::{Descriptor, descriptors_of, has_reader, holds_deleted};
 pub use folder::{Standing, look, look_at_once, standing, stream_bytes, stream_files};
 pub(crate) use pipe::fill_of;
 pub use pipe::{Fill, PipeWatch};
 pub use process::{
-    ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, is_stopped,
-    lives, parse_stat, resources, threads,
+    ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, cpu_ms,
+    is_stopped, lives, lowest_free_fd, parse_stat, resources, threads,
 };
 pub use waits::{NamedPipe, who_waits};

@@ -2,7 +2,7 @@
 //!
 //! The format of `/proc/PID/stat` and of its neighbours is that of proc(5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use nix::libc;
@@ -159,6 +159,8 @@ pub struct Resources {
     pub threads: u64,
     /// Resident memory in KiB.
     pub rss_kib: u64,
+    /// How often their threads have gone to sleep of their own accord.
+    pub wakeups: u64,
 }
 
 /// What these processes use, those left out that have ended.
@@ -180,10 +182,50 @@ pub fn resources(pids: &[i32]) -> Resources {
         sum.processes += 1;
         sum.threads += number("Threads:");
         sum.rss_kib += number("VmRSS:");
+        sum.wakeups += wakeups(pid);
         sum.fds +=
             fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
     }
     sum
+}
+
+/// How often the threads of a process have gone to sleep of their own accord.
+fn wakeups(pid: i32) -> u64 {
+    let of_thread = |thread: i32| -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).ok()?;
+        let key = "voluntary_ctxt_switches:";
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().parse().ok()
+    };
+    thread_ids(pid).into_iter().filter_map(of_thread).sum()
+}
+
+/// Milliseconds of the processor that these processes have used, user and system time together.
+#[must_use]
+pub fn cpu_ms(pids: &[i32]) -> u64 {
+    /// Times in /proc are told in hundredths of a second on every Linux (USER_HZ, time(7)).
+    const TICK_MS: u64 = 10;
+    let of_process = |pid: &i32| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, rest) = text.rsplit_once(") ")?;
+        let mut fields = rest.split_ascii_whitespace().skip(11);
+        let user: u64 = fields.next()?.parse().ok()?;
+        let system: u64 = fields.next()?.parse().ok()?;
+        Some((user + system) * TICK_MS)
+    };
+    pids.iter().filter_map(of_process).sum()
+}
+
+/// The lowest number that is free for a new descriptor of a process: with RLIMIT_NOFILE set to it,
+/// the process can open nothing, and everything that it has open still works.
+#[must_use]
+pub fn lowest_free_fd(pid: i32) -> u64 {
+    let used: BTreeSet<u64> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    (0..).find(|fd| !used.contains(fd)).unwrap_or(0)
 }
 
 /// A system call that a thread is in.

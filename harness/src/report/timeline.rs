@@ -571,6 +571,8 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
         ),
         Event::PlantTouched { path, what } => logmon(Weight::Break, format!("{path}: {what}")),
         Event::LeftBehind { pid, .. } => task(Weight::Break, format!("pid {pid} left behind")),
+        Event::FaultBegan { what } => logmon(Weight::Break, format!("{what} <- injected")),
+        Event::FaultEnded { what, .. } => logmon(Weight::Break, format!("{what} is mended")),
         Event::SuiteError { .. } => logmon(Weight::Break, "the suite could not go on".into()),
         Event::Begun { .. }
         | Event::Step { .. }

@@ -97,7 +97,10 @@ pub fn step_words(action: &Action) -> String {
             expect: LogmonOutcome::Refused,
             ..
         } => "start logmon, which must refuse".into(),
-        Action::SecondLogmon {} => "start a second logmon on the same FIFOs".into(),
+        Action::SecondLogmon { limits: None } => "start a second logmon on the same FIFOs".into(),
+        Action::SecondLogmon { limits: Some(_) } => {
+            "start a second logmon on the same FIFOs, with other limits".into()
+        }
         Action::StopLogmon { within_ms } => {
             format!(
                 "stop logmon with SIGTERM; it must end within {}",
@@ -157,6 +160,8 @@ pub fn step_words(action: &Action) -> String {
         Action::Measure { of: Who::Driver } => {
             "measure the driver's descriptors, threads and memory".into()
         }
+        Action::Break { what } => format!("the host {}", what.words()),
+        Action::Mend { what } => format!("the host mends {what}"),
         Action::Repeat { times, .. } => format!("{times} times:"),
     }
 }
@@ -187,6 +192,7 @@ fn await_words(wait: &Await) -> String {
         Condition::TaskGone => "the task's main process is gone".into(),
         Condition::DriverGone => "the driver has ended".into(),
         Condition::LogmonGone => "logmon has ended by itself".into(),
+        Condition::DeletedFilesClosed => "logmon holds no deleted log file open".into(),
     };
     let meaning = match wait.otherwise {
         Some(shape) => format!("else the damage is `{shape}`"),

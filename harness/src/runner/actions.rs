@@ -47,7 +47,7 @@ impl Stage {
     fn act(&mut self, action: &Action, path: &str) -> Result<(), Stop> {
         match action {
             Action::StartLogmon { expect, limits } => self.start_logmon(*expect, limits.as_ref()),
-            Action::SecondLogmon {} => self.second_logmon(),
+            Action::SecondLogmon { limits } => self.second_logmon(limits.as_ref()),
             Action::StopLogmon { within_ms } => self.stop_logmon(*within_ms),
             Action::SignalLogmon { signal } => self.signal_logmon(*signal),
             Action::StartTask { script } => self.start_task(script),
@@ -73,6 +73,8 @@ impl Stage {
                 self.measure(*of);
                 Ok(())
             }
+            Action::Break { what } => self.break_host(*what),
+            Action::Mend { what } => self.mend_host(*what),
             Action::Repeat { times, plan } => {
                 (0..*times).try_for_each(|round| self.play(plan, &format!("{path}.{round}")))
             }
@@ -241,6 +243,7 @@ impl Stage {
             fds: used.fds,
             threads: used.threads,
             rss_kib: used.rss_kib,
+            wakeups: used.wakeups,
         });
     }
 }

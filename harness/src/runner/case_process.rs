@@ -69,6 +69,8 @@ fn run(dir: &CaseDir) -> Result<()> {
         pipes: [None, None],
         spare: None,
         samples: Samples::new(),
+        broken: Vec::new(),
+        printed: Vec::new(),
         ended: BTreeMap::new(),
         task_seen: began,
         rendered: BTreeMap::new(),

@@ -10,7 +10,7 @@ use mock_driver::stream::Stream;
 use super::stage::{Expectation, Stage, Stop, millis};
 use super::words;
 use crate::case::log_name;
-use crate::observe::{descriptors_of, stream_files, threads};
+use crate::observe::{descriptors_of, holds_deleted, stream_files, threads};
 use crate::scenario::{Await, Condition};
 use crate::trace::Event;
 
@@ -125,6 +125,10 @@ impl Stage {
                 .generation()
                 .is_some_and(|generation| generation.exit.is_some()),
             Condition::LogmonGone => self.lives.last().is_some_and(|life| life.exit.is_some()),
+            Condition::DeletedFilesClosed => {
+                let pids = self.logmon_pids();
+                !pids.is_empty() && !holds_deleted(&self.dir.log(), pids)
+            }
         }
     }
 
@@ -141,7 +145,8 @@ impl Stage {
             | Condition::NoWriterHolds
             | Condition::TaskGone
             | Condition::DriverGone
-            | Condition::LogmonGone => return false,
+            | Condition::LogmonGone
+            | Condition::DeletedFilesClosed => return false,
         }
         self.generation().is_some_and(|generation| {
             let is_gone =

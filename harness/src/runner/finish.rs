@@ -39,6 +39,7 @@ impl Stage {
     /// something that was not met.
     pub(super) fn finish(&mut self, is_complete: bool, planted: &[Planted]) -> Result<(), Stop> {
         self.continue_logmons();
+        self.mend_all()?;
         if is_complete {
             self.record_holders("end of the plan");
             // A late driver is in the trace; the rest is looked at all the same.

@@ -8,11 +8,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::command;
+use super::faults::copy_program;
 use super::kin::Part;
-use super::spawn::{chain, end_of, spawn};
+use super::spawn::{chain, end_of, spawn, spawn_into_pipes};
 use super::stage::{Life, Stage, Stop, millis};
 use crate::observe::{has_reader, is_stopped};
-use crate::scenario::{Limits, LogmonOutcome, SignalName};
+use crate::scenario::{Limits, LogmonBinary, LogmonOutcome, LogmonOutput, SignalName};
 use crate::trace::{Event, Exit};
 
 /// How long a new process is not asked which descriptors it holds.
@@ -86,11 +87,28 @@ impl Stage {
     fn spawn_logmon(&mut self, must_refuse: bool, limits: Option<&Limits>) -> Result<usize, Stop> {
         let number = u32::try_from(self.lives.len() + 1).unwrap_or(u32::MAX);
         let limits = limits.unwrap_or(&self.case.scenario.limits).clone();
-        let invocation = command::logmon(&self.case, &self.dir, &limits)
+        let mut invocation = command::logmon(&self.case, &self.dir, &limits)
             .map_err(|error| Stop::Suite(chain(&error)))?;
-        let [stdout, stderr] = Stream::BOTH.map(|stream| self.dir.output("logmon", number, stream));
-        let pid =
-            spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
+        if self.case.scenario.host.logmon_binary == LogmonBinary::Copy
+            && let Some(program) = invocation.words.first_mut()
+        {
+            let copy = copy_program(program, &self.dir.programs())
+                .map_err(|error| Stop::Suite(format!("copy {program}: {error}")))?;
+            *program = copy.to_string_lossy().into_owned();
+        }
+        let outputs = Stream::BOTH.map(|stream| self.dir.output("logmon", number, stream));
+        let pid = match self.case.scenario.host.logmon_output {
+            LogmonOutput::Files => {
+                let [stdout, stderr] = outputs;
+                spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?
+            }
+            LogmonOutput::Pipes => {
+                let (pid, printed) = spawn_into_pipes(&invocation, &outputs)
+                    .map_err(|error| Stop::Suite(chain(&error)))?;
+                self.printed.extend(printed);
+                pid
+            }
+        };
         self.kin.register(pid, Part::Logmon);
         self.trace.add(Event::LogmonStarted {
             life: number,
@@ -146,13 +164,13 @@ impl Stage {
         pids
     }
 
-    pub(super) fn second_logmon(&mut self) -> Result<(), Stop> {
+    pub(super) fn second_logmon(&mut self, limits: Option<&Limits>) -> Result<(), Stop> {
         let Some(first) = self.lives.iter().rposition(|life| life.exit.is_none()) else {
             return Err(Stop::Suite(
                 "a second logmon needs a first one that runs".into(),
             ));
         };
-        let index = self.spawn_logmon(true, None)?;
+        let index = self.spawn_logmon(true, limits)?;
         let settled = self.wait(SETTLE, |stage| {
             (stage.lives[index].exit.is_some() || stage.lives[first].exit.is_some()).then_some(())
         })?;

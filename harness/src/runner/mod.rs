@@ -9,6 +9,7 @@ mod case_process;
 mod command;
 mod conditions;
 mod direct;
+mod faults;
 mod finish;
 mod kin;
 mod load;

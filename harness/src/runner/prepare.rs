@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::plants::{Planted, plant_all};
 use crate::case::{Case, CaseDir};
-use crate::scenario::FifoKind;
+use crate::scenario::{FifoKind, FolderKind};
 
 /// The mode of the FIFOs that the host makes: SEC-3.
 const FIFO_MODE: u32 = 0o600;
@@ -38,7 +38,8 @@ pub(super) enum PrepareError {
 
 /// Makes everything that is there before the first step.
 pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, PrepareError> {
-    for path in [dir.log(), dir.fifos(), dir.task(), dir.gates()] {
+    put_log_folder(dir, case.scenario.host.log_folder)?;
+    for path in [dir.fifos(), dir.task(), dir.gates()] {
         fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })?;
     }
     for (name, script) in &case.scenario.tasks {
@@ -55,6 +56,25 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, Prepar
         }
     }
     Ok(planted)
+}
+
+/// Puts something at the log folder's path.
+fn put_log_folder(dir: &CaseDir, kind: FolderKind) -> Result<(), PrepareError> {
+    let create = |path: PathBuf| {
+        fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })
+    };
+    match kind {
+        FolderKind::Present => create(dir.log()),
+        FolderKind::Symlink => {
+            let elsewhere = dir.path().join("elsewhere").join("log");
+            create(elsewhere.clone())?;
+            symlink(&elsewhere, dir.log()).map_err(|source| PrepareError::Instead {
+                what: "symbolic link",
+                path: dir.log(),
+                source,
+            })
+        }
+    }
 }
 
 /// Puts something at a FIFO's path, and says whether nobody may touch it.

@@ -63,6 +63,9 @@ impl Samples {
 impl Stage {
     /// Records what changed in the log folder and, less often, in the pipes.
     pub(super) fn sample(&mut self) {
+        if self.is_log_hidden() {
+            return self.note_release();
+        }
         let entries = look(&self.dir.log());
         let bytes = Stream::BOTH.map(|stream| stream_bytes(&entries, &log_name(stream)));
         if bytes != self.samples.bytes {
@@ -125,6 +128,9 @@ impl Stage {
 
     /// Records the log folder as it is; nothing while it changes faster than it can be read.
     pub(super) fn record_look(&mut self, why: &str) {
+        if self.is_log_hidden() {
+            return;
+        }
         if let Some(entries) = look_at_once(&self.dir.log()) {
             self.record_entries(why, entries);
         }

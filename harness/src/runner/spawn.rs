@@ -9,11 +9,13 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, pipe2};
 
 use super::command::Invocation;
+use super::faults::{Printed, output_file};
 
 /// Bytes of a program's standard error that are quoted in a trace.
 const QUOTED_BYTES: usize = 4_096;
@@ -57,6 +59,30 @@ pub(super) fn spawn(
         program: program(),
         source,
     })
+}
+
+/// Starts a program as [`spawn`] does, its output into two pipes, which are copied to the files.
+pub(super) fn spawn_into_pipes(
+    invocation: &Invocation,
+    outputs: &[PathBuf; 2],
+) -> Result<(i32, Vec<Printed>), SpawnError> {
+    let program = || invocation.words.first().cloned().unwrap_or_default();
+    let pipe = |path: &PathBuf| -> Result<(File, Printed), SpawnError> {
+        let failed = |source| SpawnError::Output {
+            path: path.clone(),
+            program: program(),
+            source,
+        };
+        let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        let file = output_file(path).map_err(failed)?;
+        Ok((write.into(), Printed::new(read, file).map_err(failed)?))
+    };
+    let ((stdout, out), (stderr, err)) = (pipe(&outputs[0])?, pipe(&outputs[1])?);
+    let pid = started(invocation, &stdout, &stderr).map_err(|source| SpawnError::Start {
+        program: program(),
+        source,
+    })?;
+    Ok((pid, vec![out, err]))
 }
 
 fn started(invocation: &Invocation, stdout: &File, stderr: &File) -> io::Result<i32> {

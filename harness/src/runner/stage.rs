@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
+use super::faults::{Broken, Printed};
 use super::kin::{Kin, Part};
 use super::sampling::Samples;
 use super::spawn::end_of;
@@ -91,6 +92,10 @@ pub(super) struct Stage {
     pub(super) pipes: [Option<PipeWatch>; 2],
     pub(super) spare: Option<[Reader; 2]>,
     pub(super) samples: Samples,
+    /// Faults of the host that last.
+    pub(super) broken: Vec<Broken>,
+    /// What logmon prints, where it prints into pipes.
+    pub(super) printed: Vec<Printed>,
     /// Processes of the host's own and how they ended, until they are asked for.
     pub(super) ended: BTreeMap<i32, Exit>,
     /// When a process of the task was last seen to live.
@@ -151,6 +156,7 @@ impl Stage {
             }
         }
         self.follow_journals();
+        self.read_printed();
         self.reap();
         self.sample();
         Ok(())
@@ -210,6 +216,7 @@ impl Stage {
     }
 
     fn logmon_ended(&mut self, index: usize, exit: Exit) {
+        self.read_printed();
         let life = &mut self.lives[index];
         life.exit = Some(exit);
         let path = self.dir.output("logmon", life.number, Stream::Stderr);
@@ -245,13 +252,14 @@ impl Stage {
         }
         for stream in Stream::BOTH {
             let is = standing(&self.dir.fifo(stream));
-            let (kind, when) = (is.kind.to_owned(), when.to_owned());
+            let (kind, when, mode) = (is.kind.to_owned(), when.to_owned(), is.mode);
             self.trace.add(Event::FifoIs {
                 stream,
                 when,
                 kind,
                 dev: is.dev,
                 ino: is.ino,
+                mode,
             });
         }
     }

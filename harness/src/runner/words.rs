@@ -13,7 +13,7 @@ pub(super) fn action(action: &Action) -> String {
             expect: LogmonOutcome::Refused,
             ..
         } => "start logmon, which must refuse".into(),
-        Action::SecondLogmon {} => "start a second logmon beside the first".into(),
+        Action::SecondLogmon { .. } => "start a second logmon beside the first".into(),
         Action::StopLogmon { within_ms } => format!("stop logmon within {within_ms} ms"),
         Action::SignalLogmon { signal } => format!("send {} to logmon", signal_name(*signal)),
         Action::StartTask { script } => format!("start the task `{script}`"),
@@ -30,6 +30,8 @@ pub(super) fn action(action: &Action) -> String {
         Action::Look {} => "look at the log folder".into(),
         Action::Measure { of: Who::Logmon } => "measure logmon".into(),
         Action::Measure { of: Who::Driver } => "measure the driver".into(),
+        Action::Break { what } => format!("the host {}", what.words()),
+        Action::Mend { what } => format!("mend {what}"),
         Action::Repeat { times, plan } => format!("repeat {} steps {times} times", plan.len()),
     }
 }
@@ -66,6 +68,7 @@ pub(super) fn condition(wait: &Await) -> String {
         Condition::TaskGone => "the task is gone".into(),
         Condition::DriverGone => "the driver has ended".into(),
         Condition::LogmonGone => "logmon has ended by itself".into(),
+        Condition::DeletedFilesClosed => "logmon holds no deleted log file open".into(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use mock_driver::script::{Script, Step as ScriptStep};
 
 use super::expand::Wrong;
-use super::model::{Action, Await, Condition, Need, Scenario, Step};
+use super::fault::HostFault;
+use super::model::{Action, Await, Condition, LogmonBinary, LogmonOutput, Need, Scenario, Step};
 use crate::capability::Capability;
 use crate::rule::{Family, RuleId, Spec};
 
@@ -137,6 +138,12 @@ impl Plan<'_> {
                 "it is empty",
                 "name the rule whose time this is, or await a condition instead",
             )),
+            Action::Mend { what } if !what.can_be_mended() => Err(Wrong::new(
+                format!("{key}.what"),
+                format!("`{what}` can't be mended"),
+                "leave the step out",
+            )),
+            Action::Break { what } => self.fault(*what, key),
             Action::Repeat { times: 0, .. } => Err(Wrong::new(
                 format!("{key}.times"),
                 "0 times",
@@ -149,7 +156,7 @@ impl Plan<'_> {
             )),
             Action::Repeat { plan, .. } => self.steps(plan, &format!("{key}.plan")),
             Action::StartLogmon { .. }
-            | Action::SecondLogmon {}
+            | Action::SecondLogmon { .. }
             | Action::StopLogmon { .. }
             | Action::SignalLogmon { .. }
             | Action::StopDriver { .. }
@@ -159,8 +166,36 @@ impl Plan<'_> {
             | Action::HoldReader { .. }
             | Action::DropReader {}
             | Action::Look {}
+            | Action::Mend { .. }
             | Action::Measure { .. } => Ok(()),
         }
+    }
+
+    /// What some faults need beforehand.
+    fn fault(&self, what: HostFault, key: &str) -> Result<(), Wrong> {
+        let host = &self.scenario.host;
+        let (is_ready, fix) = match what {
+            HostFault::OwnOutput => (
+                host.logmon_output == LogmonOutput::Pipes,
+                "add `logmon_output = \"pipes\"` to `[host]`",
+            ),
+            HostFault::OwnBinary => (
+                host.logmon_binary == LogmonBinary::Copy,
+                "add `logmon_binary = \"copy\"` to `[host]`",
+            ),
+            HostFault::FileSizeLimit
+            | HostFault::NoDescriptors
+            | HostFault::LogFolderAway
+            | HostFault::LogFolderRemoved => (true, ""),
+        };
+        if is_ready {
+            return Ok(());
+        }
+        Err(Wrong::new(
+            format!("{key}.what"),
+            format!("`{what}` is not prepared"),
+            fix,
+        ))
     }
 
     fn script(&self, name: &str, key: &str) -> Result<(), Wrong> {

@@ -2,12 +2,15 @@
 
 mod check;
 mod expand;
+mod fault;
 mod model;
 mod shipped;
 
 pub use expand::{ScenarioError, expand};
+pub use fault::HostFault;
 pub use model::{
-    Action, Await, Condition, Exactness, Expect, FifoKind, Growth, Host, Limits, LogmonOutcome,
-    Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Size, Step, Who,
+    Action, Await, Condition, Exactness, Expect, FifoKind, FolderKind, Growth, Host, Limits,
+    LogmonBinary, LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario,
+    SignalName, Size, Step, Who,
 };
 pub use shipped::shipped;

@@ -12,6 +12,7 @@ use mock_driver::script::Script;
 use mock_driver::stream::Stream;
 use serde::{Deserialize, Serialize};
 
+use super::fault::HostFault;
 use crate::rule::{Level, Profile, RuleId};
 
 /// One case: data that a runner can play, a judge can judge and a reader can read.
@@ -155,6 +156,45 @@ pub struct Host {
     pub fifos: FifoKind,
     /// Things put into a folder beforehand.
     pub plant: Vec<Plant>,
+    /// What stands at the log folder's path.
+    pub log_folder: FolderKind,
+    /// What logmon prints to.
+    pub logmon_output: LogmonOutput,
+    /// Where logmon's program stands.
+    pub logmon_binary: LogmonBinary,
+}
+
+/// What stands at the log folder's path before anything starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FolderKind {
+    /// A folder.
+    #[default]
+    Present,
+    /// A symbolic link to a folder elsewhere.
+    Symlink,
+}
+
+/// What logmon prints to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogmonOutput {
+    /// Files, which nothing can take away. They fall under RLIMIT_FSIZE as the log does.
+    #[default]
+    Files,
+    /// Pipes, which the host reads until a fault says otherwise.
+    Pipes,
+}
+
+/// Where logmon's program stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogmonBinary {
+    /// Where its template says.
+    #[default]
+    Own,
+    /// In the case's folder: a copy that can be replaced.
+    Copy,
 }
 
 /// What stands at the two FIFO paths before anything starts.
@@ -251,7 +291,11 @@ pub enum Action {
     },
     /// Starts one more logmon on the same FIFOs beside the running one. It must end by itself and
     /// report a failure, or take over so that the first one ends.
-    SecondLogmon {},
+    SecondLogmon {
+        /// Other limits than the scenario's.
+        #[serde(default)]
+        limits: Option<Limits>,
+    },
     /// Sends SIGTERM to logmon and waits for its end.
     StopLogmon {
         /// Milliseconds until a stop is late.
@@ -314,6 +358,16 @@ pub enum Action {
     Measure {
         /// Whose.
         of: Who,
+    },
+    /// Brings about a fault of the host, which lasts until it is mended or the case ends.
+    Break {
+        /// Which.
+        what: HostFault,
+    },
+    /// Ends a fault of the host.
+    Mend {
+        /// Which.
+        what: HostFault,
     },
     /// Plays steps again and again.
     Repeat {
@@ -398,6 +452,8 @@ pub enum Condition {
     DriverGone,
     /// The current logmon has ended, by itself or after a signal that `signal-logmon` sent.
     LogmonGone,
+    /// logmon holds no deleted log file open.
+    DeletedFilesClosed,
 }
 
 /// What must come of starting a logmon.
@@ -515,4 +571,7 @@ pub struct Growth {
     pub threads: u64,
     /// Resident memory in KiB.
     pub rss_kib: u64,
+    /// How often its threads went to sleep and woke up again, if that is bounded.
+    #[serde(default)]
+    pub wakeups: Option<u64>,
 }

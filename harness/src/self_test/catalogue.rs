@@ -260,6 +260,20 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::WaitsForWriterInOpen => ("mon/one-stream", Shape::Blocked),
         LogmonFault::ReplacesFifo => ("mon/restart-stop-idle-spare", Shape::LostTail),
         LogmonFault::StripsCr => ("data/binary", Shape::Altered),
+        LogmonFault::EndsOnWriteError => ("heal/file-size-limit", Shape::Died),
+        LogmonFault::DropsOnWriteError => ("heal/file-size-limit", Shape::LostMiddle),
+        LogmonFault::SpinsOnWriteError => ("heal/file-size-limit", Shape::Busy),
+        LogmonFault::GivesUpAfterFault => ("heal/file-size-limit", Shape::Blocked),
+        LogmonFault::NeedsItsLogFolder => ("heal/log-folder-away", Shape::Died),
+        LogmonFault::EndsOnEmfile => ("heal/no-descriptors", Shape::Died),
+        LogmonFault::NeedsItsOutput => ("mon/loses-its-output", Shape::Died),
+        LogmonFault::NeedsItsBinary => ("mon/loses-its-binary", Shape::Died),
+        LogmonFault::IgnoresOtherLimits => ("mon/other-limits", Shape::Accepted),
+        LogmonFault::WorldReadableFifo => ("sec/private-fifo", Shape::Exposed),
+        LogmonFault::FollowsFolderLink => ("sec/linked-log-folder", Shape::Accepted),
+        LogmonFault::KeepsDeletedOpen => ("rot/lets-go", Shape::HoldsDeleted),
+        LogmonFault::PollsWhenIdle => ("cost/idle", Shape::Busy),
+        LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }
 

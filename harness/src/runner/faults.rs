@@ -1,0 +1,318 @@
+//! Brings about faults of the host, and undoes them. (edge)
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+use super::kin::Part;
+use super::stage::{Stage, Stop, millis};
+use crate::observe::{cpu_ms, lowest_free_fd};
+use crate::scenario::HostFault;
+use crate::trace::Event;
+
+/// A fault that lasts.
+pub(super) struct Broken {
+    what: HostFault,
+    since: Instant,
+    undo: Undo,
+    /// What logmon had used and printed when it began.
+    cpu_ms: u64,
+    lines: u64,
+}
+
+/// How a fault is undone.
+enum Undo {
+    Limits(Resource, Vec<(i32, Rlimit)>),
+    /// Rename this back, or join it with what stands at its old path by then.
+    Folder(PathBuf),
+    /// Make the folder if nobody did.
+    NewFolder,
+    Nothing,
+}
+
+/// What logmon prints, through pipes that the host reads.
+pub(super) struct Printed {
+    pipe: File,
+    file: File,
+}
+
+impl Printed {
+    /// The read end of a pipe that is copied to a file.
+    pub(super) fn new(pipe: OwnedFd, file: File) -> io::Result<Self> {
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Self {
+            pipe: pipe.into(),
+            file,
+        })
+    }
+
+    /// Copies what there is. What can't be written is left out: it is only quoted.
+    fn copy(&mut self) {
+        let mut chunk = [0; 4096];
+        while let Ok(bytes) = self.pipe.read(&mut chunk) {
+            if bytes == 0 || self.file.write_all(&chunk[..bytes]).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Stage {
+    /// Copies what logmon printed into pipes.
+    pub(super) fn read_printed(&mut self) {
+        for printed in &mut self.printed {
+            printed.copy();
+        }
+    }
+
+    /// Whether a fault keeps the log folder from being looked at.
+    pub(super) fn is_log_hidden(&self) -> bool {
+        self.broken.iter().any(|one| one.what.hides_the_log())
+    }
+
+    /// Brings a fault about.
+    pub(super) fn break_host(&mut self, what: HostFault) -> Result<(), Stop> {
+        if what.hides_the_log() {
+            // The last look before nothing can be seen.
+            self.poll()?;
+        }
+        let (cpu_ms, lines) = self.logmon_activity();
+        let undo = self
+            .bring_about(what)
+            .map_err(|error| Stop::Suite(format!("bring about {what}: {error}")))?;
+        self.trace.add(Event::FaultBegan { what });
+        self.broken.push(Broken {
+            what,
+            since: Instant::now(),
+            undo,
+            cpu_ms,
+            lines,
+        });
+        Ok(())
+    }
+
+    /// Ends a fault.
+    pub(super) fn mend_host(&mut self, what: HostFault) -> Result<(), Stop> {
+        let Some(place) = self.broken.iter().position(|one| one.what == what) else {
+            return Ok(());
+        };
+        let (cpu_ms, lines) = self.logmon_activity();
+        let broken = &self.broken[place];
+        let lasted_ms = millis(broken.since.elapsed());
+        self.undo(&broken.undo)
+            .map_err(|error| Stop::Suite(format!("mend {what}: {error}")))?;
+        let broken = self.broken.remove(place);
+        self.trace.add(Event::FaultEnded {
+            what,
+            lasted_ms,
+            cpu_ms: cpu_ms.saturating_sub(broken.cpu_ms),
+            lines: lines.saturating_sub(broken.lines),
+        });
+        Ok(())
+    }
+
+    /// Ends every fault that the plan left.
+    pub(super) fn mend_all(&mut self) -> Result<(), Stop> {
+        while let Some(what) = self.broken.last().map(|one| one.what) {
+            self.mend_host(what)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn logmon_pids(&mut self) -> Vec<i32> {
+        let snapshot = self.look_at_processes();
+        let mut pids = self.kin.pids(&[Part::Logmon]);
+        pids.retain(|&pid| snapshot.get(pid).is_some_and(|stat| stat.lives()));
+        pids
+    }
+
+    /// Milliseconds of the processor and lines so far, of every logmon.
+    fn logmon_activity(&mut self) -> (u64, u64) {
+        self.read_printed();
+        let lines = self
+            .lives
+            .iter()
+            .flat_map(|life| {
+                mock_driver::stream::Stream::BOTH
+                    .map(|stream| self.dir.output("logmon", life.number, stream))
+            })
+            .map(|path| {
+                fs::read(path).map_or(0, |bytes| {
+                    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+                })
+            })
+            .sum();
+        (cpu_ms(&self.logmon_pids()), lines)
+    }
+
+    fn bring_about(&mut self, what: HostFault) -> io::Result<Undo> {
+        match what {
+            HostFault::FileSizeLimit => self.limit(Resource::Fsize, |_| 0),
+            HostFault::NoDescriptors => self.limit(Resource::Nofile, lowest_free_fd),
+            HostFault::LogFolderAway => {
+                let away = self.dir.path().join("log.away");
+                fs::rename(self.dir.log(), &away)?;
+                Ok(Undo::Folder(away))
+            }
+            HostFault::LogFolderRemoved => {
+                fs::remove_dir_all(self.dir.log())?;
+                Ok(Undo::NewFolder)
+            }
+            HostFault::OwnOutput => {
+                self.read_printed();
+                self.printed.clear();
+                Ok(Undo::Nothing)
+            }
+            HostFault::OwnBinary => {
+                for entry in fs::read_dir(self.dir.programs())? {
+                    replace(&entry?.path())?;
+                }
+                Ok(Undo::Nothing)
+            }
+        }
+    }
+
+    fn limit(&mut self, resource: Resource, soft: impl Fn(i32) -> u64) -> io::Result<Undo> {
+        let mut changed = Vec::new();
+        // A child has the hard limit of its parent, unless it lowered it itself.
+        let maximum = getrlimit(resource).maximum;
+        for pid in self.logmon_pids() {
+            let new = Rlimit {
+                current: Some(soft(pid)),
+                maximum,
+            };
+            if let Some(process) = Pid::from_raw(pid) {
+                changed.push((pid, prlimit(Some(process), resource, new)?));
+            }
+        }
+        Ok(Undo::Limits(resource, changed))
+    }
+
+    fn undo(&self, undo: &Undo) -> io::Result<()> {
+        match undo {
+            Undo::Limits(resource, changed) => {
+                for (pid, before) in changed {
+                    if let Some(process) = Pid::from_raw(*pid) {
+                        // Whoever has ended meanwhile has no limits.
+                        prlimit(Some(process), *resource, *before).ok();
+                    }
+                }
+                Ok(())
+            }
+            Undo::Folder(away) => join(away, &self.dir.log()),
+            Undo::NewFolder => fs::create_dir_all(self.dir.log()),
+            Undo::Nothing => Ok(()),
+        }
+    }
+}
+
+/// Another file takes the program's name, as an upgrade does it.
+fn replace(program: &Path) -> io::Result<()> {
+    let mut new = program.as_os_str().to_owned();
+    new.push(".new");
+    fs::write(&new, "This is no program.\n")?;
+    fs::rename(&new, program)
+}
+
+/// Renames a folder back. Where a new one stands by now, what is in the old one moves there, and
+/// nothing that stands there is replaced.
+fn join(away: &Path, place: &Path) -> io::Result<()> {
+    match fs::create_dir(place) {
+        Ok(()) => return fs::rename(away, place),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    for entry in fs::read_dir(away)? {
+        let entry = entry?;
+        let target = place.join(entry.file_name());
+        if target.symlink_metadata().is_err() {
+            fs::rename(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// A copy of a program, or another name for it, in the case's folder.
+pub(super) fn copy_program(word: &str, folder: &Path) -> io::Result<PathBuf> {
+    let found = if word.contains('/') {
+        PathBuf::from(word)
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(word))
+            .find(|path| path.is_file())
+            .ok_or(io::ErrorKind::NotFound)?
+    };
+    let name = found.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let copy = folder.join(name);
+    fs::create_dir_all(folder)?;
+    if copy.exists() {
+        fs::remove_file(&copy)?;
+    }
+    // A second name is as good as a copy: replacing one leaves the other. It takes another user's
+    // file or another file system to need a real one.
+    if fs::hard_link(&found, &copy).is_err() {
+        fs::copy(&found, &copy)?;
+    }
+    Ok(copy)
+}
+
+/// The file that a pipe's content is copied to.
+pub(super) fn output_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_comes_back_and_what_stands_at_its_place_by_then_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (away, place) = (folder.path().join("away"), folder.path().join("log"));
+        fs::create_dir(&away).unwrap();
+        fs::write(away.join("a.0"), "old").unwrap();
+        join(&away, &place).unwrap();
+        assert_eq!(fs::read(place.join("a.0")).unwrap(), b"old");
+
+        fs::rename(&place, &away).unwrap();
+        fs::write(away.join("a.1"), "old").unwrap();
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("a.1"), "new").unwrap();
+        join(&away, &place).unwrap();
+        assert_eq!(fs::read(place.join("a.0")).unwrap(), b"old");
+        assert_eq!(fs::read(place.join("a.1")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_copied_program_runs_and_its_original_outlives_a_replacement() {
+        let folder = tempfile::tempdir().unwrap();
+        let original = folder.path().join("program");
+        fs::copy("/bin/true", &original).unwrap();
+        let copy = copy_program(original.to_str().unwrap(), &folder.path().join("bin")).unwrap();
+        assert!(
+            std::process::Command::new(&copy)
+                .status()
+                .unwrap()
+                .success()
+        );
+        replace(&copy).unwrap();
+        assert_eq!(fs::read(&copy).unwrap(), b"This is no program.\n");
+        assert!(
+            std::process::Command::new(&original)
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(copy_program("no-such-program-here", folder.path()).is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! Faults of the host that a plan can bring about. (core)
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A fault of the host. The runner undoes what the plan did not mend when the case ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostFault {
+    /// logmon's RLIMIT_FSIZE is 0: every write to a file gives EFBIG, and SIGXFSZ (setrlimit(2)).
+    FileSizeLimit,
+    /// logmon's RLIMIT_NOFILE is the number of its descriptors: every new one gives EMFILE.
+    NoDescriptors,
+    /// The log folder has another name; what stands at its path at the end is joined with it.
+    LogFolderAway,
+    /// The log folder is removed with everything in it.
+    LogFolderRemoved,
+    /// Nobody reads logmon's own standard output and error any more; can't be mended. Needs
+    /// `host.logmon_output = "pipes"`.
+    OwnOutput,
+    /// Another file stands where logmon's program stood; can't be mended. Needs
+    /// `host.logmon_binary = "copy"`.
+    OwnBinary,
+}
+
+impl HostFault {
+    /// The name in scenarios and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FileSizeLimit => "file-size-limit",
+            Self::NoDescriptors => "no-descriptors",
+            Self::LogFolderAway => "log-folder-away",
+            Self::LogFolderRemoved => "log-folder-removed",
+            Self::OwnOutput => "own-output",
+            Self::OwnBinary => "own-binary",
+        }
+    }
+
+    /// What it means, as the end of "the host …".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::FileSizeLimit => "lets logmon write to no file (RLIMIT_FSIZE)",
+            Self::NoDescriptors => "lets logmon open nothing more (RLIMIT_NOFILE)",
+            Self::LogFolderAway => "renames the log folder",
+            Self::LogFolderRemoved => "removes the log folder",
+            Self::OwnOutput => "reads logmon's own output no more",
+            Self::OwnBinary => "replaces logmon's program on disk",
+        }
+    }
+
+    /// Whether a plan can mend it.
+    #[must_use]
+    pub fn can_be_mended(self) -> bool {
+        match self {
+            Self::FileSizeLimit
+            | Self::NoDescriptors
+            | Self::LogFolderAway
+            | Self::LogFolderRemoved => true,
+            Self::OwnOutput | Self::OwnBinary => false,
+        }
+    }
+
+    /// Whether the log folder is not to be looked at meanwhile.
+    #[must_use]
+    pub fn hides_the_log(self) -> bool {
+        match self {
+            Self::LogFolderAway | Self::LogFolderRemoved => true,
+            Self::FileSizeLimit | Self::NoDescriptors | Self::OwnOutput | Self::OwnBinary => false,
+        }
+    }
+}
+
+impl fmt::Display for HostFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
