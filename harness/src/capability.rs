@@ -29,6 +29,8 @@ pub enum Capability {
     UserChange,
     /// The payload is run by its path on this host.
     PayloadExec,
+    /// While logmon is dead, somebody of its own holds the FIFOs' read ends.
+    KeepsDescriptors,
 }
 
 impl Capability {
@@ -42,6 +44,7 @@ impl Capability {
         Self::Recover,
         Self::UserChange,
         Self::PayloadExec,
+        Self::KeepsDescriptors,
     ];
 
     /// The name used in command lines, scenarios and reports.
@@ -56,6 +59,7 @@ impl Capability {
             Self::Recover => "recover",
             Self::UserChange => "user-change",
             Self::PayloadExec => "payload.exec",
+            Self::KeepsDescriptors => "keeps-descriptors",
         }
     }
 
@@ -75,7 +79,7 @@ impl fmt::Display for Capability {
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change and payload.exec"
+    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec and keeps-descriptors"
 )]
 pub struct UnknownCapability(pub String);
 

@@ -77,6 +77,8 @@ pub enum Shape {
     BadInheritance,
     /// Somebody who has nothing to do uses the processor, or prints without end.
     Busy,
+    /// A write met a FIFO that nobody reads.
+    BrokenPipe,
     /// A deleted file is kept open.
     HoldsDeleted,
     /// Others may read or write what is private.
@@ -121,6 +123,7 @@ impl Shape {
         Self::NotNull,
         Self::BadInheritance,
         Self::Busy,
+        Self::BrokenPipe,
         Self::HoldsDeleted,
         Self::Exposed,
         Self::LeftBehind,
@@ -163,6 +166,7 @@ impl Shape {
             Self::NotNull => "not-null",
             Self::BadInheritance => "bad-inheritance",
             Self::Busy => "busy",
+            Self::BrokenPipe => "broken-pipe",
             Self::HoldsDeleted => "holds-deleted",
             Self::Exposed => "exposed",
             Self::LeftBehind => "left-behind",

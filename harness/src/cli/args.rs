@@ -67,7 +67,8 @@ pub(super) struct SubjectArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,
-    /// no-log-collection, recover, user-change.
+    /// no-log-collection, recover, user-change. A logmon whose FIFOs are held while it is dead
+    /// declares keeps-descriptors.
     #[arg(long = "capability", value_name = "NAME", value_delimiter = ',')]
     pub(super) capabilities: Vec<Capability>,
 }

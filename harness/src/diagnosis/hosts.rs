@@ -283,4 +283,24 @@ pub(super) const ENTRIES: &[Entry] = &[
             "say in the manual where FIFOs may lie",
         ],
     },
+    Entry {
+        subject: "keeps-nothing",
+        shapes: &[Shape::BrokenPipe],
+        facts: &[Fact::LogmonKilled],
+        never: &[],
+        along: &[
+            Shape::LostAll,
+            Shape::LostMiddle,
+            Shape::LostTail,
+            Shape::LostPipeContent,
+            Shape::Torn,
+            Shape::WriterKilled,
+            Shape::WrongExit,
+        ],
+        cause: "nobody holds the read ends of the FIFOs while logmon is dead",
+        ways_out: &[
+            "leave a spare read end with a keeper, by SCM_RIGHTS",
+            "leave it with the service manager's store (FDSTORE=1)",
+        ],
+    },
 ];

@@ -84,6 +84,8 @@ pub enum Fault {
     PollsWhenIdle,
     /// Takes no FIFO that lies outside of the log folder.
     WantsFifosAmongLogs,
+    /// Says that its FIFOs are held while it is dead, and nobody holds them.
+    KeepsNothing,
 }
 
 impl Fault {
@@ -128,6 +130,7 @@ impl Fault {
         Self::KeepsDeletedOpen,
         Self::PollsWhenIdle,
         Self::WantsFifosAmongLogs,
+        Self::KeepsNothing,
     ];
 
     /// The name used on command lines and in reports.
@@ -173,6 +176,7 @@ impl Fault {
             Self::KeepsDeletedOpen => "keeps-deleted-open",
             Self::PollsWhenIdle => "polls-when-idle",
             Self::WantsFifosAmongLogs => "wants-fifos-among-logs",
+            Self::KeepsNothing => "keeps-nothing",
         }
     }
 }

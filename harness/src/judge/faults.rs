@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use mock_driver::journal;
+
 use super::figures::number;
 use super::rules;
 use super::timeline::Timeline;
@@ -55,6 +57,7 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         }
     }
     modes(timeline, verdict);
+    broken_pipes(timeline, verdict);
 }
 
 fn busy(verdict: &mut Verdict, headline: String) {
@@ -86,6 +89,35 @@ fn modes(timeline: &Timeline<'_>, verdict: &mut Verdict) {
                 rule: rules::named(rules::SEC_3),
                 stream: Some(*stream),
                 headline: format!("the FIFO that logmon made has mode {mode:04o}, 0600 is private"),
+                details: Vec::new(),
+            });
+        }
+    }
+}
+
+/// Where somebody holds the read ends of a dead logmon, no write meets EPIPE.
+fn broken_pipes(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    let history = timeline.history;
+    if !history.case.scenario.expect.unbroken {
+        return;
+    }
+    let journals = [("the driver", &history.driver), ("the task", &history.task)];
+    for (who, generations) in journals {
+        let mut met = generations.values().flatten().filter_map(|line| {
+            if let journal::Event::Error { stream, name, .. } = &line.event
+                && name == "EPIPE"
+            {
+                Some(*stream)
+            } else {
+                None
+            }
+        });
+        if let Some(stream) = met.next() {
+            verdict.findings.push(Finding {
+                shape: Shape::BrokenPipe,
+                rule: rules::named(rules::MON_9),
+                stream: Some(stream),
+                headline: format!("{who} met EPIPE while logmon was dead"),
                 details: Vec::new(),
             });
         }
@@ -138,6 +170,21 @@ mod tests {
             );
             assert_eq!(found(&history), expected, "{lasted_ms} {cpu_ms} {lines}");
         }
+    }
+
+    #[test]
+    fn a_broken_pipe_is_told_where_none_may_be() {
+        let mut history = history();
+        let event = journal::Event::Error {
+            stream: Stdout,
+            errno: 32,
+            name: "EPIPE".to_owned(),
+        };
+        let line = journal::Line { at_us: 50, event };
+        history.driver.insert(0, vec![line]);
+        assert_eq!(found(&history), []);
+        history.case.scenario.expect.unbroken = true;
+        assert_eq!(found(&history), [Shape::BrokenPipe]);
     }
 
     #[test]

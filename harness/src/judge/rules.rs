@@ -31,6 +31,7 @@ rules! {
     MON_2 = "MON-2",
     MON_6 = "MON-6",
     MON_7 = "MON-7",
+    MON_9 = "MON-9",
     MON_10 = "MON-10",
     MON_11 = "MON-11",
     MON_13 = "MON-13",

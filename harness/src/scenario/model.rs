@@ -521,6 +521,8 @@ pub struct Expect {
     /// Whether closed files must be full: larger than limit - line_guard, and within one record of
     /// the limit.
     pub full_files: bool,
+    /// Whether no write may meet a FIFO that nobody reads (EPIPE), though logmon is dead for a while.
+    pub unbroken: bool,
     /// How much a subject may grow between its first and its last `measure`.
     pub growth: Option<Growth>,
 }
@@ -536,6 +538,7 @@ impl Default for Expect {
             exit_matters: true,
             both_streams_opened: false,
             full_files: false,
+            unbroken: false,
             growth: None,
         }
     }

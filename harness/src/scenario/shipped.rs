@@ -41,6 +41,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "mon/eof-is-not-the-end.toml",
         "mon/kill-empty-pipe.toml",
         "mon/kill-full-pipe.toml",
+        "mon/kill-kept.toml",
         "mon/loses-its.toml",
         "mon/one-stream.toml",
         "mon/other-limits.toml",

@@ -59,6 +59,9 @@ pub struct Catch {
     pub shape: Shape,
 }
 
+/// What a logmon declares whose FIFOs are held while it is dead.
+const KEEPS: &[&str] = &["keeps-descriptors"];
+
 /// What a forwarding driver of ours declares.
 const FORWARDS: &[&str] = &["forwards", "no-log-collection"];
 
@@ -149,7 +152,11 @@ fn faulty_logmon(name: &str, kind: Kind) -> Known {
              --max-files {{max_files}} --max-file-size {{max_file_bytes}} \
              --line-guard {{line_guard}}"
         ),
-        capabilities: &[],
+        capabilities: if name == LogmonFault::KeepsNothing.as_str() {
+            KEEPS
+        } else {
+            &[]
+        },
         kind,
     }
 }
@@ -273,6 +280,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::FollowsFolderLink => ("sec/linked-log-folder", Shape::Accepted),
         LogmonFault::KeepsDeletedOpen => ("rot/lets-go", Shape::HoldsDeleted),
         LogmonFault::PollsWhenIdle => ("cost/idle", Shape::Busy),
+        LogmonFault::KeepsNothing => ("mon/kill-kept-full", Shape::BrokenPipe),
         LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }

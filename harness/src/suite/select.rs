@@ -166,5 +166,10 @@ fn not_applicable(scenario: &Scenario, subject: &Subject) -> Option<String> {
         .filter(|need| !subject.capabilities.contains(need))
         .map(|need: &Capability| need.as_str())
         .collect();
-    (!missing.is_empty()).then(|| format!("the driver does not declare {}", missing.join(", ")))
+    let who = if missing == [Capability::KeepsDescriptors.as_str()] {
+        "logmon"
+    } else {
+        "the driver"
+    };
+    (!missing.is_empty()).then(|| format!("{who} does not declare {}", missing.join(", ")))
 }
