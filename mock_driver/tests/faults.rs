@@ -142,6 +142,21 @@ fn gives_up_on_enxio() {
 }
 
 #[test]
+fn gives_up_after_1s() {
+    let [faulty, good] = [Fifos::new(), Fifos::new()];
+    let mut driver = faulty
+        .faulty("gives-up-after-1s", &["echo", "x"])
+        .spawn()
+        .unwrap();
+    let mut patient = good.run(&["echo", "x"]).spawn().unwrap();
+    assert_eq!(wait_within(&mut driver, "the driver").code(), Some(75));
+    assert!(patient.try_wait().unwrap().is_none(), "it gives up as soon");
+    let drains = good.drains();
+    assert!(wait_within(&mut patient, "the good driver").success());
+    assert_eq!(drains.map(Drain::until_writers_are_gone)[0], b"x\n");
+}
+
+#[test]
 fn creates_plain_file() {
     let fifos = Fifos::new();
     let _readers = fifos.readers();
@@ -508,7 +523,7 @@ fn disabled_through_pipe() {
 fn every_fault_is_listed_with_a_line_and_has_a_test_here() {
     let output = mock_driver().arg("faults").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 30);
+    assert_eq!(list.lines().count(), 31);
     for line in list.lines() {
         let (name, description) = line.split_once(' ').unwrap();
         assert!(!description.trim().is_empty());
