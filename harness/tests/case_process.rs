@@ -388,6 +388,6 @@ fn a_driver_that_never_stops_printing_does_not_fill_the_disk() {
     let output = dir.output("driver", 0, mock_driver::stream::Stream::Stdout);
     let text = std::fs::read_to_string(output).unwrap();
     assert!(text.starts_with("garbage\n"));
-    assert!(text.len() < 1 << 20, "{} bytes are left", text.len());
+    assert!(text.len() <= 4 << 20, "{} bytes are left", text.len());
     assert!(text.contains("cut off"));
 }
