@@ -173,7 +173,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
     let (mut must_refuse, mut was_ready) = (BTreeSet::new(), BTreeSet::new());
     let mut levels: BTreeMap<Stream, (u64, u64)> = BTreeMap::new();
     let (mut ready, mut started, mut running) = (0, 0, 0_i32);
-    let mut stop_asked = BTreeSet::new();
+    let (mut stop_asked, mut ended) = (BTreeSet::new(), BTreeSet::new());
     let mut driver_began = BTreeMap::new();
     for entry in &history.entries {
         let is_full = levels
@@ -218,7 +218,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 Fact::LogmonNotReady
             }),
             Event::LogmonOverdue { .. } => Some(Fact::LogmonOverdue),
-            Event::SecondLogmon { yielded, .. } => (!yielded).then_some(Fact::SecondStayed),
+            Event::SecondLogmon { life, yielded } => {
+                (!yielded && !ended.contains(life)).then_some(Fact::SecondStayed)
+            }
             Event::DriverStarted { generation, .. } => {
                 started += 1;
                 running += 1;
@@ -267,6 +269,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 (is_blocked && is_full).then_some(Fact::FullPipe)
             }
             Event::LogmonExited { life, asked, .. } => {
+                ended.insert(*life);
                 (!asked && was_ready.contains(life) && !must_refuse.contains(life))
                     .then_some(Fact::EndedUnasked)
             }

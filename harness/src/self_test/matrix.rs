@@ -136,9 +136,9 @@ fn faulty(text: &mut String, score: &mut Score, known: &[Known], rows: &[Row], p
         let named = of(rows, index).find(|row| row.case == catch.case);
         let is_caught = named.is_some_and(|row| row.catches() && row.shapes.contains(&catch.shape));
         score.caught += usize::from(is_caught);
-        score.diagnosed += usize::from(
-            named.is_some_and(|row| row.blamed.as_deref() == Some(subject.name.as_str())),
-        );
+        let blamed = named.and_then(|row| row.blamed.as_deref());
+        let is_diagnosed = blamed == Some(subject.name.as_str());
+        score.diagnosed += usize::from(is_diagnosed);
         let others = of(rows, index).filter(|row| row.catches() && row.case != catch.case);
         let others: Vec<&str> = others.map(|row| row.case.as_str()).collect();
         let mark = if is_caught { "✓" } else { "✗" };
@@ -154,6 +154,9 @@ fn faulty(text: &mut String, score: &mut Score, known: &[Known], rows: &[Row], p
         );
         if !is_caught {
             line(text, &format!("    ESCAPED: {}", escape(named)));
+        } else if !is_diagnosed {
+            let instead = blamed.map_or("no cause".to_owned(), |name| format!("`{name}`"));
+            line(text, &format!("    the diagnosis names {instead} instead"));
         }
     }
     if !is_first {
@@ -339,6 +342,16 @@ mod tests {
             assert!(text.contains("ESCAPED"), "{text}");
             assert_eq!(score.ending(), Ending::Blind);
         }
+    }
+
+    #[test]
+    fn a_fault_that_is_caught_under_another_name_is_shown_with_it() {
+        let mut caught = row(1, "mon/kill", Status::Fail, &[Shape::LostMiddle]);
+        assert!(!judged(std::slice::from_ref(&caught)).0.contains("instead"));
+        caught.blamed = Some("worse".into());
+        let (text, score) = judged(&[caught]);
+        assert_eq!((score.caught, score.diagnosed), (1, 0));
+        assert!(text.contains("names `worse` instead"), "{text}");
     }
 
     #[test]
