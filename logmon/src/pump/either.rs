@@ -65,7 +65,8 @@ pub(crate) struct Pump {
     memory: Memory,
     /// Bytes in the staging pipe that belong to the window.
     staged: usize,
-    /// Bytes that an earlier life left in the staging pipe and that do not belong to the window yet.
+    /// Bytes in the staging pipe that do not belong to the window yet: an earlier life left them, or they
+    /// are still to be taken into memory.
     inherited: usize,
     /// Bytes in the FIFO that belong to the window.
     known: usize,
@@ -170,20 +171,25 @@ impl Pump {
         self.reader.rest()
     }
 
-    /// Takes what an earlier life left into the window.
+    /// Takes what lies in the staging pipe into the window.
     fn inherit(&mut self) -> Result<Option<usize>, fifo::Error> {
-        let bytes = std::mem::take(&mut self.inherited);
-        if self.way == Way::Splice {
-            self.staged += bytes;
-        } else if let Some(staging) = &self.staging {
-            self.memory
-                .take(staging, bytes)
-                .map_err(|source| fifo::Error::Read {
-                    path: self.reader.get_ref().path().to_owned(),
-                    source,
-                })?;
-        }
+        let bytes = self.inherited;
+        self.take_inherited().map_err(|source| fifo::Error::Read {
+            path: self.reader.get_ref().path().to_owned(),
+            source,
+        })?;
         Ok((bytes > 0).then_some(bytes))
+    }
+
+    fn take_inherited(&mut self) -> io::Result<()> {
+        match (&self.staging, self.way) {
+            (_, Way::Splice) => self.staged += std::mem::take(&mut self.inherited),
+            (Some(staging), Way::MemoryForNow | Way::Memory) => {
+                self.memory.take(staging, &mut self.inherited)?;
+            }
+            (None, Way::MemoryForNow | Way::Memory) => {}
+        }
+        Ok(())
     }
 
     async fn get_to_know(&mut self, reading: Reading) -> Result<Filled, fifo::Error> {
@@ -294,21 +300,28 @@ impl Pump {
     }
 
     /// Takes the window into memory until [`Pump::let_go`].
+    ///
+    /// # Errors
+    /// Somebody else has read from one of the two pipes. What was there is in memory.
     pub(crate) fn take_in(&mut self) -> io::Result<()> {
-        if self.way == Way::Splice {
-            self.move_to_memory()?;
-            self.way = Way::MemoryForNow;
+        match self.way {
+            Way::Splice => self.move_to_memory(Way::MemoryForNow),
+            Way::MemoryForNow | Way::Memory => Ok(()),
         }
-        Ok(())
     }
 
     /// Takes the window into memory, and goes on so.
+    ///
+    /// # Errors
+    /// As [`Pump::take_in`].
     pub(crate) fn give_up_splice(&mut self) -> io::Result<()> {
-        if self.way == Way::Splice {
-            self.move_to_memory()?;
+        match self.way {
+            Way::Splice => self.move_to_memory(Way::Memory),
+            Way::MemoryForNow | Way::Memory => {
+                self.way = Way::Memory;
+                Ok(())
+            }
         }
-        self.way = Way::Memory;
-        Ok(())
     }
 
     /// Goes back to splice once memory is empty, unless splice was given up.
@@ -319,15 +332,17 @@ impl Pump {
         }
     }
 
-    fn move_to_memory(&mut self) -> io::Result<()> {
+    /// The way is changed first: whichever read fails, what was read before it belongs to the window.
+    fn move_to_memory(&mut self, way: Way) -> io::Result<()> {
         self.memory.free();
-        if let Some(staging) = &self.staging {
-            self.memory.take(staging, self.staged)?;
+        self.way = way;
+        let mut known = std::mem::take(&mut self.known);
+        if self.staged > 0 {
+            // Nothing gets staged before what an earlier life left is in the window.
+            self.inherited = std::mem::take(&mut self.staged);
+            self.take_inherited()?;
         }
-        self.staged = 0;
-        self.memory.take(self.reader.get_ref(), self.known)?;
-        self.known = 0;
-        Ok(())
+        self.memory.take(self.reader.get_ref(), &mut known)
     }
 }
 

@@ -40,19 +40,19 @@ impl Memory {
         Ok(self.took(outcome))
     }
 
-    /// Appends exactly so many bytes, which are in the pipe.
-    pub(crate) fn take(&mut self, pipe: impl AsFd, bytes: usize) -> io::Result<()> {
-        let mut left = bytes;
-        while left > 0 {
+    /// Appends exactly so many bytes, which are in the pipe, and counts down what is left to take. After a
+    /// failure what was taken is here, and what is left is still to be taken.
+    pub(crate) fn take(&mut self, pipe: impl AsFd, left: &mut usize) -> io::Result<()> {
+        while *left > 0 {
             let room = self.room();
-            let asked = room.len().min(left);
+            let asked = room.len().min(*left);
             match nix::unistd::read(&pipe, &mut room[..asked]) {
                 Err(Errno::EINTR) => {}
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 other => {
                     let taken = other?;
                     self.end += taken;
-                    left -= taken;
+                    *left -= taken;
                 }
             }
         }

@@ -137,6 +137,32 @@ async fn the_window_is_taken_into_memory_for_a_time() {
 }
 
 #[tokio::test]
+async fn what_was_staged_is_kept_when_somebody_else_has_read_the_rest() {
+    let place = Place::new();
+    let (mut pump, writer) = place.pump(staging());
+    put(&writer, b"staged, stolen\n");
+    fill(&mut pump, 15).await;
+    let read_only = File::open("/dev/null").unwrap();
+    pump.write(&read_only, 8).unwrap_err();
+    let thief = Reader::open(place.dir.path().join("fifo")).unwrap();
+    assert_eq!(
+        thief.try_read(&mut [0; 64]).unwrap(),
+        fifo::ReadOutcome::Bytes(7)
+    );
+    pump.take_in().unwrap_err();
+    assert_eq!(pump.window().seen, b"staged, ");
+    let file = place.file();
+    assert_eq!(pump.write(&file, 8).unwrap(), 8);
+    pump.consume(8);
+    pump.let_go();
+    assert_eq!(pump.kind(), PumpKind::Splice);
+    put(&writer, b"and on\n");
+    fill(&mut pump, 7).await;
+    assert_eq!(pump.write(&file, 7).unwrap(), 7);
+    assert_eq!(place.log(), b"staged, and on\n");
+}
+
+#[tokio::test]
 async fn what_an_earlier_life_staged_comes_first_by_either_way() {
     for by_splice in [true, false] {
         let place = Place::new();
