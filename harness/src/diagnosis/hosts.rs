@@ -128,6 +128,26 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "keeps-removed-folder",
+        shapes: &[Shape::LostAll, Shape::Blocked],
+        facts: &[Fact::Broken(HostFault::LogFolderRemoved)],
+        never: &[Fact::EndedUnasked, Fact::LogmonNotReady],
+        along: &[
+            Shape::LostHead,
+            Shape::LostMiddle,
+            Shape::LostTail,
+            Shape::LostPipeContent,
+            Shape::Torn,
+            Shape::Late,
+            Shape::WrongExit,
+        ],
+        cause: "logmon makes its files in the removed folder, though another one has the path",
+        ways_out: &[
+            "open the folder by its path again when a file can't be made in it",
+            "make the folder again where nobody else does",
+        ],
+    },
+    Entry {
         subject: "ends-on-emfile",
         shapes: &[Shape::Died],
         facts: &[Fact::Broken(HostFault::NoDescriptors), Fact::EndedUnasked],

@@ -66,6 +66,8 @@ pub enum Fault {
     GivesUpAfterFault,
     /// Ends when the log folder is gone at a rotation.
     NeedsItsLogFolder,
+    /// Makes its files in the folder that it once opened, whatever stands at the path by now.
+    KeepsRemovedFolder,
     /// Ends when it can open nothing more at a rotation.
     EndsOnEmfile,
     /// Tells of each rotation, and ends when nobody reads that.
@@ -121,6 +123,7 @@ impl Fault {
         Self::SpinsOnWriteError,
         Self::GivesUpAfterFault,
         Self::NeedsItsLogFolder,
+        Self::KeepsRemovedFolder,
         Self::EndsOnEmfile,
         Self::NeedsItsOutput,
         Self::NeedsItsBinary,
@@ -167,6 +170,7 @@ impl Fault {
             Self::SpinsOnWriteError => "spins-on-write-error",
             Self::GivesUpAfterFault => "gives-up-after-fault",
             Self::NeedsItsLogFolder => "needs-its-log-folder",
+            Self::KeepsRemovedFolder => "keeps-removed-folder",
             Self::EndsOnEmfile => "ends-on-emfile",
             Self::NeedsItsOutput => "needs-its-output",
             Self::NeedsItsBinary => "needs-its-binary",

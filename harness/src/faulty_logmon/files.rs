@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, create_dir, read_dir, remove_file};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,8 @@ impl FilesError {
 #[derive(Debug)]
 pub(super) struct Files {
     folder: PathBuf,
+    /// The folder itself, by a fault.
+    _opened_folder: Option<File>,
     name: String,
     max_files: usize,
     fault: Fault,
@@ -101,6 +104,14 @@ impl Files {
                 source: Errno::ELOOP.into(),
             });
         }
+        let (folder, opened_folder) = if fault == Fault::KeepsRemovedFolder {
+            let opened = open_folder(folder)?;
+            let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
+            (PathBuf::from(path), Some(opened))
+        } else {
+            (folder.to_owned(), None)
+        };
+        let folder = folder.as_path();
         let found = list(folder, name)?;
         let newest = found.last();
         let (index, current) = if fault == Fault::RestartsAtIndex0 {
@@ -129,6 +140,7 @@ impl Files {
         let in_line_at_start = ends_in_open_line(&current, bytes_at_start).map_err(failed)?;
         let files = Self {
             folder: folder.to_owned(),
+            _opened_folder: opened_folder,
             name: name.to_owned(),
             max_files,
             fault,
@@ -286,6 +298,13 @@ fn open_any(path: &Path) -> Result<File, FilesError> {
             path: path.to_owned(),
             source,
         })
+}
+
+fn open_folder(path: &Path) -> Result<File, FilesError> {
+    File::open(path).map_err(|source| FilesError::Open {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn open_existing(path: &Path) -> Result<File, FilesError> {

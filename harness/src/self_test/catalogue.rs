@@ -272,6 +272,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::SpinsOnWriteError => ("heal/file-size-limit", Shape::Busy),
         LogmonFault::GivesUpAfterFault => ("heal/file-size-limit", Shape::Blocked),
         LogmonFault::NeedsItsLogFolder => ("heal/log-folder-away", Shape::Died),
+        LogmonFault::KeepsRemovedFolder => ("heal/log-folder-removed", Shape::LostAll),
         LogmonFault::EndsOnEmfile => ("heal/no-descriptors", Shape::Died),
         LogmonFault::NeedsItsOutput => ("mon/loses-its-output", Shape::Died),
         LogmonFault::NeedsItsBinary => ("mon/loses-its-binary", Shape::Died),
