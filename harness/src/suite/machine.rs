@@ -122,32 +122,64 @@ fn watch(fd: &SignalFd, stop: &Stop) {
 
 /// Kills what dead case processes left behind and reaps it. Live case processes are left alone.
 pub(crate) fn sweep() {
-    let own = command_line(getpid());
+    let own_session = session(getpid());
     for child in children() {
-        match &child.command {
-            Some(_) if child.is_case() => {}
-            // A child that has not yet called exec looks like this process.
-            Some(_) if child.command == own => {}
-            Some(_) => {
+        match fate(&child, own_session) {
+            Fate::LeftAlone => {}
+            Fate::Reaped => {
+                waitpid(child.pid, Some(WaitPidFlag::WNOHANG)).ok();
+            }
+            Fate::Killed => {
                 kill(child.pid, Signal::SIGKILL).ok();
                 waitpid(child.pid, None).ok();
             }
-            // A zombie. One that leads a session may be a case process, which its starter reaps.
-            None if session(child.pid) != Some(child.pid) => {
-                waitpid(child.pid, Some(WaitPidFlag::WNOHANG)).ok();
-            }
-            None => {}
         }
     }
 }
 
+/// What is done to a child of the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    LeftAlone,
+    Reaped,
+    Killed,
+}
+
+fn fate(child: &Child, own_session: Option<Pid>) -> Fate {
+    // A case process begins in this session and leaves it once it is complete; whatever it starts is
+    // never in it. Its command line says nothing yet: one that is read while it calls exec may be half of
+    // the old one and half of the new one.
+    if child.session == own_session {
+        return Fate::LeftAlone;
+    }
+    match child.command {
+        Some(_) if child.is_case() => Fate::LeftAlone,
+        Some(_) => Fate::Killed,
+        // A zombie. One that leads a session may be a case process, which its starter reaps.
+        None if child.session == Some(child.pid) => Fate::LeftAlone,
+        None => Fate::Reaped,
+    }
+}
+
+#[derive(Debug)]
 struct Child {
     pid: Pid,
+    /// None for one that is gone.
+    session: Option<Pid>,
     /// NUL-separated words; none for a zombie.
     command: Option<Vec<u8>>,
 }
 
 impl Child {
+    /// The session comes first: one that has left the suite's has a command line that stays.
+    fn look(pid: Pid) -> Self {
+        Self {
+            pid,
+            session: session(pid),
+            command: command_line(pid),
+        }
+    }
+
     fn is_case(&self) -> bool {
         self.command.as_deref().is_some_and(|line| {
             line.split(|byte| *byte == 0)
@@ -170,10 +202,7 @@ fn children() -> Vec<Child> {
                 .map(Pid::from_raw)
                 .collect::<Vec<_>>()
         })
-        .map(|pid| Child {
-            pid,
-            command: command_line(pid),
-        })
+        .map(Child::look)
         .collect()
 }
 
@@ -193,4 +222,44 @@ fn session(pid: Pid) -> Option<Pid> {
         .parse()
         .ok()
         .map(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUITE: Pid = Pid::from_raw(7);
+
+    fn child(session: i32, command: Option<&[u8]>) -> Child {
+        Child {
+            pid: Pid::from_raw(9),
+            session: Some(Pid::from_raw(session)),
+            command: command.map(<[u8]>::to_vec),
+        }
+    }
+
+    #[test]
+    fn a_case_process_that_is_still_calling_exec_is_left_alone() {
+        // The suite's own command line up to its end, and the rest of the new one.
+        let torn = child(7, Some(b"harness\0self-test\0se\0/out/running/a.1\0"));
+        assert_eq!(fate(&torn, Some(SUITE)), Fate::LeftAlone);
+    }
+
+    #[test]
+    fn a_case_process_is_left_alone_and_what_it_leaves_is_killed() {
+        let case = child(9, Some(b"harness\0__case\0/out/running/a.1\0"));
+        assert_eq!(fate(&case, Some(SUITE)), Fate::LeftAlone);
+        for session in [8, 9] {
+            let left = child(session, Some(b"sleep\x0060\0"));
+            assert_eq!(fate(&left, Some(SUITE)), Fate::Killed);
+        }
+    }
+
+    #[test]
+    fn a_zombie_is_reaped_unless_its_starter_does_that() {
+        assert_eq!(fate(&child(8, None), Some(SUITE)), Fate::Reaped);
+        for session in [7, 9] {
+            assert_eq!(fate(&child(session, None), Some(SUITE)), Fate::LeftAlone);
+        }
+    }
 }
