@@ -92,6 +92,12 @@ impl CaseDir {
         self.fifos().join(format!("{}.fifo", stream.as_str()))
     }
 
+    /// A folder for whoever holds logmon's descriptors, closed to other users.
+    #[must_use]
+    pub fn keep(&self) -> PathBuf {
+        self.0.join("keep")
+    }
+
     /// The task's folder, given to the driver.
     #[must_use]
     pub fn task(&self) -> PathBuf {

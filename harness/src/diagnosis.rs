@@ -57,7 +57,7 @@ fn under_test(history: &History) -> BTreeSet<Role> {
     let both = BTreeSet::from([Role::Driver, Role::Logmon]);
     match (
         history.case.driver == bundled.driver,
-        history.case.logmon == bundled.logmon,
+        Subject::is_bundled_logmon(&history.case.logmon),
     ) {
         (false, true) => BTreeSet::from([Role::Driver]),
         (true, false) => BTreeSet::from([Role::Logmon]),

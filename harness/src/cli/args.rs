@@ -63,7 +63,8 @@ pub(super) struct SubjectArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) driver: Option<String>,
     /// The command that starts logmon, with {log_dir}, {stdout_fifo}, {stdout_name}, {stderr_fifo},
-    /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}. The bundled one if left out.
+    /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}, and {keep_dir}, a folder that
+    /// other users can't enter. The bundled one if left out.
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,

@@ -256,6 +256,7 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
             name: subject.describe(),
             driver: subject.driver.clone(),
             logmon: subject.logmon.clone(),
+            kept_logmon: subject.kept_logmon.clone(),
             under_test: subject.under_test.iter().map(ToString::to_string).collect(),
             capabilities: subject
                 .capabilities

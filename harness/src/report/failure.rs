@@ -126,14 +126,16 @@ fn rerun(id: &str, history: Option<&History>) -> String {
     ];
     if let Some(case) = history.map(|history| &history.case) {
         let bundled = Subject::bundled();
-        if case.driver != bundled.driver {
+        let usual = if case.driver == bundled.driver {
+            bundled.capabilities
+        } else {
             words.extend(["--driver".into(), shell_words::join(&case.driver)]);
-            let usual = Capability::of_any_command();
-            for declared in case.driver_capabilities.difference(&usual) {
-                words.extend(["--capability".into(), declared.as_str().into()]);
-            }
+            Capability::of_any_command()
+        };
+        for declared in case.driver_capabilities.difference(&usual) {
+            words.extend(["--capability".into(), declared.as_str().into()]);
         }
-        if case.logmon != bundled.logmon {
+        if !Subject::is_bundled_logmon(&case.logmon) {
             words.extend(["--logmon".into(), shell_words::join(&case.logmon)]);
         }
         words.extend(["--seed".into(), case.seed.to_string()]);

@@ -56,6 +56,9 @@ pub struct SubjectFacts {
     pub driver: Vec<String>,
     /// logmon's command template.
     pub logmon: Vec<String>,
+    /// Its template for the cases that need `keeps-descriptors`, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_logmon: Option<Vec<String>>,
     /// Whose rules are judged: `driver`, `logmon`, `host`.
     pub under_test: Vec<String>,
     /// What the driver declares.

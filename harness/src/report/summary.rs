@@ -78,6 +78,10 @@ pub fn summary(report: &Report, paint: Paint) -> String {
 /// "ran a of b applicable; c not applicable because …; d filtered".
 fn ran(report: &Report, counts: &Counts) -> String {
     let mut text = format!("ran {} of {} applicable", counts.ran(), counts.applicable());
+    let kept = report.cases.iter().filter(|one| one.played_kept).count();
+    if kept > 0 {
+        text.push_str(&format!(", {kept} of them with a keeper beside logmon"));
+    }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for result in &report.cases {
         if let (Status::SkippedCapability, Some(skip)) = (result.status, &result.skipped) {

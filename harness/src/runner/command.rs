@@ -75,6 +75,7 @@ pub(super) fn logmon(
         ("max_file_bytes", limits.max_file_bytes.0.to_string()),
         ("line_guard", limits.line_guard.0.to_string()),
         ("task_dir", text(&dir.task())),
+        ("keep_dir", text(&dir.keep())),
         ("id", case.scenario.id.clone()),
         ("self", quoted(&case.reexec)),
     ]);

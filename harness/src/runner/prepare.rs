@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
@@ -42,6 +42,7 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, Prepar
     for path in [dir.fifos(), dir.task(), dir.gates()] {
         fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })?;
     }
+    make_private(dir.keep())?;
     for (name, script) in &case.scenario.tasks {
         let path = dir.script(name);
         script_text(script, case.leave_out)
@@ -56,6 +57,16 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, Prepar
         }
     }
     Ok(planted)
+}
+
+/// Makes a folder that only its owner can enter: whoever reaches a keeper's socket may take the
+/// descriptors.
+fn make_private(path: PathBuf) -> Result<(), PrepareError> {
+    let mut private = fs::DirBuilder::new();
+    private.mode(0o700).recursive(true);
+    private
+        .create(&path)
+        .map_err(|source| PrepareError::Folder { path, source })
 }
 
 /// Puts something at the log folder's path.
@@ -145,6 +156,16 @@ mod tests {
             .leave_out
             .unwrap();
         assert_eq!((left_out.stream, left_out.seq), (Stream::Stdout, 7));
+    }
+
+    #[test]
+    fn nobody_else_can_enter_the_folder_of_the_keeper() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let dir = CaseDir::new(folder.path());
+        make_private(dir.keep()).unwrap();
+        let mode = fs::metadata(dir.keep()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]

@@ -20,4 +20,4 @@ pub use probe::{Probe, ProbeFailure, probe};
 pub use result::{CaseResult, Counts, Skip, ending, settle};
 pub use run::{Progress, SuiteRun, run_suite};
 pub use select::{Choice, Filter, FilterError, Selected, select};
-pub use subject::{BUNDLED_DRIVER, BUNDLED_LOGMON, Subject, SubjectError};
+pub use subject::{BUNDLED_DRIVER, BUNDLED_KEEPER, BUNDLED_LOGMON, Subject, SubjectError};

@@ -58,7 +58,7 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         run: run_id(request.seed, &request.scenario.id, request.attempt),
         seed: request.seed,
         driver: request.subject.driver.clone(),
-        logmon: request.subject.logmon.clone(),
+        logmon: request.subject.logmon_for(request.scenario).to_vec(),
         reexec: request.reexec.to_vec(),
         driver_capabilities: request.subject.capabilities.clone(),
         leave_out: request.leave_out,

@@ -36,6 +36,10 @@ pub struct CaseResult {
     pub bundle: Option<PathBuf>,
     /// Why it was not played.
     pub skipped: Option<Skip>,
+    /// Whether it was played with `kept_logmon`, the template of those that need
+    /// `keeps-descriptors`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub played_kept: bool,
     /// The failure as it is shown to people; empty if it passed or was not played.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
@@ -67,6 +71,7 @@ impl CaseResult {
             skipped: Some(Skip {
                 why: why.to_owned(),
             }),
+            played_kept: false,
             text: String::new(),
         }
     }

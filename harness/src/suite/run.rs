@@ -127,7 +127,7 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
                     status,
                 });
             } else {
-                let result = sum_up(scenario, &mut ended[index], run.stress > 1);
+                let result = sum_up(run, scenario, &mut ended[index]);
                 settle_as(index, result, &mut tell);
             }
         }
@@ -159,7 +159,7 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
             attempts.push(one);
             attempt += 1;
         }
-        let result = sum_up(scenario, attempts, run.stress > 1);
+        let result = sum_up(run, scenario, attempts);
         settle_as(index, result, &mut tell);
     }
 
@@ -310,10 +310,10 @@ fn not_played(error: String) -> Ended {
 }
 
 /// The result of a case from all its attempts, which are taken out.
-fn sum_up(scenario: &Scenario, attempts: &mut Vec<Ended>, stress: bool) -> CaseResult {
+fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) -> CaseResult {
     let attempts = std::mem::take(attempts);
     let statuses: Vec<Status> = attempts.iter().map(|one| one.status).collect();
-    let status = settle(&statuses, stress);
+    let status = settle(&statuses, run.stress > 1);
     let seconds = attempts.iter().map(|one| one.seconds).fold(0.0, f64::max);
     let passed = statuses
         .iter()
@@ -346,6 +346,7 @@ fn sum_up(scenario: &Scenario, attempts: &mut Vec<Ended>, stress: bool) -> CaseR
         verdict,
         bundle,
         skipped: None,
+        played_kept: run.subject.plays_kept(scenario),
         text,
     }
 }

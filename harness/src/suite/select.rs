@@ -163,7 +163,7 @@ fn not_applicable(scenario: &Scenario, subject: &Subject) -> Option<String> {
     let missing: Vec<&str> = scenario
         .needs()
         .iter()
-        .filter(|need| !subject.capabilities.contains(need))
+        .filter(|need| !subject.can(**need))
         .map(|need: &Capability| need.as_str())
         .collect();
     let who = if missing == [Capability::KeepsDescriptors.as_str()] {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::capability::Capability;
 use crate::rule::Role;
+use crate::scenario::Scenario;
 use crate::template::{self, TemplateError, Values};
 
 /// How the bundled mock driver is started: a real forwarding driver around the payload.
@@ -17,6 +18,9 @@ pub const BUNDLED_LOGMON: &str = "{self} logmon run --log-dir {log_dir} \
                                   --max-files {max_files} --max-file-size {max_file_bytes} \
                                   --line-guard {line_guard}";
 
+/// What makes the bundled logmon keep its descriptors, behind [`BUNDLED_LOGMON`].
+pub const BUNDLED_KEEPER: &str = "--keeper {keep_dir}/keeper.sock";
+
 /// A pair of driver and logmon, at least one of them under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
@@ -26,6 +30,9 @@ pub struct Subject {
     pub capabilities: BTreeSet<Capability>,
     /// logmon's command template, as words; not empty.
     pub logmon: Vec<String>,
+    /// Its template for the cases that need `keeps-descriptors`, if it is another one: the bundled
+    /// logmon is judged with and without somebody who holds its descriptors.
+    pub kept_logmon: Option<Vec<String>>,
     /// Whose rules are judged: never empty. The host belongs to it only if the pair is the
     /// bundled one, because the suite itself plays the host.
     pub under_test: BTreeSet<Role>,
@@ -73,8 +80,17 @@ impl Subject {
             driver: words("driver", BUNDLED_DRIVER).expect("a test splits the constant"),
             capabilities: Self::bundled_driver_capabilities(),
             logmon: words("logmon", BUNDLED_LOGMON).expect("a test splits the constant"),
+            kept_logmon: Some(
+                words("logmon", &Self::bundled_kept_logmon()).expect("a test splits the constant"),
+            ),
             under_test: BTreeSet::from([Role::Driver, Role::Logmon, Role::Host]),
         }
+    }
+
+    /// How the bundled logmon is started with a keeper.
+    #[must_use]
+    pub fn bundled_kept_logmon() -> String {
+        format!("{BUNDLED_LOGMON} {BUNDLED_KEEPER}")
     }
 
     /// What the bundled mock driver declares.
@@ -111,11 +127,44 @@ impl Subject {
             subject.under_test.insert(Role::Driver);
         }
         if let Some(template) = logmon {
-            subject.logmon = words("logmon", template)?;
+            let given = words("logmon", template)?;
+            if given != subject.logmon {
+                subject.kept_logmon = None;
+            }
+            subject.logmon = given;
             subject.under_test.insert(Role::Logmon);
         }
         subject.capabilities.extend(declared);
         Ok(subject)
+    }
+
+    /// Whether the pair can do what a case needs.
+    #[must_use]
+    pub fn can(&self, need: Capability) -> bool {
+        let is_kept = need == Capability::KeepsDescriptors && self.kept_logmon.is_some();
+        is_kept || self.capabilities.contains(&need)
+    }
+
+    /// The template of logmon for a case.
+    #[must_use]
+    pub fn logmon_for(&self, scenario: &Scenario) -> &[String] {
+        match &self.kept_logmon {
+            Some(kept) if scenario.needs().contains(&Capability::KeepsDescriptors) => kept,
+            Some(_) | None => &self.logmon,
+        }
+    }
+
+    /// Whether a case is played with another template of logmon than most.
+    #[must_use]
+    pub fn plays_kept(&self, scenario: &Scenario) -> bool {
+        self.logmon_for(scenario) != self.logmon
+    }
+
+    /// Whether this is the template of one of the bundled logmons.
+    #[must_use]
+    pub fn is_bundled_logmon(template: &[String]) -> bool {
+        let bundled = Self::bundled();
+        template == bundled.logmon || bundled.kept_logmon.is_some_and(|kept| template == kept)
     }
 
     /// Whether the driver is judged.
@@ -181,6 +230,7 @@ const DRIVER_PLACEHOLDERS: &[&str] = &[
 /// The placeholders of a logmon's template.
 const LOGMON_PLACEHOLDERS: &[&str] = &[
     "id",
+    "keep_dir",
     "line_guard",
     "log_dir",
     "max_file_bytes",
@@ -225,6 +275,38 @@ mod tests {
         let subject = Subject::bundled();
         assert!(subject.tests_driver() && subject.tests_logmon() && subject.is_bundled());
         assert_eq!(subject.driver.first().map(String::as_str), Some("{self}"));
+    }
+
+    #[test]
+    fn the_bundled_logmon_has_a_keeper_only_where_a_case_needs_one() {
+        let case = |needs: &str| {
+            let text = format!(
+                "id = \"mon/x\"\ntitle = \"It works.\"\nrules = [\"MON-9\"]\n{needs}\n\
+                 [[plan]]\ndo = \"start-logmon\"\n"
+            );
+            crate::scenario::expand(&text, "x.toml").unwrap().remove(0)
+        };
+        let (bare, kept) = (case(""), case("needs = [\"keeps-descriptors\"]"));
+        let bundled = Subject::bundled();
+        assert!(bundled.can(Capability::KeepsDescriptors));
+        assert_eq!(bundled.logmon_for(&bare), bundled.logmon);
+        assert_eq!(
+            bundled.logmon_for(&kept).last().map(String::as_str),
+            Some("{keep_dir}/keeper.sock")
+        );
+        assert!(bundled.plays_kept(&kept) && !bundled.plays_kept(&bare));
+        for case in [&bare, &kept] {
+            assert!(Subject::is_bundled_logmon(bundled.logmon_for(case)));
+        }
+        let given = Subject::from_templates(None, Some(BUNDLED_LOGMON), &BTreeSet::new()).unwrap();
+        assert_eq!(given.kept_logmon, bundled.kept_logmon);
+        let own = Subject::from_templates(None, Some("mine"), &BTreeSet::new()).unwrap();
+        assert!(!own.can(Capability::KeepsDescriptors) && !own.plays_kept(&kept));
+        assert!(!Subject::is_bundled_logmon(&own.logmon));
+        let declared = BTreeSet::from([Capability::KeepsDescriptors]);
+        let own = Subject::from_templates(None, Some("mine"), &declared).unwrap();
+        assert!(own.can(Capability::KeepsDescriptors));
+        assert_eq!(own.logmon_for(&kept), ["mine"]);
     }
 
     #[test]
