@@ -103,6 +103,9 @@ pub enum Step {
         /// Bytes of each write(2); without it, one write a record.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pieces: Option<NonZeroUsize>,
+        /// Records of each write(2); without it, one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        together: Option<NonZeroUsize>,
         /// A pause after each write, in microseconds.
         #[serde(default)]
         pause_us: u64,
@@ -453,6 +456,7 @@ fn check(steps: &[Step]) -> Result<(), RefusedStep> {
                 count,
                 bytes,
                 pieces,
+                together,
                 writers,
                 ..
             } => {
@@ -469,8 +473,15 @@ fn check(steps: &[Step]) -> Result<(), RefusedStep> {
                         record::MAX_WRITER
                     ));
                 }
-                if *writers > 1 && pieces.is_some() {
-                    return refuse("several writers write whole records, without `pieces`".into());
+                if *writers > 1 && (pieces.is_some() || together.is_some()) {
+                    return refuse(
+                        "several writers write whole records one by one, without `pieces` and \
+                         `together`"
+                            .into(),
+                    );
+                }
+                if pieces.is_some() && together.is_some() {
+                    return refuse("a write is a piece of a record or several records: take `pieces` or `together`".into());
                 }
                 numbers[stream.index()] += u64::from(*count);
                 if numbers[stream.index()] > u64::from(record::MAX_SEQ) {

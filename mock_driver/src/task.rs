@@ -194,9 +194,10 @@ impl Player<'_> {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         if !batch.concurrent {
             let pieces = batch.pieces.map_or(usize::MAX, std::num::NonZero::get);
+            let together = batch.together.map_or(1, std::num::NonZero::get);
             let pause = Duration::from_micros(batch.pause_us);
             for part in &batch.parts {
-                self.output.write_part(part, pieces, pause)?;
+                self.output.write_part(part, together, pieces, pause)?;
             }
             return Ok(());
         }

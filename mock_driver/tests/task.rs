@@ -59,6 +59,7 @@ fn every_kind_of_output_arrives_as_expected_byte_for_byte() {
         do = "records"
         stream = "stdout"
         count = 300
+        together = 7
         [[step]]
         do = "records"
         stream = "stderr"
@@ -93,6 +94,32 @@ fn every_kind_of_output_arrives_as_expected_byte_for_byte() {
     assert!(
         output.stderr == exact(&script, Stream::Stderr),
         "stderr differs"
+    );
+}
+
+#[test]
+fn several_records_can_go_into_one_write() {
+    let folder = Folder::new();
+    let step = "[[step]]\ndo='records'\nstream='stdout'\ncount=5\ntogether=2";
+    let (_, output) = run(&folder, step);
+    assert_eq!(output.stdout.len(), 500);
+    let lines = folder.journal();
+    let wrote: Vec<_> = lines
+        .iter()
+        .filter_map(|line| match line.event {
+            Event::Wrote {
+                end, bytes, seq, ..
+            } => Some((end, bytes, seq)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        wrote,
+        [
+            (200, 200, Some(1)),
+            (400, 200, Some(3)),
+            (500, 100, Some(4)),
+        ]
     );
 }
 

@@ -22,6 +22,7 @@ pub(super) fn records(stream: Stream, count: u32) -> Step {
         bytes: 100,
         binary: false,
         pieces: None,
+        together: None,
         pause_us: 0,
         writers: 1,
         last_unterminated: false,

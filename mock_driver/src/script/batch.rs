@@ -52,6 +52,8 @@ pub struct Batch {
     pub parts: Vec<WriterPart>,
     /// Bytes of each write(2); without it, one write a unit.
     pub pieces: Option<NonZeroUsize>,
+    /// Units of each write(2); without it, one.
+    pub together: Option<NonZeroUsize>,
     /// A pause after each write, in microseconds.
     pub pause_us: u64,
     /// Whether the parts are written by processes of their own, at the same time.
@@ -180,6 +182,7 @@ impl Numbering {
     /// What the step writes, numbered behind all that was taken before; `None` if it writes
     /// nothing by itself. Steps must be taken in order.
     pub fn take(&mut self, step: &Step) -> Option<Batch> {
+        let mut together = None;
         let (stream, pieces, pause_us, contents) = match step {
             Step::Records {
                 stream,
@@ -187,10 +190,12 @@ impl Numbering {
                 bytes,
                 binary,
                 pieces,
+                together: records,
                 pause_us,
                 writers,
                 last_unterminated,
             } => {
+                together = *records;
                 let ids = if *writers == 1 { 0..=0 } else { 1..=*writers };
                 let next = &mut self.streams[stream.index()];
                 let contents = ids
@@ -254,6 +259,7 @@ impl Numbering {
             stream,
             parts,
             pieces,
+            together,
             pause_us,
             concurrent,
         })

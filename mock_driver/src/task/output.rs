@@ -30,19 +30,27 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Writes the part in writes of at most `pieces` bytes, none longer than a unit.
+    /// Writes the part in writes of at most `together` units and at most `pieces` bytes.
     pub(crate) fn write_part(
         &mut self,
         part: &WriterPart,
+        together: usize,
         pieces: usize,
         pause_after: Duration,
     ) -> Result<()> {
         let stream = part.stream();
         let mut bytes = Vec::new();
         let mut last_seq = None;
-        for unit in part.units() {
+        let mut units = part.units().peekable();
+        while units.peek().is_some() {
             bytes.clear();
-            part.render_into(&unit, &mut bytes);
+            let mut seq_when_whole = last_seq;
+            for unit in units.by_ref().take(together) {
+                part.render_into(&unit, &mut bytes);
+                if let Unit::Record(record) = unit {
+                    seq_when_whole = Some(record.id.seq);
+                }
+            }
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let piece = &rest[..rest.len().min(pieces)];
@@ -51,8 +59,8 @@ impl<'a> Output<'a> {
                 });
                 let taken = taken.with_context(|| format!("cannot write to {stream}"))?;
                 rest = &rest[taken..];
-                if let (true, Unit::Record(record)) = (rest.is_empty(), unit) {
-                    last_seq = Some(record.id.seq);
+                if rest.is_empty() {
+                    last_seq = seq_when_whole;
                 }
                 self.written(stream, taken as u64, last_seq);
                 // A short write goes on at once: the pause stands behind a piece.

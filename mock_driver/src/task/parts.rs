@@ -55,7 +55,7 @@ pub(crate) fn write_part(args: &PartArgs) -> Result<u8> {
     let part: WriterPart = serde_json::from_str(&args.part).context("cannot read the part")?;
     let journal = JournalFile::open(None, Detail::All)?;
     let pause_after = Duration::from_micros(args.pause_us);
-    Output::new(&journal).write_part(&part, usize::MAX, pause_after)?;
+    Output::new(&journal).write_part(&part, 1, usize::MAX, pause_after)?;
     Ok(0)
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn hold(args: &HoldArgs) -> Result<u8> {
     let numbering = Numbering::new(0, RunId(0), 0);
     for &stream in &args.streams {
         let part = numbering.part(stream, Content::Text(text.clone()));
-        output.write_part(&part, usize::MAX, Duration::ZERO)?;
+        output.write_part(&part, 1, usize::MAX, Duration::ZERO)?;
     }
     Ok(0)
 }
