@@ -21,6 +21,7 @@ pub mod runner;
 pub mod scenario;
 pub mod self_test;
 pub mod suite;
+pub mod tally;
 pub mod template;
 pub mod trace;
 

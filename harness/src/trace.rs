@@ -118,6 +118,11 @@ pub enum Event {
         /// The signal.
         signal: SignalName,
     },
+    /// The host killed a process of logmon that is not its main one, while it held both FIFOs.
+    KeeperKilled {
+        /// The process.
+        pid: i32,
+    },
     /// A logmon ended.
     LogmonExited {
         /// Which life.

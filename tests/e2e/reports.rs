@@ -6,7 +6,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use tempfile::tempdir;
 
-use crate::program::{fifos_below, harness, json};
+use crate::program::{fifos_below, harness, json, processes_of};
 
 /// A driver that never delivers the end of the output.
 const LOSES_TAIL: &str = "{self} mock-driver run --fault loses-unterminated-tail \
@@ -125,6 +125,27 @@ fn stress_plays_a_case_again_and_again() {
         .unwrap();
     assert_eq!(case["attempts"], 5);
     assert_eq!(case["passed"], 5);
+}
+
+#[test]
+fn the_kills_of_all_attempts_are_added_up_and_the_keeper_is_named() {
+    let folder = tempdir().unwrap();
+    let case = "mon/kill-random-in-turn-blocks";
+    harness(&folder)
+        .args(["run", "--filter", case, "--stress", "2"])
+        .assert()
+        .code(0)
+        .stdout(contains("40 kills in floods of 1").and(contains("nothing lost or repeated")))
+        .stdout(contains("1 of them with a keeper beside logmon"));
+    let report = json(&folder.path().join("out/report.json"));
+    let kept = report["subject"]["kept_logmon"].as_array().unwrap();
+    assert_eq!(kept.last().unwrap(), "{keep_dir}/keeper.sock");
+    let cases = report["cases"].as_array().unwrap();
+    let played = cases.iter().find(|one| one["id"] == case).unwrap();
+    assert_eq!(played["tally"]["kills"], 40);
+    assert!(played["tally"]["bytes"].as_u64().unwrap() > 10_000_000);
+    assert_eq!(played["played_kept"], true);
+    assert_eq!(processes_of(folder.path()), Vec::<String>::new());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::history::History;
 use crate::judge;
 use crate::rule::Family;
 use crate::scenario::{FolderKind, HostFault, SignalName};
+use crate::tally;
 use crate::trace::{Event, Exit};
 
 /// What a history shows beside the shapes.
@@ -83,6 +84,10 @@ pub enum Fact {
     RegularFile,
     /// Damage of the same shape in both streams.
     BothStreams,
+    /// Something was killed again and again in a flood.
+    KilledOften,
+    /// Whoever holds logmon's descriptors was killed.
+    KeeperKilled,
     /// A second logmon was given other limits than the first.
     OtherLimits,
     /// A symbolic link stood at the log folder's path.
@@ -282,6 +287,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 None
             }
             Event::SpareReader { held } => held.then_some(Fact::SpareReader),
+            Event::KeeperKilled { .. } => Some(Fact::KeeperKilled),
             Event::FaultBegan { what } => Some(Fact::Broken(*what)),
             Event::Begun { .. }
             | Event::Step { .. }
@@ -306,6 +312,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
     }
     if history.case.scenario.host.log_folder == FolderKind::Symlink {
         facts.insert(Fact::LinkedFolder);
+    }
+    if tally::kills_often(&history.case.scenario.plan) {
+        facts.insert(Fact::KilledOften);
     }
     if opened_alone(history) {
         facts.insert(Fact::OpenedAlone);

@@ -10,7 +10,8 @@ use crate::capability::Capability;
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Status;
-use crate::scenario::{Growth, SignalName, Who};
+use crate::scenario::{Action, Growth, SignalName, Step, Victim, Who};
+use crate::tally::Tally;
 use crate::trace::{Event, Exit};
 
 fn both() -> History {
@@ -191,4 +192,26 @@ fn a_merged_log_leaves_nothing_in_the_other_file() {
     assert_eq!(shapes(&history), []);
     put(&mut history, Stderr, vec![err]);
     assert_eq!(shapes(&history), [Shape::StreamsMixed]);
+}
+
+#[test]
+fn the_kills_of_a_flood_and_its_bytes_are_counted() {
+    let mut history = both();
+    let killed = |signal| Event::LogmonSignalled { life: 1, signal };
+    add(&mut history, 400, killed(SignalName::Kill));
+    add(&mut history, 410, Event::KeeperKilled { pid: 101 });
+    add(&mut history, 420, killed(SignalName::Stop));
+    assert_eq!(Tally::of(&history), None);
+    let action = Action::KillOften {
+        what: Victim::InTurn,
+        count: 2,
+        stream: Stdout,
+    };
+    let only = Default::default();
+    history.case.scenario.plan = vec![Step { only, action }];
+    let tally = Tally {
+        kills: 2,
+        bytes: 1_000,
+    };
+    assert_eq!(Tally::of(&history), Some(tally));
 }

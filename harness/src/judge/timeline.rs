@@ -200,6 +200,7 @@ impl<'a> Timeline<'a> {
                 | Event::LogmonNotReady { .. }
                 | Event::LogmonSignalled { .. }
                 | Event::LogmonOverdue { .. }
+                | Event::KeeperKilled { .. }
                 | Event::SecondLogmon { .. }
                 | Event::Released { .. }
                 | Event::Pipe { .. }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{Ending, Status};
+use crate::report::words::grouped;
 use crate::report::{Paint, Report, hanging, wrapped};
 use crate::suite::{CaseResult, Counts};
+use crate::tally::Tally;
 
 /// The line of one case: status, id, seconds.
 #[must_use]
@@ -64,6 +66,7 @@ pub fn summary(report: &Report, paint: Paint) -> String {
         out.push_str(&format!("{}\n", parts.join(", ")));
     }
     out.push_str(&wrapped(&ran(report, &counts), "", 80));
+    out.push_str(&killed(report));
     let probes = report.probes.iter().find(|fact| fact.contains("canary"));
     let canary = probes.map_or("no canary", |_| "canary seen");
     out.push_str(&format!(
@@ -110,6 +113,30 @@ fn ran(report: &Report, counts: &Counts) -> String {
         text.push_str(&format!("; {filtered} {word}"));
     }
     text
+}
+
+/// How often something was killed in a flood, and how much was written meanwhile.
+fn killed(report: &Report) -> String {
+    let tallied = || {
+        let cases = report.cases.iter();
+        cases.filter_map(|one| Some((one.status, one.tally?)))
+    };
+    let mut all = Tally::default();
+    tallied().for_each(|(_, tally)| all += tally);
+    if all.kills == 0 {
+        return String::new();
+    }
+    let outcome = if tallied().all(|(status, _)| status == Status::Pass) {
+        ", nothing lost or repeated"
+    } else {
+        ""
+    };
+    let text = format!(
+        "{} kills in floods of {} bytes{outcome}",
+        grouped(all.kills),
+        grouped(all.bytes)
+    );
+    wrapped(&text, "", 80)
 }
 
 fn verdict(report: &Report, paint: Paint) -> String {

@@ -10,9 +10,9 @@ use mock_driver::journal;
 use mock_driver::stream::Stream;
 
 use crate::history::History;
-use crate::report::words::{bytes, cut, grouped, signal_name};
+use crate::report::words::{bytes, cut, ended, grouped, signal_name};
 use crate::scenario::SignalName;
-use crate::trace::{Event, Exit};
+use crate::trace::Event;
 
 /// The most rows that are shown.
 const MAX_ROWS: usize = 24;
@@ -477,6 +477,10 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             };
             logmon(Weight::Break, format!("#{life} {what} <- injected"))
         }
+        Event::KeeperKilled { pid } => logmon(
+            Weight::Break,
+            format!("its keeper {pid} KILLED <- injected"),
+        ),
         Event::LogmonExited {
             life, exit, asked, ..
         } => {
@@ -587,12 +591,5 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
         }
         | Event::Direct { .. }
         | Event::Ended => None,
-    }
-}
-
-fn ended(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exits {code}"),
-        Exit::Signal(signal) => format!("dies of signal {signal}"),
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers, wrapped text and the steps of a plan in words. (core)
 
 use crate::scenario::{Action, Await, Condition, LogmonOutcome, SignalName, Step, Who};
+use crate::trace::Exit;
 
 /// A number with a comma between groups of three digits.
 #[must_use]
@@ -20,6 +21,15 @@ pub fn grouped(number: u64) -> String {
 #[must_use]
 pub fn bytes(number: u64) -> String {
     format!("{} B", grouped(number))
+}
+
+/// How a process ended, as what it does: `exits 0`.
+#[must_use]
+pub(super) fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exits {code}"),
+        Exit::Signal(signal) => format!("dies of signal {signal}"),
+    }
 }
 
 /// Text as lines of at most `width` characters, each after `indent`; a longer word stands alone.
@@ -162,6 +172,11 @@ pub fn step_words(action: &Action) -> String {
         }
         Action::Break { what } => format!("the host {}", what.words()),
         Action::Mend { what } => format!("the host mends {what}"),
+        Action::KillOften {
+            what,
+            count,
+            stream,
+        } => format!("kill {what} {count} times while the task writes to {stream}"),
         Action::Repeat { times, .. } => format!("{times} times:"),
     }
 }

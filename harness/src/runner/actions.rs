@@ -75,6 +75,11 @@ impl Stage {
             }
             Action::Break { what } => self.break_host(*what),
             Action::Mend { what } => self.mend_host(*what),
+            Action::KillOften {
+                what,
+                count,
+                stream,
+            } => self.kill_often(*what, *count, *stream),
             Action::Repeat { times, plan } => {
                 (0..*times).try_for_each(|round| self.play(plan, &format!("{path}.{round}")))
             }

@@ -156,7 +156,7 @@ impl Stage {
         })
     }
 
-    fn is_accepted(&mut self, stream: Stream, bytes: Option<u64>) -> bool {
+    pub(super) fn is_accepted(&mut self, stream: Stream, bytes: Option<u64>) -> bool {
         let Some(expectation) = self.expectation(stream) else {
             return false;
         };

@@ -11,6 +11,8 @@ mod conditions;
 mod direct;
 mod faults;
 mod finish;
+mod instants;
+mod kills;
 mod kin;
 mod load;
 mod logmon;

@@ -32,6 +32,7 @@ pub(super) fn action(action: &Action) -> String {
         Action::Measure { of: Who::Driver } => "measure the driver".into(),
         Action::Break { what } => format!("the host {}", what.words()),
         Action::Mend { what } => format!("mend {what}"),
+        Action::KillOften { what, count, .. } => format!("kill {what} {count} times"),
         Action::Repeat { times, plan } => format!("repeat {} steps {times} times", plan.len()),
     }
 }

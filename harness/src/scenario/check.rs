@@ -144,6 +144,11 @@ impl Plan<'_> {
                 "leave the step out",
             )),
             Action::Break { what } => self.fault(*what, key),
+            Action::KillOften { count: 0, .. } => Err(Wrong::new(
+                format!("{key}.count"),
+                "0 kills",
+                "leave the step out",
+            )),
             Action::Repeat { times: 0, .. } => Err(Wrong::new(
                 format!("{key}.times"),
                 "0 times",
@@ -167,6 +172,7 @@ impl Plan<'_> {
             | Action::DropReader {}
             | Action::Look {}
             | Action::Mend { .. }
+            | Action::KillOften { .. }
             | Action::Measure { .. } => Ok(()),
         }
     }

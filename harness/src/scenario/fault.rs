@@ -78,3 +78,25 @@ impl fmt::Display for HostFault {
         f.pad(self.as_str())
     }
 }
+
+/// What is killed again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Victim {
+    /// The main process of logmon.
+    Logmon,
+    /// Every other process of logmon that holds both FIFOs.
+    Keeper,
+    /// One of them after the other, never both at once: then nobody would hold the FIFOs.
+    InTurn,
+}
+
+impl fmt::Display for Victim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Logmon => "logmon",
+            Self::Keeper => "its keeper",
+            Self::InTurn => "logmon and its keeper in turn",
+        })
+    }
+}

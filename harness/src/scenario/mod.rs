@@ -7,7 +7,7 @@ mod model;
 mod shipped;
 
 pub use expand::{ScenarioError, expand};
-pub use fault::HostFault;
+pub use fault::{HostFault, Victim};
 pub use model::{
     Action, Await, Condition, Exactness, Expect, FifoKind, FolderKind, Growth, Host, Limits,
     LogmonBinary, LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario,

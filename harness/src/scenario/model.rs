@@ -12,7 +12,7 @@ use mock_driver::script::Script;
 use mock_driver::stream::Stream;
 use serde::{Deserialize, Serialize};
 
-use super::fault::HostFault;
+use super::fault::{HostFault, Victim};
 use crate::rule::{Level, Profile, RuleId};
 
 /// One case: data that a runner can play, a judge can judge and a reader can read.
@@ -369,6 +369,17 @@ pub enum Action {
         /// Which.
         what: HostFault,
     },
+    /// Kills at random instants while the task writes to a stream, each time as soon as everything
+    /// is back. The instants are spread over the bytes that the script writes to it.
+    KillOften {
+        /// What is killed.
+        what: Victim,
+        /// How often, at least 1.
+        count: u32,
+        /// The stream that tells the instants.
+        #[serde(default = "default_flood")]
+        stream: Stream,
+    },
     /// Plays steps again and again.
     Repeat {
         /// How often, at least 1.
@@ -380,6 +391,10 @@ pub enum Action {
 
 fn default_script() -> String {
     "main".into()
+}
+
+fn default_flood() -> Stream {
+    Stream::Stdout
 }
 
 fn default_stop_ms() -> u64 {

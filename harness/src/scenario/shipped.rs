@@ -42,6 +42,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "mon/kill-empty-pipe.toml",
         "mon/kill-full-pipe.toml",
         "mon/kill-kept.toml",
+        "mon/kill-random.toml",
         "mon/loses-its.toml",
         "mon/one-stream.toml",
         "mon/other-limits.toml",

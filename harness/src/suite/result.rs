@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::{Ending, Status, Verdict};
 use crate::rule::{Level, Profile, RuleId};
 use crate::scenario::Scenario;
+use crate::tally::Tally;
 
 /// What became of one case, all attempts taken together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct CaseResult {
     /// `keeps-descriptors`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub played_kept: bool,
+    /// What all attempts together have seen, for a case that kills again and again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tally: Option<Tally>,
     /// The failure as it is shown to people; empty if it passed or was not played.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
@@ -72,6 +76,7 @@ impl CaseResult {
                 why: why.to_owned(),
             }),
             played_kept: false,
+            tally: None,
             text: String::new(),
         }
     }

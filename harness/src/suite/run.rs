@@ -12,6 +12,7 @@ use crate::report;
 use crate::scenario::{Action, Scenario, Step};
 use crate::suite::play::{PlayRequest, error_chain, play_once};
 use crate::suite::{CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
+use crate::tally::Tally;
 
 /// When a case process is killed, whatever it does.
 const CASE_DEADLINE: Duration = Duration::from_secs(180);
@@ -71,6 +72,7 @@ struct Ended {
     status: Status,
     verdict: Verdict,
     seconds: f64,
+    tally: Option<Tally>,
     text: String,
     bundle: Option<PathBuf>,
 }
@@ -184,6 +186,8 @@ fn steps(plan: &[Step]) -> u64 {
         .map(|step| {
             if let Action::Repeat { times, plan } = &step.action {
                 u64::from(*times).saturating_mul(steps(plan))
+            } else if let Action::KillOften { count, .. } = &step.action {
+                u64::from(*count)
             } else {
                 1
             }
@@ -289,6 +293,7 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
     };
     Ended {
         status: played.status,
+        tally: played.history.as_ref().and_then(Tally::of),
         verdict: played.verdict,
         seconds: played.seconds,
         text,
@@ -305,6 +310,7 @@ fn not_played(error: String) -> Ended {
             ..Verdict::default()
         },
         seconds: 0.0,
+        tally: None,
         bundle: None,
     }
 }
@@ -315,6 +321,11 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
     let statuses: Vec<Status> = attempts.iter().map(|one| one.status).collect();
     let status = settle(&statuses, run.stress > 1);
     let seconds = attempts.iter().map(|one| one.seconds).fold(0.0, f64::max);
+    let tally = attempts.iter().filter_map(|one| one.tally);
+    let tally = tally.reduce(|mut all, one| {
+        all += one;
+        all
+    });
     let passed = statuses
         .iter()
         .filter(|status| **status == Status::Pass)
@@ -346,6 +357,7 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         verdict,
         bundle,
         skipped: None,
+        tally,
         played_kept: run.subject.plays_kept(scenario),
         text,
     }
