@@ -31,6 +31,52 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "reads-before-it-writes",
+        shapes: &[Shape::LostMiddle],
+        facts: &[Fact::LogmonKilled, Fact::KilledOften],
+        never: &[],
+        along: &[
+            Shape::Torn,
+            Shape::LostTail,
+            Shape::LineSplit,
+            Shape::EarlyRotation,
+        ],
+        cause: "logmon takes bytes out of the pipe before it writes them, so a kill costs them",
+        ways_out: &[
+            "move bytes with splice(2), through a pipe that somebody else holds as well",
+            "look with tee(2), write, then take",
+        ],
+    },
+    Entry {
+        subject: "repeats-after-kill",
+        shapes: &[Shape::Repeated],
+        facts: &[Fact::LogmonKilled, Fact::KilledOften],
+        never: &[],
+        along: &[
+            Shape::Torn,
+            Shape::Altered,
+            Shape::LineSplit,
+            Shape::EarlyRotation,
+        ],
+        cause: "logmon writes bytes before it takes them out of the pipe, so a kill repeats them",
+        ways_out: &[
+            "move bytes with splice(2): they stand in one place at a time",
+            "find out at a start how much of the pipe the last file has already",
+        ],
+    },
+    Entry {
+        subject: "forgets-its-holder",
+        shapes: &[Shape::Died],
+        facts: &[Fact::KeeperKilled, Fact::KilledOften],
+        never: &[Fact::EndedUnasked],
+        along: &[Shape::LeftBehind],
+        cause: "logmon does not see that whoever holds its descriptors has died",
+        ways_out: &[
+            "watch the connection to it, and start another one when it closes",
+            "give the descriptors to the service manager",
+        ],
+    },
+    Entry {
         subject: "loses-on-sigterm",
         shapes: &[Shape::LostTail],
         facts: &[Fact::StoppedMidway],

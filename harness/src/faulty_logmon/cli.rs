@@ -9,6 +9,7 @@ use clap::Parser;
 
 use super::collect::{CollectError, Config, StreamConfig, collect};
 use super::fault::Fault;
+use super::holder;
 
 /// A command line that makes no sense.
 const USAGE: u8 = 64;
@@ -37,6 +38,17 @@ struct Args {
 enum Command {
     /// Collect the output of one task.
     Run(RunArgs),
+    /// Hold FIFOs open while their logmon is dead.
+    Hold(HoldArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct HoldArgs {
+    /// The file that the holder is known by.
+    #[arg(long)]
+    mark: PathBuf,
+    /// The FIFOs.
+    fifos: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,6 +74,9 @@ struct RunArgs {
     /// The mode of a FIFO that is made, in octal.
     #[arg(long, default_value = "0600", value_parser = octal)]
     fifo_mode: u32,
+    /// Has the FIFOs held while it is dead, by a process that is known by this file.
+    #[arg(long)]
+    holder: Option<PathBuf>,
 }
 
 fn octal(text: &str) -> Result<u32, std::num::ParseIntError> {
@@ -69,7 +84,8 @@ fn octal(text: &str) -> Result<u32, std::num::ParseIntError> {
 }
 
 /// Runs a faulty logmon. `args` are the program's name, the fault's name, `run` and the flags of
-/// `logmon run`, with sizes as plain numbers of bytes.
+/// `logmon run`, with sizes as plain numbers of bytes. With `hold` instead it is the process that a
+/// logmon starts by `--holder`.
 ///
 /// The status is 0 after a stop, 64 for a command line that makes no sense, 65 for a refused limit,
 /// 66 for a refused path, 71 if the system failed and 75 if another logmon holds a FIFO.
@@ -82,7 +98,12 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    let Command::Run(run) = args.command;
+    let run = match args.command {
+        Command::Run(run) => run,
+        Command::Hold(HoldArgs { mark, fifos }) => {
+            return ended(args.fault, holder::hold(&fifos, &mark));
+        }
+    };
     let streams: Option<Vec<StreamConfig>> = run
         .stdout
         .iter()
@@ -101,10 +122,16 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         max_file_bytes: run.max_file_size,
         line_guard: run.line_guard,
         fifo_mode: run.fifo_mode,
+        holder: run.holder,
     };
-    match collect(&config) {
+    ended(args.fault, collect(&config))
+}
+
+/// Tells what went wrong, and gives the status.
+fn ended(fault: Fault, result: Result<(), CollectError>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(CollectError::Locked { .. }) if args.fault == Fault::IgnoresOtherLimits => {
+        Err(CollectError::Locked { .. }) if fault == Fault::IgnoresOtherLimits => {
             println!("ready");
             ExitCode::SUCCESS
         }

@@ -19,6 +19,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::fault::Fault;
 use super::files::{Files, FilesError};
 use super::plan::{Cut, Planner, Step};
+use super::{copy, holder};
 
 /// What one stream needs.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Config {
     pub(super) max_file_bytes: u64,
     pub(super) line_guard: u64,
     pub(super) fifo_mode: u32,
+    /// The file of whoever holds the FIFOs while this process is dead.
+    pub(super) holder: Option<PathBuf>,
 }
 
 /// Why the collection could not go on.
@@ -75,6 +78,10 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 const BUFFER_BYTES: usize = 64 << 10;
 /// How late a logmon that is late writes.
 const LATE: Duration = Duration::from_secs(2);
+/// How long one that reads ahead keeps what it has read: DATA-5 allows twice as much.
+const READ_AHEAD: Duration = Duration::from_millis(100);
+/// How long one that writes before it takes leaves what it has written in the FIFO.
+const NOT_TAKEN: Duration = Duration::from_millis(5);
 /// How long a slow stop takes.
 const SLOW_STOP: Duration = Duration::from_secs(4);
 /// How long a file that could not be written or made is left alone.
@@ -83,7 +90,7 @@ const AGAIN_MS: u16 = 50;
 const RESTLESS_MS: u16 = 2;
 
 /// What one read gave.
-enum Outcome {
+pub(super) enum Outcome {
     Bytes(usize),
     Empty,
     NoWriter,
@@ -102,6 +109,9 @@ struct Stream {
     /// Never read again.
     abandoned: bool,
     is_new_line: bool,
+    /// Bytes at the head of the FIFO that are written already.
+    copied: usize,
+    copied_at: Option<Instant>,
     /// What the files have not taken yet; nothing is read meanwhile.
     pending: VecDeque<Step>,
     again_at: Instant,
@@ -130,6 +140,14 @@ pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
         && let [first, second] = &mut streams[..]
     {
         std::mem::swap(&mut first.files, &mut second.files);
+    }
+    if let Some(mark) = &config.holder {
+        let fifos: Vec<&Path> = config
+            .streams
+            .iter()
+            .map(|one| one.fifo.as_path())
+            .collect();
+        holder::start(&fifos, mark)?;
     }
     println!("ready");
     io::stdout()
@@ -161,10 +179,13 @@ pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
     if config.fault == Fault::SlowStop {
         thread::park_timeout(SLOW_STOP);
     }
+    if let Some(mark) = &config.holder {
+        holder::dismiss(mark);
+    }
     Ok(())
 }
 
-fn system(operation: &'static str) -> impl Fn(Errno) -> CollectError {
+pub(super) fn system(operation: &'static str) -> impl Fn(Errno) -> CollectError {
     move |errno| CollectError::System {
         operation,
         source: errno.into(),
@@ -190,10 +211,10 @@ fn wait(streams: &[Stream], signals: &SignalFd) -> Result<bool, CollectError> {
             };
             continue;
         }
-        if stream.hung || stream.is_late() {
+        if stream.hung || stream.is_late() || stream.rests() {
             limit = PollTimeout::from(HUNG_MS);
         }
-        if !stream.hung {
+        if !stream.hung && !stream.rests() {
             fds.push(PollFd::new(stream.fd.as_fd(), PollFlags::POLLIN));
         }
     }
@@ -249,13 +270,53 @@ impl Stream {
             hung: false,
             abandoned: false,
             is_new_line: true,
+            copied: 0,
+            copied_at: None,
             pending: VecDeque::new(),
             again_at: Instant::now(),
         })
     }
 
+    /// How long what was read is kept in memory.
+    fn keeps_for(&self) -> Option<Duration> {
+        if self.fault == Fault::LateVisibility {
+            Some(LATE)
+        } else {
+            (self.fault == Fault::ReadsBeforeItWrites).then_some(READ_AHEAD)
+        }
+    }
+
     fn is_late(&self) -> bool {
-        self.fault == Fault::LateVisibility && !self.buffer.is_empty()
+        self.keeps_for().is_some() && !self.buffer.is_empty()
+    }
+
+    /// Whether what was written last is still to stay in the FIFO.
+    fn rests(&self) -> bool {
+        self.copied_at.is_some_and(|at| at.elapsed() < NOT_TAKEN)
+    }
+
+    /// Writes what lies in the FIFO and leaves it there until the next turn.
+    fn copy(&mut self, chunk: &mut [u8]) -> Result<(), CollectError> {
+        if self.rests() {
+            return Ok(());
+        }
+        copy::take_out(&self.fd, &mut chunk[..self.copied])?;
+        (self.copied, self.copied_at) = (0, None);
+        match copy::look(&self.fd, chunk)? {
+            Outcome::Bytes(bytes) => {
+                self.hung = false;
+                self.seen_writer = true;
+                self.keep(&chunk[..bytes])?;
+                self.copied = bytes - self.planner.give_back();
+                self.copied_at = Some(Instant::now());
+            }
+            Outcome::Empty => {
+                self.hung = false;
+                self.seen_writer = true;
+            }
+            Outcome::NoWriter => self.end_of_file(),
+        }
+        Ok(())
     }
 
     /// One read, if there is something to read, and what follows from it.
@@ -269,6 +330,9 @@ impl Stream {
         if !self.pending.is_empty() {
             return Ok(());
         }
+        if self.fault == Fault::RepeatsAfterKill {
+            return self.copy(chunk);
+        }
         match self.read(chunk)? {
             Outcome::Bytes(bytes) => {
                 self.hung = false;
@@ -281,7 +345,10 @@ impl Stream {
             }
             Outcome::NoWriter => self.end_of_file(),
         }
-        if self.is_late() && self.buffered_since.elapsed() >= LATE {
+        if let Some(limit) = self.keeps_for()
+            && self.is_late()
+            && self.buffered_since.elapsed() >= limit
+        {
             self.flush()?;
         }
         Ok(())
@@ -326,7 +393,7 @@ impl Stream {
         }
         if !matches!(
             self.fault,
-            Fault::BuffersAndLosesOnKill | Fault::LateVisibility
+            Fault::BuffersAndLosesOnKill | Fault::LateVisibility | Fault::ReadsBeforeItWrites
         ) {
             return self.keep(bytes);
         }
@@ -334,7 +401,7 @@ impl Stream {
             self.buffered_since = Instant::now();
         }
         self.buffer.extend_from_slice(bytes);
-        if self.fault == Fault::BuffersAndLosesOnKill && self.buffer.len() >= BUFFER_BYTES {
+        if self.fault != Fault::LateVisibility && self.buffer.len() >= BUFFER_BYTES {
             self.flush()?;
         }
         Ok(())
@@ -420,6 +487,8 @@ impl Stream {
 
     /// Takes what is in the pipe and in memory. What comes after the deadline stays in the FIFO.
     fn drain(&mut self, chunk: &mut [u8], deadline: Instant) -> Result<(), CollectError> {
+        copy::take_out(&self.fd, &mut chunk[..self.copied])?;
+        self.copied = 0;
         self.work_off()?;
         while !self.abandoned && self.pending.is_empty() && Instant::now() < deadline {
             match self.read(chunk)? {

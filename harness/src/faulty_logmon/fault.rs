@@ -88,6 +88,12 @@ pub enum Fault {
     WantsFifosAmongLogs,
     /// Says that its FIFOs are held while it is dead, and nobody holds them.
     KeepsNothing,
+    /// Has its FIFOs held, and keeps what it has read for a while before it writes it.
+    ReadsBeforeItWrites,
+    /// Has its FIFOs held, and takes what it has written out of them only a while later.
+    RepeatsAfterKill,
+    /// Has its FIFOs held, and does not see that whoever holds them has died.
+    ForgetsItsHolder,
 }
 
 impl Fault {
@@ -134,6 +140,9 @@ impl Fault {
         Self::PollsWhenIdle,
         Self::WantsFifosAmongLogs,
         Self::KeepsNothing,
+        Self::ReadsBeforeItWrites,
+        Self::RepeatsAfterKill,
+        Self::ForgetsItsHolder,
     ];
 
     /// The name used on command lines and in reports.
@@ -181,6 +190,9 @@ impl Fault {
             Self::PollsWhenIdle => "polls-when-idle",
             Self::WantsFifosAmongLogs => "wants-fifos-among-logs",
             Self::KeepsNothing => "keeps-nothing",
+            Self::ReadsBeforeItWrites => "reads-before-it-writes",
+            Self::RepeatsAfterKill => "repeats-after-kill",
+            Self::ForgetsItsHolder => "forgets-its-holder",
         }
     }
 }

@@ -97,6 +97,11 @@ impl Planner {
         steps
     }
 
+    /// Forgets what is held back; gives how many bytes that was.
+    pub(super) fn give_back(&mut self) -> usize {
+        std::mem::take(&mut self.held).len()
+    }
+
     /// Whether the last byte that was taken did not end a line.
     pub(super) fn is_in_line(&self) -> bool {
         self.in_line || !self.held.is_empty()
@@ -179,6 +184,14 @@ mod tests {
         let mut planner = Planner::new(10, 10, Cut::BetweenLines, 0, false);
         let files = files(&mut planner, &[b"1234\n5678\n", b"x\n"]);
         assert_eq!(files, [b"1234\n5678\n".to_vec(), b"x\n".to_vec()]);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_fed_again() {
+        let mut planner = Planner::new(10, 10, Cut::BetweenLines, 0, false);
+        assert_eq!(planner.feed(b"1234\n56"), [Step::Write(b"1234\n".to_vec())]);
+        assert_eq!(planner.give_back(), 2);
+        assert_eq!(planner.feed(b"567\n"), [Step::Write(b"567\n".to_vec())]);
     }
 
     proptest! {

@@ -62,6 +62,13 @@ pub struct Catch {
 /// What a logmon declares whose FIFOs are held while it is dead.
 const KEEPS: &[&str] = &["keeps-descriptors"];
 
+/// The faulty logmons whose FIFOs are held while they are dead.
+const HELD: &[LogmonFault] = &[
+    LogmonFault::ReadsBeforeItWrites,
+    LogmonFault::RepeatsAfterKill,
+    LogmonFault::ForgetsItsHolder,
+];
+
 /// What a forwarding driver of ours declares.
 const FORWARDS: &[&str] = &["forwards", "no-log-collection"];
 
@@ -139,6 +146,12 @@ fn good() -> Vec<Known> {
 }
 
 fn faulty_logmon(name: &str, kind: Kind) -> Known {
+    let is_held = HELD.iter().any(|fault| fault.as_str() == name);
+    let holder = if is_held {
+        " --holder {keep_dir}/holder"
+    } else {
+        ""
+    };
     Known {
         name: if kind == (Kind::Good { program: None }) {
             "plain".into()
@@ -150,9 +163,9 @@ fn faulty_logmon(name: &str, kind: Kind) -> Known {
             "{{self}} faulty-logmon {name} run --log-dir {{log_dir}} \
              --stdout {{stdout_fifo}}={{stdout_name}} --stderr {{stderr_fifo}}={{stderr_name}} \
              --max-files {{max_files}} --max-file-size {{max_file_bytes}} \
-             --line-guard {{line_guard}}"
+             --line-guard {{line_guard}}{holder}"
         ),
-        capabilities: if name == LogmonFault::KeepsNothing.as_str() {
+        capabilities: if is_held || name == LogmonFault::KeepsNothing.as_str() {
             KEEPS
         } else {
             &[]
@@ -282,6 +295,9 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::KeepsDeletedOpen => ("rot/lets-go", Shape::HoldsDeleted),
         LogmonFault::PollsWhenIdle => ("cost/idle", Shape::Busy),
         LogmonFault::KeepsNothing => ("mon/kill-kept-full", Shape::BrokenPipe),
+        LogmonFault::ReadsBeforeItWrites => ("mon/kill-random-logmon-lines", Shape::LostMiddle),
+        LogmonFault::RepeatsAfterKill => ("mon/kill-random-logmon-blocks", Shape::Repeated),
+        LogmonFault::ForgetsItsHolder => ("mon/kill-random-keeper-lines", Shape::Died),
         LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }
