@@ -149,7 +149,13 @@ async fn collect(
     let keeping = keeping(choice).await?;
     let mut collector = Collector::kept_by(keeping.clone());
     for config in streams {
-        collector.start(config)?;
+        if let Err(error) = collector.start(config) {
+            drop(collector);
+            if let Some(keeping) = keeping {
+                keeping.give_up();
+            }
+            return Err(error);
+        }
     }
     diagnostics::announce("ready");
     let died = tokio::select! {

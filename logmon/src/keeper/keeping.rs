@@ -8,7 +8,7 @@
 //! - When the keeper dies, another one is started and everything is deposited again.
 //! - What logmon has drained is released; what it could not write stays kept for the next life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -103,10 +103,25 @@ enum Place {
     Store(DescriptorStore),
 }
 
+impl Place {
+    fn release(&mut self, key: &Key) -> Result<(), KeeperError> {
+        match self {
+            Place::Keeper {
+                client: Some(client),
+                ..
+            } => client.release(key),
+            Place::Keeper { .. } => Ok(()),
+            Place::Store(store) => store.release(key),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     place: Place,
     kept: BTreeMap<Key, Kept>,
+    /// What an earlier life has left: a task may rely on it.
+    inherited: BTreeSet<Key>,
     /// What was not released at the end of its stream.
     left_bytes: usize,
 }
@@ -146,6 +161,7 @@ impl Keeping {
         let state = Arc::new(Mutex::new(State {
             place,
             kept: BTreeMap::new(),
+            inherited: BTreeSet::new(),
             left_bytes: 0,
         }));
         let guard = is_process.then(|| tokio::spawn(stand_by(state.clone())));
@@ -168,6 +184,9 @@ impl Keeping {
             },
             Place::Store(store) => store.fetch(&key),
         };
+        if descriptors.is_some() {
+            state.inherited.insert(key);
+        }
         Ok(descriptors.and_then(|descriptors| {
             let mut descriptors = descriptors.into_iter();
             let reader = descriptors.next()?;
@@ -198,6 +217,27 @@ impl Keeping {
         Ok(())
     }
 
+    /// Takes back what this life has had kept, as it ends before it has begun to collect; what an earlier
+    /// life left stays. The keeper ends if it then holds nothing.
+    pub(crate) fn give_up(&self) {
+        {
+            let mut state = lock(&self.0.state);
+            let State {
+                place,
+                kept,
+                inherited,
+                ..
+            } = &mut *state;
+            for key in kept.keys().filter(|key| !inherited.contains(key)) {
+                if let Err(error) = place.release(key) {
+                    debug!(error = chain(&error), "can't release what is kept");
+                }
+            }
+            kept.clear();
+        }
+        self.end();
+    }
+
     /// Has nothing kept for this FIFO any more, as its stream is over, unless bytes wait in it: then they
     /// stay kept for the next life. Trouble is told, not returned.
     pub(crate) fn release(&self, fifo: &Path) {
@@ -210,15 +250,7 @@ impl Keeping {
             return;
         }
         state.kept.remove(&key);
-        let released = match &mut state.place {
-            Place::Keeper {
-                client: Some(client),
-                ..
-            } => client.release(&key),
-            Place::Keeper { .. } => Ok(()),
-            Place::Store(store) => store.release(&key),
-        };
-        if let Err(error) = released {
+        if let Err(error) = state.place.release(&key) {
             warn!(fifo = %fifo.display(), error = chain(&error), "can't release what is kept");
         }
     }

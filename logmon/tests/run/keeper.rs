@@ -205,6 +205,40 @@ fn a_stop_leaves_no_keeper_no_socket_and_no_lock_file() {
 }
 
 #[test]
+fn a_start_that_is_refused_leaves_no_keeper() {
+    let place = Place::new();
+    let _left = LeftOvers(place.root());
+    fs::write(place.path("err"), "a plain file").unwrap();
+    let mut command = kept_command(&place);
+    command
+        .arg("--stderr")
+        .arg(format!("{}=demo.stderr", place.path("err").display()));
+    let (code, told) = refusal(command);
+    assert_eq!(code, Some(66), "{told}");
+    // What stdout had kept was given back first: a keeper that holds something does not end.
+    assert_eq!(processes("keeper", place.root()), Vec::<i32>::new());
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_what_an_earlier_life_left() {
+    let place = Place::new();
+    let _left = LeftOvers(place.root());
+    let logmon = start(&place);
+    let writer = place.writer();
+    logmon.kill();
+    fs::write(place.path("err"), "a plain file").unwrap();
+    let mut command = kept_command(&place);
+    command
+        .arg("--stderr")
+        .arg(format!("{}=demo.stderr", place.path("err").display()));
+    assert_eq!(refusal(command).0, Some(66));
+    write_all(&writer, &lines(0, 10));
+    let logmon = start(&place);
+    place.wait_for_log(&lines(0, 10));
+    assert_eq!(logmon.stop().0, Some(0));
+}
+
+#[test]
 fn a_second_keeper_is_refused_and_a_dead_ones_socket_is_replaced() {
     let place = Place::new();
     let _left = LeftOvers(place.root());
