@@ -317,6 +317,9 @@ pub enum Event {
         pid: i32,
         /// Its command line.
         command: String,
+        /// Whose it is: `logmon`, `driver`, `task` or `host`; empty if that is not known.
+        #[serde(default)]
+        part: String,
     },
     /// The suite itself could not go on: neither subject is to blame.
     SuiteError {

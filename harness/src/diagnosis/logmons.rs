@@ -77,6 +77,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "leaves-its-holder",
+        shapes: &[Shape::LeftBehind],
+        facts: &[Fact::Logmon],
+        never: &[],
+        along: &[],
+        cause: "a process that logmon has started outlives it",
+        ways_out: &[
+            "release what it holds when a stop has drained it, and wait for its end",
+            "let it end when it holds nothing and nobody is connected",
+        ],
+    },
+    Entry {
         subject: "loses-on-sigterm",
         shapes: &[Shape::LostTail],
         facts: &[Fact::StoppedMidway],

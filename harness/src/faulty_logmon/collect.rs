@@ -179,7 +179,9 @@ pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
     if config.fault == Fault::SlowStop {
         thread::park_timeout(SLOW_STOP);
     }
-    if let Some(mark) = &config.holder {
+    if let Some(mark) = &config.holder
+        && config.fault != Fault::LeavesItsHolder
+    {
         holder::dismiss(mark);
     }
     Ok(())

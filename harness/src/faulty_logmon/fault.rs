@@ -94,6 +94,8 @@ pub enum Fault {
     RepeatsAfterKill,
     /// Has its FIFOs held, and does not see that whoever holds them has died.
     ForgetsItsHolder,
+    /// Has its FIFOs held, and does not send away whoever holds them when it is asked to end.
+    LeavesItsHolder,
 }
 
 impl Fault {
@@ -143,6 +145,7 @@ impl Fault {
         Self::ReadsBeforeItWrites,
         Self::RepeatsAfterKill,
         Self::ForgetsItsHolder,
+        Self::LeavesItsHolder,
     ];
 
     /// The name used on command lines and in reports.
@@ -193,6 +196,7 @@ impl Fault {
             Self::ReadsBeforeItWrites => "reads-before-it-writes",
             Self::RepeatsAfterKill => "repeats-after-kill",
             Self::ForgetsItsHolder => "forgets-its-holder",
+            Self::LeavesItsHolder => "leaves-its-holder",
         }
     }
 }

@@ -215,3 +215,22 @@ fn the_kills_of_a_flood_and_its_bytes_are_counted() {
     };
     assert_eq!(Tally::of(&history), Some(tally));
 }
+
+#[test]
+fn what_a_logmon_leaves_behind_is_an_orphan_of_logmons() {
+    for (part, rule) in [("logmon", "MON-13"), ("driver", "FIFO-11"), ("", "FIFO-11")] {
+        let mut history = both();
+        let left = Event::LeftBehind {
+            pid: 555,
+            command: "keeper".to_owned(),
+            part: part.to_owned(),
+        };
+        add(&mut history, 9_500, left);
+        let found = judge(&history).findings;
+        let told: Vec<_> = found
+            .iter()
+            .map(|one| (one.shape, one.rule.as_str()))
+            .collect();
+        assert_eq!(told, [(Shape::LeftBehind, rule)], "{part}");
+    }
+}

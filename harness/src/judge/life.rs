@@ -283,10 +283,10 @@ fn leavings(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         }
     }
     for entry in &timeline.history.entries {
-        if let Event::LeftBehind { pid, command } = &entry.event
+        if let Event::LeftBehind { pid, command, part } = &entry.event
             && !holding.contains(pid)
         {
-            let is_logmon = timeline.lives.iter().any(|life| life.pid == *pid);
+            let is_logmon = part == "logmon" || timeline.lives.iter().any(|life| life.pid == *pid);
             let rule = if is_logmon {
                 rules::MON_13
             } else {

@@ -490,6 +490,7 @@ fn fifos_and_their_holders_are_watched() {
     let left = |pid| Event::LeftBehind {
         pid,
         command: "sleep".to_owned(),
+        part: "driver".to_owned(),
     };
     let cases: Vec<(Vec<Event>, Vec<Shape>)> = vec![
         (vec![fifo("fifo", 5), fifo("fifo", 5)], vec![]),

@@ -7,6 +7,7 @@ use mock_driver::stream::Stream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::kin::Part;
 use super::plants::Planted;
 use super::stage::{Stage, Stop};
 use crate::case::CaseDir;
@@ -160,9 +161,11 @@ impl Stage {
         if is_complete && !living(self).is_empty() {
             self.wait(LAST_BREATH, |stage| living(stage).is_empty().then_some(()))?;
             for pid in living(self) {
+                let part = self.kin.part(pid).map_or("", Part::as_str).to_owned();
                 self.trace.add(Event::LeftBehind {
                     pid,
                     command: command_line(pid),
+                    part,
                 });
             }
         }

@@ -67,6 +67,7 @@ const HELD: &[LogmonFault] = &[
     LogmonFault::ReadsBeforeItWrites,
     LogmonFault::RepeatsAfterKill,
     LogmonFault::ForgetsItsHolder,
+    LogmonFault::LeavesItsHolder,
 ];
 
 /// What a forwarding driver of ours declares.
@@ -298,6 +299,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::ReadsBeforeItWrites => ("mon/kill-random-logmon-lines", Shape::LostMiddle),
         LogmonFault::RepeatsAfterKill => ("mon/kill-random-logmon-blocks", Shape::Repeated),
         LogmonFault::ForgetsItsHolder => ("mon/kill-random-keeper-lines", Shape::Died),
+        LogmonFault::LeavesItsHolder => ("mon/stop-drains", Shape::LeftBehind),
         LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }
