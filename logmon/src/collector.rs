@@ -3,13 +3,15 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use fifo::Reader;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::warn;
 
-use crate::collect::Counters;
+use crate::collect::{Counters, DRAIN_END};
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::keeper::{Keeping, Left};
@@ -17,8 +19,15 @@ use crate::limits::Limits;
 use crate::mailbox::{Commander, mailbox};
 use crate::name::StreamKind;
 use crate::pump::StagingPipe;
-use crate::status::StreamStatus;
+use crate::status::{Reply, StreamStatus};
+use crate::storage::unless_it_hangs;
 use crate::stream::{Collected, Stream};
+
+/// How much later than its own deadline a stopping stream may end, before its storage is taken for stuck:
+/// with [`DRAIN_END`] under the 2 s of MON-7.
+const STOP_SLACK: Duration = Duration::from_millis(400);
+/// How long streams are waited for when they are asked how they are.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_millis(300);
 
 /// What a start did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +57,22 @@ pub struct Summary {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) config: StreamConfig,
-    /// It fails when the stream has ended, which is a bug.
-    pub(crate) answer: oneshot::Receiver<StreamStatus>,
+    answer: oneshot::Receiver<StreamStatus>,
+}
+
+impl Asked {
+    /// Waits for the answer; after the deadline only if nothing hangs.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: the answer is lost.
+    pub(crate) async fn reply(self, deadline: Instant) -> (StreamConfig, Reply) {
+        let reply = match unless_it_hangs(deadline, self.answer).await {
+            Some(Ok(status)) => Reply::Status(status),
+            Some(Err(_)) => Reply::Died,
+            None => Reply::Stalled,
+        };
+        (self.config, reply)
+    }
 }
 
 #[derive(Debug)]
@@ -187,14 +210,17 @@ impl Collector {
         self.running.iter().map(ask).collect()
     }
 
-    /// Tells how every stream is, stdout first; none for one that has ended by a panic.
+    /// Tells how every stream is, stdout first. Those that do not answer within 300 ms while a call to a
+    /// file system hangs are told as stalled.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn status(&self) -> Vec<(StreamKind, Option<StreamStatus>)> {
+    pub async fn status(&self) -> Vec<(StreamKind, Reply)> {
+        let deadline = Instant::now() + ANSWER_LIMIT;
         let mut told = Vec::new();
         for asked in self.ask() {
-            told.push((asked.config.kind, asked.answer.await.ok()));
+            let (config, reply) = asked.reply(deadline).await;
+            told.push((config.kind, reply));
         }
         told
     }
@@ -229,20 +255,36 @@ impl Collector {
     /// kept.
     ///
     /// # Errors
-    /// [`Error::StreamDied`]: the task of a stream had ended by a panic; the others are stopped.
+    /// The other streams are stopped all the same.
+    /// - [`Error::StreamDied`]: the task of a stream had ended by a panic.
+    /// - [`Error::StorageStuck`]: a stream had not ended after 1.6 s, and a call to a file system does not
+    ///   return (contract MON-7). It ends when that does; until then its FIFO and file stay open.
     ///
     /// # Cancel safety
     /// Not cancel safe: the summaries are lost. The streams end all the same.
     pub async fn stop(self) -> Result<Vec<Summary>, Error> {
         self.begin_stop();
+        let deadline = Instant::now() + DRAIN_END + STOP_SLACK;
         let mut summaries = Vec::new();
-        let mut died = None;
-        for running in self.running {
+        let mut failure = None;
+        for mut running in self.running {
             let StreamConfig {
-                kind, name, fifo, ..
+                kind,
+                name,
+                fifo,
+                log_dir,
+                ..
             } = running.config;
             let name = name.to_string();
-            match running.task.await {
+            let Some(ended) = unless_it_hangs(deadline, &mut running.task).await else {
+                running.task.abort();
+                failure = Some(Error::StorageStuck {
+                    name,
+                    path: log_dir,
+                });
+                continue;
+            };
+            match ended {
                 Ok(Collected {
                     counters,
                     lost_bytes,
@@ -257,10 +299,10 @@ impl Collector {
                         lost_bytes,
                     });
                 }
-                Err(_) => died = Some(Error::StreamDied { name }),
+                Err(_) => failure = Some(Error::StreamDied { name }),
             }
         }
-        died.map_or(Ok(summaries), Err)
+        failure.map_or(Ok(summaries), Err)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::level_filters::LevelFilter;
@@ -101,7 +102,11 @@ impl Write for Stderr {
     }
 }
 
+/// Only one thread at a time asks and writes: the answer of `poll(2)` is good for one line.
+static WRITING: Mutex<()> = Mutex::new(());
+
 fn write_or_drop(line: &[u8]) {
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let stderr = io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     // A pipe is ready when it has room for PIPE_BUF bytes, so a line of up to that many does not wait.

@@ -182,6 +182,12 @@ pub enum Error {
         /// The task.
         task: TaskId,
     },
+    /// The task is being started, and its storage has not answered yet.
+    #[error("task {task} is still being started; its storage does not answer")]
+    TaskStarts {
+        /// The task.
+        task: TaskId,
+    },
     /// Another task of the same server writes these files.
     #[error("task {task} writes files of the name {name} in the same folder; give each its own")]
     FilesOfOther {
@@ -262,6 +268,26 @@ pub enum Error {
     /// The supervisor could not go on.
     #[error("can't supervise")]
     Supervise(#[from] SuperviseError),
+    /// A call to a stream's file system does not return.
+    #[error(
+        "stop the stream {name} in time: the storage of {} does not answer; what is not written stays in the FIFO, or at the keeper",
+        path.display()
+    )]
+    StorageStuck {
+        /// The stream's name.
+        name: String,
+        /// The log folder.
+        path: PathBuf,
+    },
+    /// A start ended by a panic.
+    #[error("the start ended by a bug of logmon; please report it")]
+    StartDied,
+    /// A call to a log folder's file system does not return.
+    #[error("start in time: the storage of {} does not answer; the start goes on", path.display())]
+    StartStuck {
+        /// The log folder.
+        path: PathBuf,
+    },
     /// The task of a stream ended by a panic.
     #[error("the stream {name} ended by a bug of logmon; please report it")]
     StreamDied {
@@ -306,6 +332,7 @@ impl Error {
             }
             Error::FifoHeld { .. }
             | Error::LogFileHeld { .. }
+            | Error::TaskStarts { .. }
             | Error::TaskStops { .. }
             | Error::ServerRunning { .. } => Exit::Busy,
             Error::Unreachable { .. } => Exit::Unavailable,
@@ -313,10 +340,12 @@ impl Error {
             | Error::Runtime { .. }
             | Error::Signals { .. }
             | Error::Descriptors { .. }
+            | Error::StorageStuck { .. }
+            | Error::StartStuck { .. }
             | Error::MetricsAddress { .. } => Exit::System,
             Error::Keeper(source) => source.exit(),
             Error::Supervise(source) => source.exit(),
-            Error::StreamDied { .. } => Exit::Bug,
+            Error::StartDied | Error::StreamDied { .. } => Exit::Bug,
         }
     }
 
@@ -337,7 +366,7 @@ impl Error {
             | Error::Control { source, .. }
             | Error::Runtime { source }
             | Error::Signals { source } => is_transient(source),
-            Error::Descriptors { .. } | Error::TaskStops { .. } => true,
+            Error::Descriptors { .. } | Error::TaskStarts { .. } | Error::TaskStops { .. } => true,
             Error::Limit { .. }
             | Error::Name { .. }
             | Error::Stream { .. }
@@ -358,6 +387,9 @@ impl Error {
             | Error::ServerRunning { .. }
             | Error::MetricsAddress { .. }
             | Error::Unreachable { .. }
+            | Error::StorageStuck { .. }
+            | Error::StartDied
+            | Error::StartStuck { .. }
             | Error::StreamDied { .. } => false,
         }
     }

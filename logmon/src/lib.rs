@@ -31,6 +31,7 @@ mod relaunch;
 mod run;
 mod serve;
 pub mod status;
+mod storage;
 mod stream;
 mod supervise;
 mod table;

@@ -298,6 +298,15 @@ impl LogDir {
         Ok(())
     }
 
+    /// Gives the number of the file system (`st_dev`) that the folder is on.
+    pub(crate) fn device(&self) -> Result<libc::dev_t, Error> {
+        let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
+            path: self.path.clone(),
+            source: errno.into(),
+        })?;
+        Ok(stat.st_dev)
+    }
+
     /// Gives the path that the folder was opened by.
     pub(crate) fn path(&self) -> &Path {
         &self.path

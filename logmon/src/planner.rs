@@ -121,6 +121,17 @@ pub enum Step {
     NoIndexLeft,
 }
 
+impl Step {
+    /// True when it calls the file system of the log folder, and so may take as long as that hangs.
+    #[must_use]
+    pub fn calls_storage(self) -> bool {
+        match self {
+            Step::Write(_) | Step::FindEnding | Step::Rotate(_) | Step::Delete(_) => true,
+            Step::Look(_) | Step::Hold | Step::Idle | Step::NoIndexLeft => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Current {
     index: u32,

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use nix::libc;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::cli::{Cli, Command, KeeperArgs, KeepingArgs, RunArgs, ServeArgs, SuperviseArgs};
 use crate::collector::Collector;
@@ -17,7 +18,10 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::keeper::{self, Choice, Keeping};
 use crate::supervise::{Controller, supervise};
-use crate::{control, relaunch, serve};
+use crate::{control, relaunch, serve, storage};
+
+/// How long a start may go on after the order to end: under the 2 s of MON-7.
+const START_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs logmon with these arguments, the first of which is the name of the program.
 pub fn main_with_args<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
@@ -57,32 +61,37 @@ fn run(args: RunArgs) -> Exit {
     let result = checked.and_then(|streams| {
         let choice = keeper.map(Choice::of_argument);
         let controller = controller.as_deref().map(Controller::open).transpose()?;
-        runtime()?.block_on(collect(streams, choice, controller))
+        to_its_end(collect(streams, choice, controller))
     });
     ended(result)
 }
 
 fn serve(args: ServeArgs) -> Exit {
     diagnostics::start(args.diagnostics.log_level, args.diagnostics.log_format);
-    let result = runtime().and_then(|runtime| {
-        runtime.block_on(async {
-            let mut signals = Signals::listen()?;
-            let ready = || diagnostics::announce("ready");
-            let keeper = args.keeper.map(Choice::of_argument);
-            let asked = signals.asked_to_end();
-            serve::serve(args.control, args.metrics, keeper, ready, asked).await
-        })
+    let result = to_its_end(async {
+        let mut signals = Signals::listen()?;
+        let ready = || diagnostics::announce("ready");
+        let keeper = args.keeper.map(Choice::of_argument);
+        let asked = signals.asked_to_end();
+        serve::serve(args.control, args.metrics, keeper, ready, asked).await
     });
     ended(result)
 }
 
-fn runtime() -> Result<Runtime, Error> {
-    // One thread: a stream is a task, and another thread's stack costs more than many streams.
-    tokio::runtime::Builder::new_current_thread()
+/// Runs what collects, on threads of which one may hang (see [`storage`]).
+fn to_its_end<T>(life: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(storage::WORKER_THREADS)
+        .max_blocking_threads(storage::MAX_THREADS_ASIDE)
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|source| Error::Runtime { source })
+        .map_err(|source| Error::Runtime { source })?;
+    storage::guard(runtime.handle().clone()).map_err(|source| Error::Runtime { source })?;
+    let ended = runtime.block_on(life);
+    // A thread that hangs is not waited for; the end of the process takes it along when the disk lets it.
+    runtime.shutdown_background();
+    ended
 }
 
 fn ended(result: Result<u64, Error>) -> Exit {
@@ -98,8 +107,12 @@ fn ended(result: Result<u64, Error>) -> Exit {
 
 fn look_after(args: SuperviseArgs) -> ExitCode {
     diagnostics::start(args.log_level, args.log_format);
-    let ended =
-        runtime().and_then(|runtime| runtime.block_on(supervise(&args.state, args.command)));
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|source| Error::Runtime { source })
+        .and_then(|runtime| runtime.block_on(supervise(&args.state, args.command)));
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -147,18 +160,33 @@ async fn collect(
 ) -> Result<u64, Error> {
     let mut signals = Signals::listen()?;
     let keeping = keeping(choice).await?;
-    let mut collector = Collector::kept_by(keeping.clone());
-    for config in streams {
-        if let Err(error) = collector.start(config) {
-            drop(collector);
+    let path = streams.first().map(|config| config.log_dir.clone());
+    let mut start = tokio::spawn(start_all(Collector::kept_by(keeping.clone()), streams));
+    let (started, shall_end) = tokio::select! {
+        started = &mut start => (started, false),
+        // What it has begun to read is to be drained, so it has a moment to get there.
+        () = signals.asked_to_end() => match storage::unless_it_hangs(
+            Instant::now() + START_GRACE,
+            &mut start,
+        )
+        .await
+        {
+            Some(started) => (started, true),
+            None => return Err(Error::StartStuck { path: path.unwrap_or_default() }),
+        },
+    };
+    let mut collector = match started.map_err(|_| Error::StartDied).flatten() {
+        Ok(collector) => collector,
+        Err(error) => {
             if let Some(keeping) = keeping {
                 keeping.give_up();
             }
             return Err(error);
         }
-    }
+    };
     diagnostics::announce("ready");
     let died = tokio::select! {
+        () = std::future::ready(()), if shall_end => None,
         () = signals.asked_to_end() => None,
         error = collector.died() => Some(error),
         () = no_longer_needed(controller, keeping.as_ref()) => None,
@@ -167,6 +195,17 @@ async fn collect(
     let left_bytes = keeping.map_or(0, |keeping| keeping.end() as u64);
     let lost_bytes: u64 = stopped?.iter().map(|summary| summary.lost_bytes).sum();
     died.map_or(Ok(lost_bytes + left_bytes), Err)
+}
+
+async fn start_all(
+    mut collector: Collector,
+    streams: Vec<StreamConfig>,
+) -> Result<Collector, Error> {
+    for config in streams {
+        let turn = storage::first_turn().await;
+        turn.call(|| collector.start(config))?;
+    }
+    Ok(collector)
 }
 
 /// Reaches who keeps, if somebody shall.

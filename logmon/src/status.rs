@@ -24,6 +24,17 @@ impl PumpKind {
     }
 }
 
+/// What came of the question how a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// It answered.
+    Status(StreamStatus),
+    /// It did not answer in time: a call to its file system does not return.
+    Stalled,
+    /// It has ended although nobody stopped it, which is a bug.
+    Died,
+}
+
 /// How a stream is, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamStatus {

@@ -18,6 +18,7 @@ use crate::planner::{Planner, RotationStep, Step};
 use crate::pump::{Filled, Pump, StagingPipe, can_hold, refuses_splice};
 use crate::recovery::{Entry, Owner, recover};
 use crate::status::{PumpKind, StreamStatus};
+use crate::storage::Device;
 
 /// Capacity of a pipe that nobody has changed, in bytes (`pipe(7)`).
 const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
@@ -48,6 +49,7 @@ pub(crate) struct Stream {
     machine: Collect,
     pump: Pump,
     log_dir: LogDir,
+    device: Device,
     current: Option<LogFile>,
     prepared: Option<LogFile>,
     started: Instant,
@@ -67,6 +69,7 @@ impl Stream {
     /// stream runs.
     pub(crate) fn open(config: StreamConfig, held: Option<StagingPipe>) -> Result<Stream, Error> {
         let log_dir = LogDir::open(&config.log_dir)?;
+        let device = Device::of(log_dir.device()?);
         let origin = fifo::create_or_adopt(&config.fifo, config.fifo_mode)?;
         let reader = Reader::open(&config.fifo)?;
         match reader.try_lock()? {
@@ -88,6 +91,7 @@ impl Stream {
             machine,
             pump,
             log_dir,
+            device,
             current,
             prepared: None,
             started,
@@ -112,6 +116,10 @@ impl Stream {
         loop {
             let action = std::mem::replace(&mut self.next, Action::Finish);
             let event = match action {
+                Action::Perform(step) if step.calls_storage() => {
+                    let turn = self.device.turn().await;
+                    turn.call(|| self.perform(step))
+                }
                 Action::Perform(step) => self.perform(step),
                 Action::TakeIn => match self.pump.take_in() {
                     Ok(()) => Event::TookIn,

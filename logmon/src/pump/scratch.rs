@@ -1,11 +1,12 @@
 //! Edge: looking at what lies in a pipe without taking it.
 //!
-//! `tee(2)` copies references to the pages into a scratch pipe, and the scratch pipe is read. Each thread
-//! has one, made when it is first needed, and empty between two looks.
+//! `tee(2)` copies references to the pages into a scratch pipe, and the scratch pipe is read. The process
+//! has one, made when it is first needed, and empty between two looks. A look never waits, so one is enough
+//! for all threads.
 
-use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, tee};
@@ -15,9 +16,7 @@ use nix::unistd::{pipe2, read};
 /// `/proc/sys/fs/pipe-max-size`.
 const RAISED_BYTES: i32 = 1024 * 1024;
 
-thread_local! {
-    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
-}
+static SCRATCH: Mutex<Option<Scratch>> = Mutex::new(None);
 
 struct Scratch {
     read_end: OwnedFd,
@@ -27,21 +26,27 @@ struct Scratch {
 /// Appends up to so many bytes from the start of the pipe to the buffer and leaves them in the pipe. It
 /// gives fewer only if there are no more, or if they lie in more slots than a scratch pipe may have.
 pub(crate) fn look(pipe: impl AsFd, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        // A scratch pipe that is not empty after a failure must not be used again: it is put back only
-        // after a success.
-        let usable = match scratch.take() {
-            Some(usable) => usable,
-            None => Scratch::new()?,
-        };
+    with_scratch(|usable| {
         let mut seen = usable.look(&pipe, bytes, buffer)?;
         if seen < bytes && usable.raise() {
             buffer.truncate(buffer.len() - seen);
             seen = usable.look(&pipe, bytes, buffer)?;
         }
-        *scratch = Some(usable);
         Ok(seen)
     })
+}
+
+/// Lends the scratch pipe. One that is not empty after a failure must not be used again: it is put back
+/// only after a success.
+fn with_scratch<T>(use_it: impl FnOnce(&Scratch) -> io::Result<T>) -> io::Result<T> {
+    let mut scratch = SCRATCH.lock().unwrap_or_else(PoisonError::into_inner);
+    let usable = match scratch.take() {
+        Some(usable) => usable,
+        None => Scratch::new()?,
+    };
+    let result = use_it(&usable)?;
+    *scratch = Some(usable);
+    Ok(result)
 }
 
 impl Scratch {
@@ -90,25 +95,19 @@ impl Scratch {
 
 /// True when the pipe has no bytes and no writer. The answer is only about this moment.
 pub(crate) fn is_deserted(pipe: impl AsFd) -> io::Result<bool> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let usable = match scratch.take() {
-            Some(usable) => usable,
-            None => Scratch::new()?,
-        };
-        let is_deserted = loop {
+    with_scratch(|usable| {
+        loop {
             // It gives 0 only when nobody could write, and EAGAIN when somebody could.
             match tee(&pipe, &usable.write_end, 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => break false,
-                Ok(0) => break true,
+                Err(Errno::EAGAIN) => return Ok(false),
+                Ok(0) => return Ok(true),
                 Ok(_) => {
                     read(&usable.read_end, &mut [0])?;
-                    break false;
+                    return Ok(false);
                 }
                 Err(errno) => return Err(errno.into()),
             }
-        };
-        *scratch = Some(usable);
-        Ok(is_deserted)
+        }
     })
 }

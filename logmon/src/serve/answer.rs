@@ -25,7 +25,7 @@ use crate::config::StreamConfig;
 use crate::error::{Error, chain};
 use crate::exit::Exit;
 use crate::name::{StreamKind, TaskId};
-use crate::status::StreamStatus;
+use crate::status::Reply;
 
 /// One answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,8 +111,9 @@ pub(crate) struct TaskReport {
 /// How a stream is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StreamReport {
-    /// `collecting`, `no-writer`, `blocked` or `dropping` (the folder takes no bytes), `stopping`, or
-    /// `died`, which is a bug; a start mends that.
+    /// `collecting`, `no-writer`, `blocked` or `dropping` (the folder takes no bytes), `stopping`,
+    /// `stalled` (a call to the file system does not return), or `died`, which is a bug; a start mends
+    /// that.
     pub(crate) state: String,
     pub(crate) fifo: PathBuf,
     pub(crate) log_dir: PathBuf,
@@ -210,12 +211,13 @@ impl Failure {
         Failure::new(code, exit, refusal.to_string())
     }
 
-    /// `config`, `path`, `busy`, `no-task`, `stopping`, `descriptors`, `system` or `bug`.
+    /// `config`, `path`, `busy`, `no-task`, `starting`, `stopping`, `descriptors`, `system` or `bug`.
     pub(crate) fn of_error(error: &Error) -> Failure {
         let exit = error.exit();
         let code = match (error, exit) {
             (Error::NoTask { .. }, _) => "no-task",
             (Error::TaskStops { .. }, _) => "stopping",
+            (Error::TaskStarts { .. } | Error::StartStuck { .. }, _) => "starting",
             (Error::Descriptors { .. }, _) => "descriptors",
             (_, Exit::Config | Exit::Usage) => "config",
             (_, Exit::Path) => "path",
@@ -232,9 +234,9 @@ impl Failure {
         Failure::new("not-allowed", Exit::Path, message)
     }
 
-    /// `bug`: the end of a stop was not told.
+    /// `bug`: the end of a start or a stop was not told.
     pub(crate) fn ended() -> Failure {
-        let message = String::from("the stop ended by a bug of logmon; please report it");
+        let message = String::from("it ended by a bug of logmon; please report it");
         Failure::new("bug", Exit::Bug, message)
     }
 
@@ -300,13 +302,10 @@ impl Body {
 
 impl TaskReport {
     /// Tells how a task is from what its streams said; none said anything while it stops.
-    pub(crate) fn new(
-        task: &TaskId,
-        streams: Vec<(StreamConfig, Option<StreamStatus>)>,
-    ) -> TaskReport {
+    pub(crate) fn new(task: &TaskId, streams: Vec<(StreamConfig, Reply)>) -> TaskReport {
         let streams = streams
             .into_iter()
-            .map(|(config, status)| (config.kind.to_string(), StreamReport::new(config, status)));
+            .map(|(config, reply)| (config.kind.to_string(), StreamReport::new(config, reply)));
         TaskReport {
             task: task.to_string(),
             streams: streams.collect(),
@@ -315,7 +314,12 @@ impl TaskReport {
 }
 
 impl StreamReport {
-    fn new(config: StreamConfig, status: Option<StreamStatus>) -> StreamReport {
+    fn new(config: StreamConfig, reply: Reply) -> StreamReport {
+        let (state, status) = match reply {
+            Reply::Status(status) => (word(status.condition), Some(status)),
+            Reply::Stalled => ("stalled", None),
+            Reply::Died => ("died", None),
+        };
         let live = status.map(|status| LiveReport {
             read_bytes: status.counters.read_bytes,
             written_bytes: status.counters.written_bytes,
@@ -330,9 +334,7 @@ impl StreamReport {
                 .map(|index| config.log_dir.join(config.name.file_name(index))),
         });
         StreamReport {
-            state: status
-                .map_or("died", |status| word(status.condition))
-                .to_owned(),
+            state: state.to_owned(),
             name: config.name.to_string(),
             max_files: config.limits.max_files() as u64,
             max_file_bytes: config.limits.max_file_bytes(),

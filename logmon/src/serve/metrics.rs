@@ -73,9 +73,10 @@ const METRICS: [Metric; 10] = [
     Metric {
         name: "logmon_stream_healthy",
         kind: "gauge",
-        help: "1 unless the log folder takes no bytes or the stream has died.",
+        help: "1 unless the log folder takes no bytes or does not answer, or the stream has died.",
         number: |stream| {
-            let is_ill = ["blocked", "dropping", "died"].contains(&stream.state.as_str());
+            let is_ill =
+                ["blocked", "dropping", "stalled", "died"].contains(&stream.state.as_str());
             Some(u8::from(!is_ill).to_string())
         },
     },

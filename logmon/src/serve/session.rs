@@ -57,7 +57,7 @@ async fn talk(client: &UnixStream, tasks: &Tasks) -> io::Result<()> {
         while has_line && pending.len() < MAX_PENDING {
             has_line = match lines.next_line() {
                 Ok(Some(line)) => {
-                    pending.push_back(begin(line, tasks));
+                    pending.push_back(begin(line, tasks).await);
                     // The streams have their turns between any two requests.
                     tokio::task::yield_now().await;
                     true
@@ -144,8 +144,9 @@ fn ready(answer: &Answer) -> Pending {
     Pending::Ready(answer.line())
 }
 
-/// Does what can be done at once, and begins what takes time.
-fn begin(line: &[u8], tasks: &Tasks) -> Pending {
+/// Does what can be done at once, and begins what takes time. A start is waited for, as the client's next
+/// request may be about the same task.
+async fn begin(line: &[u8], tasks: &Tasks) -> Pending {
     let Request { id, op } = match parse(line) {
         Ok(request) => request,
         Err((id, refusal)) => return refused(id, &refusal),
@@ -164,7 +165,7 @@ fn begin(line: &[u8], tasks: &Tasks) -> Pending {
                 ..Body::default()
             },
         )),
-        Op::Start(task, streams) => outcome(id, tasks.start(task, streams)),
+        Op::Start(task, streams) => outcome(id, tasks.start(task, streams).await),
         Op::Reconfigure(task, change) => outcome(id, tasks.reconfigure(&task, &change)),
         Op::Stop(task) => match tasks.stop(task) {
             Ok(stopped) => Pending::Later(Box::pin(async move {

@@ -1,25 +1,35 @@
 //! Edge: the tasks of one process. A task is a [`Collector`] with up to two streams, or one that stops.
 //!
-//! A start, a change and the beginning of a stop are done in one go, without waiting; only the end of a
-//! stop and the answers of streams take time, and they hold no lock.
+//! A change and the beginning of a stop are done in one go, without waiting. A start, the end of a stop and
+//! the answers of streams take time, and hold no lock: a log folder that hangs must not hold the others.
+//! While a task is being started nothing else can be asked of it.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::answer::TaskReport;
 use super::descriptors::{NEED_PER_KEPT_STREAM, NEED_PER_STREAM, room_for};
 use super::request::LimitChange;
-use crate::collector::{Asked, Collector, Started, Summary};
+use crate::collector::{ANSWER_LIMIT, Asked, Collector, Started, Summary};
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::keeper::Keeping;
 use crate::name::{StreamKind, TaskId};
+use crate::storage::{self, unless_it_hangs};
+
+/// After so long a start is answered although it has not ended.
+const START_LIMIT: Duration = Duration::from_millis(1500);
+/// How long the end of everything waits for starts: with the time that a stop may take, under the 2 s of
+/// MON-7.
+const START_GRACE: Duration = Duration::from_millis(300);
 
 /// The tasks; a clone is the same ones.
 #[derive(Debug, Clone)]
@@ -31,6 +41,8 @@ struct Inner {
     /// Any descriptor, to find out by how many more there may be.
     probe: OwnedFd,
     keeping: Option<Keeping>,
+    /// Told when a start has ended.
+    start_ended: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -45,8 +57,20 @@ struct Table {
 
 #[derive(Debug)]
 enum Task {
+    /// It is being started with these streams, some of which may run.
+    Starting(Vec<StreamConfig>),
     Running(Collector),
     Stopping,
+}
+
+impl Task {
+    fn configs(&self) -> Vec<&StreamConfig> {
+        match self {
+            Task::Starting(configs) => configs.iter().collect(),
+            Task::Running(collector) => collector.configs().collect(),
+            Task::Stopping => Vec::new(),
+        }
+    }
 }
 
 /// What a start or a change came to: what was done, and what went wrong with the rest.
@@ -62,6 +86,7 @@ impl Tasks {
             table: Mutex::default(),
             probe,
             keeping,
+            start_ended: Notify::new(),
         }))
     }
 
@@ -71,54 +96,62 @@ impl Tasks {
     }
 
     /// Starts the streams of a task that do not run, and leaves those alone that do, but for their
-    /// limits. When one can't be started the other is kept, and the outcome says so.
-    pub(crate) fn start(&self, id: TaskId, streams: Vec<StreamConfig>) -> Outcome {
+    /// limits. When one can't be started the other is kept, and the outcome says so. If storage hangs for
+    /// [`START_LIMIT`] the start goes on, and the outcome says that.
+    ///
+    /// # Cancel safety
+    /// The start goes on; what came of it is lost.
+    pub(crate) async fn start(&self, id: TaskId, streams: Vec<StreamConfig>) -> Outcome {
+        let collector = match self.begin_start(&id, &streams) {
+            Ok(collector) => collector,
+            Err(error) => return (Vec::new(), Some(error)),
+        };
+        let waited_for = streams.first().map(|config| config.log_dir.clone());
+        let start = Start {
+            tasks: self.clone(),
+            id,
+            collector: Some(collector),
+        };
+        let limit = Instant::now() + START_LIMIT;
+        match unless_it_hangs(limit, tokio::spawn(start.perform(streams))).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => (Vec::new(), Some(Error::StartDied)),
+            None => {
+                let path = waited_for.unwrap_or_default();
+                (Vec::new(), Some(Error::StartStuck { path }))
+            }
+        }
+    }
+
+    /// Finds what forbids a start, and takes the task out of the table for it.
+    fn begin_start(&self, id: &TaskId, streams: &[StreamConfig]) -> Result<Collector, Error> {
         let mut guard = self.lock();
         let table = &mut *guard;
-        if let Err(error) = table.check(&id, &streams) {
-            return (Vec::new(), Some(error));
-        }
-        let new_streams = match table.tasks.get(&id) {
-            Some(Task::Running(collector)) => streams
-                .iter()
-                .filter(|config| !collector.has(config.kind))
-                .count(),
-            Some(Task::Stopping) | None => streams.len(),
+        table.check(id, streams)?;
+        let runs = |config: &&StreamConfig| match table.tasks.get(id) {
+            Some(Task::Running(collector)) => collector.has(config.kind),
+            Some(Task::Starting(_) | Task::Stopping) | None => false,
         };
-        if new_streams > 0
-            && let Err(error) = room_for(new_streams * self.need_per_stream(), &self.0.probe)
-        {
-            return (Vec::new(), Some(error));
+        let new_streams = streams.iter().filter(|config| !runs(config)).count();
+        if new_streams > 0 {
+            room_for(new_streams * self.need_per_stream(), &self.0.probe)?;
         }
-        let hashes: Vec<u64> = streams.iter().map(|config| table.hash(config)).collect();
-        let mut entry = match table.tasks.entry(id) {
-            Entry::Vacant(vacant) => {
-                let keeping = self.0.keeping.clone();
-                vacant.insert_entry(Task::Running(Collector::kept_by(keeping)))
+        let mut configs = streams.to_vec();
+        let collector = match table.tasks.remove(id) {
+            Some(Task::Running(collector)) => {
+                configs.extend(collector.configs().cloned());
+                collector
             }
-            Entry::Occupied(occupied) => occupied,
-        };
-        let Task::Running(collector) = entry.get_mut() else {
-            return (Vec::new(), None);
-        };
-        let mut started = Vec::with_capacity(streams.len());
-        let mut failure = None;
-        for (config, hash) in streams.into_iter().zip(hashes) {
-            let kind = config.kind;
-            match collector.start(config) {
-                Ok(what) => {
-                    table.files.insert(hash);
-                    started.push((kind, what));
-                }
-                Err(error) => {
-                    failure.get_or_insert(error);
-                }
+            Some(Task::Starting(_) | Task::Stopping) | None => {
+                Collector::kept_by(self.0.keeping.clone())
             }
+        };
+        for config in streams {
+            let hash = table.hash(config);
+            table.files.insert(hash);
         }
-        if collector.is_empty() {
-            entry.remove();
-        }
-        (started, failure)
+        table.tasks.insert(id.clone(), Task::Starting(configs));
+        Ok(collector)
     }
 
     /// Gives the streams of a task other limits: all of them, or none.
@@ -174,26 +207,59 @@ impl Tasks {
     /// Stops all tasks at once and takes no new ones. Gives the bytes that were lost by that.
     ///
     /// # Errors
-    /// [`Error::StreamDied`].
+    /// [`Error::StreamDied`], [`Error::StorageStuck`], [`Error::StartStuck`]: one task could not be
+    /// stopped; the others are.
     pub(crate) async fn stop_all(&self) -> Result<u64, Error> {
         self.lock().is_closed = true;
-        let ids: Vec<TaskId> = self.lock().tasks.keys().cloned().collect();
-        let waiting: Vec<_> = ids
-            .into_iter()
-            .filter_map(|id| self.stop(id).ok())
-            .collect();
+        let mut waiting = self.begin_stop_of_all();
+        let grace = Instant::now() + START_GRACE;
+        let all_started = unless_it_hangs(grace, self.none_starts()).await;
+        waiting.extend(self.begin_stop_of_all());
         let mut lost_bytes = 0;
-        let mut died = None;
+        let mut failure = match all_started {
+            Some(()) => None,
+            None => self.stuck_start(),
+        };
         for stopped in waiting {
             match stopped.await {
                 Ok(Ok(summaries)) => {
                     lost_bytes += summaries.iter().map(|one| one.lost_bytes).sum::<u64>();
                 }
-                Ok(Err(error)) => died = Some(error),
+                Ok(Err(error)) => failure = Some(error),
                 Err(_) => {}
             }
         }
-        died.map_or(Ok(lost_bytes), Err)
+        failure.map_or(Ok(lost_bytes), Err)
+    }
+
+    fn begin_stop_of_all(&self) -> Vec<oneshot::Receiver<Stopped>> {
+        let ids: Vec<TaskId> = self.lock().tasks.keys().cloned().collect();
+        ids.into_iter()
+            .filter_map(|id| self.stop(id).ok())
+            .collect()
+    }
+
+    async fn none_starts(&self) {
+        loop {
+            let mut ended = pin!(self.0.start_ended.notified());
+            // Before the look, so that no end is missed between the two.
+            ended.as_mut().enable();
+            if self.stuck_start().is_none() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The error for a task that is being started, if there is one.
+    fn stuck_start(&self) -> Option<Error> {
+        self.lock().tasks.values().find_map(|task| match task {
+            Task::Starting(configs) => {
+                let path = configs.first()?.log_dir.clone();
+                Some(Error::StartStuck { path })
+            }
+            Task::Running(_) | Task::Stopping => None,
+        })
     }
 
     /// Asks one task, or all, how they are, in the order of their ids.
@@ -204,7 +270,7 @@ impl Tasks {
         let table = self.lock();
         let ask = |task: &Task| match task {
             Task::Running(collector) => collector.ask(),
-            Task::Stopping => Vec::new(),
+            Task::Starting(_) | Task::Stopping => Vec::new(),
         };
         let asked = match id {
             Some(id) => {
@@ -241,6 +307,7 @@ impl Table {
     fn check(&self, id: &TaskId, streams: &[StreamConfig]) -> Result<(), Error> {
         let task = id.clone();
         match self.tasks.get(id) {
+            Some(Task::Starting(_)) => return Err(Error::TaskStarts { task }),
             Some(Task::Stopping) => return Err(Error::TaskStops { task }),
             Some(Task::Running(collector)) => {
                 for config in streams {
@@ -257,10 +324,7 @@ impl Table {
             return Ok(());
         }
         for (other, running) in &self.tasks {
-            let Task::Running(collector) = running else {
-                continue;
-            };
-            for theirs in collector.configs().filter(|_| other != id) {
+            for theirs in running.configs().into_iter().filter(|_| other != id) {
                 let is_same = |ours: &&StreamConfig| {
                     ours.name == theirs.name && ours.log_dir == theirs.log_dir
                 };
@@ -282,9 +346,53 @@ impl Table {
     fn running(&mut self, id: &TaskId) -> Result<&mut Collector, Error> {
         match self.tasks.get_mut(id) {
             Some(Task::Running(collector)) => Ok(collector),
+            Some(Task::Starting(_)) => Err(Error::TaskStarts { task: id.clone() }),
             Some(Task::Stopping) => Err(Error::TaskStops { task: id.clone() }),
             None => Err(Error::NoTask { task: id.clone() }),
         }
+    }
+}
+
+/// A start under way. Its task is in the table again when it is dropped, whatever came of it.
+#[derive(Debug)]
+struct Start {
+    tasks: Tasks,
+    id: TaskId,
+    /// None once it is in the table again.
+    collector: Option<Collector>,
+}
+
+impl Start {
+    async fn perform(mut self, streams: Vec<StreamConfig>) -> Outcome {
+        let mut started = Vec::with_capacity(streams.len());
+        let mut failure = None;
+        for config in streams {
+            let kind = config.kind;
+            let turn = storage::first_turn().await;
+            let Some(collector) = self.collector.as_mut() else {
+                break;
+            };
+            match turn.call(|| collector.start(config)) {
+                Ok(what) => started.push((kind, what)),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        (started, failure)
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        let mut table = self.tasks.lock();
+        table.tasks.remove(&self.id);
+        if let Some(collector) = self.collector.take().filter(|one| !one.is_empty()) {
+            let task = Task::Running(collector);
+            table.tasks.insert(self.id.clone(), task);
+        }
+        drop(table);
+        self.tasks.0.start_ended.notify_waiters();
     }
 }
 
@@ -293,13 +401,14 @@ impl Table {
 pub(crate) struct Questions(Vec<(TaskId, Vec<Asked>)>);
 
 impl Questions {
-    /// Waits for the answers.
+    /// Waits for the answers; for 300 ms at most while storage hangs.
     pub(crate) async fn answers(self) -> Vec<TaskReport> {
+        let deadline = Instant::now() + ANSWER_LIMIT;
         let mut reports = Vec::with_capacity(self.0.len());
         for (id, asked) in self.0 {
             let mut streams = Vec::with_capacity(asked.len());
-            for Asked { config, answer } in asked {
-                streams.push((config, answer.await.ok()));
+            for asked in asked {
+                streams.push(asked.reply(deadline).await);
             }
             reports.push(TaskReport::new(&id, streams));
         }

@@ -7,6 +7,7 @@ use logmon::collect::{Condition, OnFull};
 use logmon::config::StreamConfig;
 use logmon::limits::Limits;
 use logmon::name::{StreamKind, StreamName};
+use logmon::status::Reply;
 use logmon::{Collector, Error, Started};
 
 use crate::subject::{LIMIT, Place, lines, write_all};
@@ -137,7 +138,7 @@ async fn the_status_counts_what_went_in_and_out() {
         .start(config(&place, "out", "demo.stdout"))
         .unwrap();
     let told = collector.status().await;
-    let [(kind, Some(status))] = &told[..] else {
+    let [(kind, Reply::Status(status))] = &told[..] else {
         panic!("{told:?}")
     };
     assert_eq!(*kind, StreamKind::Stdout);
@@ -148,7 +149,9 @@ async fn the_status_counts_what_went_in_and_out() {
     let deadline = tokio::time::Instant::now() + LIMIT;
     loop {
         let told = collector.status().await;
-        let status = told[0].1.unwrap();
+        let Reply::Status(status) = told[0].1 else {
+            panic!("{told:?}")
+        };
         if status.counters.written_bytes == 300 {
             assert_eq!(status.counters.read_bytes, 300);
             assert_eq!(status.lag_bytes, 0);

@@ -7,6 +7,8 @@
 
 mod descriptor_store;
 mod faults;
+#[path = "../support/frozen_disk.rs"]
+mod frozen_disk;
 mod idempotent_start;
 mod keeper;
 mod kin;
@@ -14,6 +16,7 @@ mod lines;
 mod recovery;
 mod refusals;
 mod resources;
+mod stalled;
 mod stop;
 mod subject;
 mod supervise;

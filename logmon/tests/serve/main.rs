@@ -8,7 +8,10 @@
 mod clients;
 mod descriptors;
 mod faces;
+#[path = "../support/frozen_disk.rs"]
+mod frozen_disk;
 mod many;
 mod place;
 mod sockets;
+mod stalled;
 mod tasks;

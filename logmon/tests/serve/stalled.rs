@@ -1,0 +1,82 @@
+//! Edge: a task whose storage hangs, beside others.
+
+use std::time::{Duration, Instant};
+
+use fifo::Written;
+use serde_json::json;
+
+use crate::frozen_disk::{Disk, hangs};
+use crate::place::{Place, lines, wait_until, write_all};
+
+#[test]
+fn a_task_whose_storage_hangs_holds_no_other_one() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let test = "a_task_whose_storage_hangs_holds_no_other_one";
+    let Some(disk) = Disk::mount(&place.path("disk"), test) else {
+        return;
+    };
+    let server = place.serve();
+    let on_disk = |task: &str| {
+        let mut request = place.start_request(task, 3, 1 << 20);
+        request["log_dir"] = json!(place.path("disk"));
+        request
+    };
+    for task in ["stuck", "stuck2", "stuck3"] {
+        assert_eq!(place.ask(&on_disk(task))["ok"], true);
+    }
+    place.start("calm");
+    let frozen = disk.freeze();
+    // More streams on the disk than may hang at once.
+    for task in ["stuck", "stuck2", "stuck3"] {
+        for end in ["out", "err"] {
+            let written = place
+                .writer(&format!("{task}.{end}"))
+                .try_write(&lines(0, 1))
+                .unwrap();
+            assert_eq!(written, Written::Bytes(100));
+        }
+    }
+    wait_until("a stream hangs", || hangs(server.pid()));
+
+    write_all(&place.writer("calm.out"), &lines(0, 500));
+    place.wait_for_log("calm.stdout", &lines(0, 500));
+    place.start("new");
+    write_all(&place.writer("new.out"), &lines(0, 5));
+    place.wait_for_log("new.stdout", &lines(0, 5));
+
+    let answer = place.ask(&json!({"v": 1, "op": "status"}));
+    let state = |task: usize| answer["tasks"][task]["streams"]["stdout"]["state"].clone();
+    assert_eq!(answer["tasks"][0]["task"], "calm");
+    assert_eq!(answer["tasks"][2]["task"], "stuck");
+    assert_eq!(state(0), "no-writer");
+    assert_eq!(state(2), "stalled");
+
+    let mut client = place.client();
+    let refused = client.ask(&on_disk("late"));
+    assert_eq!(refused["error"]["code"], "starting", "{refused}");
+    let again = client.ask(&json!({"v": 1, "op": "stop", "task": "late"}));
+    assert_eq!(again["error"]["code"], "starting", "{again}");
+    let begun = Instant::now();
+    let stuck = client.ask(&json!({"v": 1, "op": "stop", "task": "stuck"}));
+    assert_eq!(stuck["error"]["code"], "system", "{stuck}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    let calm = client.ask(&json!({"v": 1, "op": "stop", "task": "calm"}));
+    assert_eq!(calm["stopped"]["stdout"]["written_bytes"], 50_000, "{calm}");
+
+    drop(frozen);
+    wait_until("the streams that were not stopped go on", || {
+        place.status("stuck2")["stdout"]["written_bytes"] == 100
+            && place.status("stuck3")["stderr"]["written_bytes"] == 100
+    });
+    wait_until("the late start is done", || {
+        place.ask(&json!({"v": 1, "op": "status", "task": "late"}))["tasks"][0]["streams"]["stdout"]
+            ["state"]
+            == "no-writer"
+    });
+    assert_eq!(server.stop(), Some(0));
+}
