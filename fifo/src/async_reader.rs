@@ -24,6 +24,15 @@ use tokio::io::unix::AsyncFd;
 
 use crate::{Error, ReadOutcome, Reader};
 
+/// What was known of writers when a change was noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// There was one. When the last one leaves, that is another change.
+    HasWriter,
+    /// There was none, or nobody can tell: look.
+    Unknown,
+}
+
 /// The reading end of a FIFO for use in an asynchronous task.
 ///
 /// It blocks no thread, so a runtime shuts down at once while a read is pending. One task should read
@@ -75,7 +84,9 @@ impl AsyncReader {
         tokio::task::coop::consume_budget().await;
         loop {
             match self.reader.try_read(buffer)? {
-                ReadOutcome::Empty => self.next_edge().await?,
+                ReadOutcome::Empty => {
+                    self.next_edge().await?;
+                }
                 outcome @ (ReadOutcome::Bytes(_) | ReadOutcome::NoWriter) => return Ok(outcome),
             }
         }
@@ -97,14 +108,15 @@ impl AsyncReader {
     }
 
     /// Waits until something may have happened to the FIFO since the last wait: a write, or the last
-    /// writer has left. Look at the FIFO before the call and after it.
+    /// writer has left. Look at the FIFO before the call and after it. After [`Change::HasWriter`] nobody has
+    /// to ask whether there is a writer until the next change, or [`AsyncReader::rest`].
     ///
     /// # Errors
     /// [`Error::Wait`]: the system call failed.
     ///
     /// # Cancel safety
     /// Cancel safe: it takes nothing from the pipe.
-    pub async fn changed(&self) -> Result<(), Error> {
+    pub async fn changed(&self) -> Result<Change, Error> {
         self.next_edge().await
     }
 
@@ -150,7 +162,7 @@ impl AsyncReader {
     }
 
     /// Waits until something has happened to the FIFO since the last call returned.
-    async fn next_edge(&self) -> Result<(), Error> {
+    async fn next_edge(&self) -> Result<Change, Error> {
         self.set_rest(false)?;
         let failed = |source| self.wait_failed(source);
         let mut guard = self.edges.readable().await.map_err(failed)?;
@@ -194,11 +206,15 @@ impl Edges {
     }
 
     /// Takes the pending edge, if there is one, so that the next one counts anew.
-    fn consume(&self) -> io::Result<()> {
+    fn consume(&self) -> io::Result<Change> {
         let mut events = [EpollEvent::empty()];
         loop {
             match self.0.wait(&mut events, EpollTimeout::ZERO) {
-                Ok(_) => return Ok(()),
+                // The kernel asks the FIFO at this moment (`ep_item_poll` in fs/eventpoll.c).
+                Ok(1) if !events[0].events().contains(EpollFlags::EPOLLHUP) => {
+                    return Ok(Change::HasWriter);
+                }
+                Ok(_) => return Ok(Change::Unknown),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }

@@ -46,7 +46,7 @@ mod pipe;
 mod reader;
 mod writer;
 
-pub use async_reader::AsyncReader;
+pub use async_reader::{AsyncReader, Change};
 pub use create::{Origin, create, create_or_adopt};
 pub use error::Error;
 pub use open::{FileKind, Identity};

@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use fifo::{AsyncReader, Lock, ReadOutcome, Reader, Writer, Written};
+use fifo::{AsyncReader, Change, Lock, ReadOutcome, Reader, Writer, Written};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
@@ -392,4 +392,25 @@ fn a_wait_after_a_rest_finds_what_came_during_it() {
         assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::Bytes(1));
         assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::NoWriter);
     });
+}
+
+#[tokio::test]
+async fn a_change_says_whether_there_was_a_writer() {
+    let (_folder, path) = fresh::fifo();
+    let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+    let writer = Writer::try_open(&path).unwrap();
+    assert_eq!(writer.try_write(b"a").unwrap(), Written::Bytes(1));
+    assert_eq!(reader.changed().await.unwrap(), Change::HasWriter);
+    assert_eq!(writer.try_write(b"b").unwrap(), Written::Bytes(1));
+    drop(writer);
+    assert_eq!(
+        reader.changed().await.unwrap(),
+        Change::Unknown,
+        "bytes, and nobody who writes more"
+    );
+    let late = Writer::try_open(&path).unwrap();
+    assert_eq!(late.try_write(b"c").unwrap(), Written::Bytes(1));
+    assert_eq!(reader.changed().await.unwrap(), Change::HasWriter);
+    drop(late);
+    assert_eq!(reader.changed().await.unwrap(), Change::Unknown);
 }

@@ -22,7 +22,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-use fifo::{AsyncReader, ReadOutcome};
+use fifo::{AsyncReader, Change, ReadOutcome};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -70,6 +70,9 @@ pub(crate) struct Pump {
     inherited: usize,
     /// Bytes in the FIFO that belong to the window.
     known: usize,
+    /// There was a writer at the last change of the FIFO. Its leaving will be another one, so nobody has to
+    /// ask before that.
+    had_writer: bool,
 }
 
 impl Pump {
@@ -91,6 +94,7 @@ impl Pump {
             staged: 0,
             inherited,
             known: 0,
+            had_writer: false,
         })
     }
 
@@ -147,6 +151,7 @@ impl Pump {
             return Ok(Filled::Bytes(bytes));
         }
         if reading == Reading::NextWriter {
+            self.had_writer = false;
             self.reader.wait_for_data().await?;
             return Ok(Filled::Ready);
         }
@@ -167,7 +172,8 @@ impl Pump {
     }
 
     /// Lets writes wake nobody until the next wait for bytes.
-    pub(crate) fn rest(&self) -> Result<(), fifo::Error> {
+    pub(crate) fn rest(&mut self) -> Result<(), fifo::Error> {
+        self.had_writer = false;
         self.reader.rest()
     }
 
@@ -197,7 +203,7 @@ impl Pump {
             if let Some(bytes) = self.get_to_know_more()? {
                 return Ok(Filled::Bytes(bytes));
             }
-            if self.has_no_writer() {
+            if !self.had_writer && self.has_no_writer() {
                 // The last writer may have written since the first look, and none can any more.
                 return Ok(self
                     .get_to_know_more()?
@@ -206,7 +212,7 @@ impl Pump {
             if reading == Reading::AtOnce {
                 return Ok(Filled::Empty);
             }
-            self.reader.changed().await?;
+            self.had_writer = self.reader.changed().await? == Change::HasWriter;
         }
     }
 
@@ -329,6 +335,7 @@ impl Pump {
         if self.way == Way::MemoryForNow && self.memory.bytes().is_empty() {
             self.memory.free();
             self.way = Way::Splice;
+            self.had_writer = false;
         }
     }
 
