@@ -18,8 +18,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -42,15 +42,17 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Between two looks of the guard: two of them are short beside the time that a stop may take.
 const LOOK: Duration = Duration::from_millis(100);
+/// A call that takes longer hangs; a shorter one may be that of a busy machine.
+const HANG: Duration = Duration::from_millis(500);
 /// Bytes of the guard's stack.
 const GUARD_STACK: usize = 64 * 1024;
 
 /// How often the inline turn was taken and given back: odd while a call is made.
 static TURNS: AtomicU64 = AtomicU64::new(0);
-/// The guard has seen the same inline call twice.
+/// The guard has seen the same inline call for [`HANG`].
 static INLINE_HANGS: AtomicBool = AtomicBool::new(false);
-/// How many calls are made aside: none but while one hangs, or did a moment ago.
-static ASIDE: AtomicUsize = AtomicUsize::new(0);
+/// When each call began that is made aside now.
+static ASIDE: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
 static GUARD: OnceLock<Thread> = OnceLock::new();
 static GUARD_SLEEPS: AtomicBool = AtomicBool::new(false);
 static INLINE: Semaphore = Semaphore::const_new(1);
@@ -159,16 +161,37 @@ impl Turn {
                 result
             }
             Turn::Aside(place) => {
-                ASIDE.fetch_add(1, Ordering::Relaxed);
+                let made = Aside::begin();
                 let result = if has_spare_threads() {
                     tokio::task::block_in_place(call)
                 } else {
                     call()
                 };
-                ASIDE.fetch_sub(1, Ordering::Relaxed);
-                drop(place);
+                drop((made, place));
                 result
             }
+        }
+    }
+}
+
+/// A call that is made aside.
+struct Aside {
+    began: Instant,
+}
+
+impl Aside {
+    fn begin() -> Aside {
+        let began = Instant::now();
+        aside().push(began);
+        Aside { began }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let mut all = aside();
+        if let Some(at) = all.iter().position(|began| *began == self.began) {
+            all.swap_remove(at);
         }
     }
 }
@@ -193,7 +216,11 @@ pub(crate) async fn unless_it_hangs<T>(
 }
 
 fn hangs() -> bool {
-    INLINE_HANGS.load(Ordering::Relaxed) || ASIDE.load(Ordering::Relaxed) > 0
+    INLINE_HANGS.load(Ordering::Relaxed) || aside().iter().any(|began| began.elapsed() >= HANG)
+}
+
+fn aside() -> MutexGuard<'static, Vec<Instant>> {
+    ASIDE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A runtime of one thread, as in a test, has no other one to go on with.
@@ -216,15 +243,20 @@ pub(crate) fn guard(runtime: Handle) -> io::Result<()> {
 
 fn watch(runtime: &Handle) {
     GUARD.get_or_init(thread::current);
-    let mut seen = TURNS.load(Ordering::SeqCst);
+    let (mut seen, mut since) = (TURNS.load(Ordering::SeqCst), Instant::now());
     loop {
         thread::park_timeout(LOOK);
         let now = TURNS.load(Ordering::SeqCst);
         let is_calling = now % 2 == 1;
-        INLINE_HANGS.store(is_calling && now == seen, Ordering::Relaxed);
-        if now != seen {
-            seen = now;
-        } else if is_calling {
+        let seen_anew = now != seen;
+        if seen_anew {
+            (seen, since) = (now, Instant::now());
+        }
+        INLINE_HANGS.store(is_calling && since.elapsed() >= HANG, Ordering::Relaxed);
+        if seen_anew {
+            continue;
+        }
+        if is_calling {
             // A task from outside wakes a thread, which waits for events when it is done.
             drop(runtime.spawn(std::future::ready(())));
         } else {

@@ -13,6 +13,23 @@ fn task_count() -> usize {
         .min(1000)
 }
 
+/// What a task may cost (contract COST-2).
+const COST_2_BYTES: u64 = 100_000;
+
+/// The process's own share of memory (`proc_pid_smaps(5)`).
+fn pss_bytes(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib: u64 = line
+        .unwrap()
+        .trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse()
+        .unwrap();
+    kib * 1024
+}
+
 #[test]
 fn a_thousand_tasks_are_started_written_to_rotated_and_stopped_byte_exact() {
     let place = Place::new();
@@ -24,6 +41,7 @@ fn a_thousand_tasks_are_started_written_to_rotated_and_stopped_byte_exact() {
     );
     let tasks: Vec<String> = (0..count).map(|number| format!("task{number}")).collect();
     let log_dir = |task: &str| place.path("logs").join(task);
+    let empty_bytes = pss_bytes(server.pid());
     let mut client = place.client();
     for batch in tasks.chunks(100) {
         let mut requests = String::new();
@@ -46,6 +64,9 @@ fn a_thousand_tasks_are_started_written_to_rotated_and_stopped_byte_exact() {
         write_all(&place.writer(&format!("{task}.out")), &lines(number, 9));
         write_all(&place.writer(&format!("{task}.err")), &lines(number, 3));
     }
+    // The memory of the pipes is the kernel's, and beside this figure.
+    let per_task = (pss_bytes(server.pid()) - empty_bytes) / count as u64;
+    assert!(per_task < COST_2_BYTES, "{per_task} bytes a task");
     let status = client.ask(&json!({"v": 1, "op": "status"}));
     assert_eq!(status["tasks"].as_array().unwrap().len(), count);
     for batch in tasks.chunks(100) {
