@@ -218,7 +218,8 @@ pub(crate) struct TaskArgs {
         allow_hyphen_values = true
     )]
     pub(crate) line_guard: String,
-    /// What to do while the log folder takes no bytes: let the task wait, or drop its output and count.
+    /// What to do while the log folder takes no bytes: let the task wait, or delete the oldest rotated
+    /// files if the disk is full, then drop output; both are recorded in NAME.gaps.
     #[arg(long, value_enum, value_name = "POLICY", default_value = "block")]
     pub(crate) on_full: OnFullArg,
     /// The mode of a FIFO that has to be made, in octal; others must not be able to read it.

@@ -8,11 +8,16 @@
 //! # When a step on the folder fails
 //! It stays pending and is tried again with growing pauses, at most [`LONGEST_PAUSE`] apart, so that
 //! collection resumes within 2 s of the fault's end (HEAL-1). The read end stays open. With
-//! [`OnFull::Block`] nothing is read meanwhile: the pipe fills and the task waits. With [`OnFull::Drop`]
-//! that lasts [`DROP_AFTER`]; then what comes is read and dropped, whole lines where lines end, until a
-//! write succeeds. What was known before stays the first to be written. A line of which a part is in the
+//! [`OnFull::Block`] nothing is read meanwhile: the pipe fills and the task waits, and no file is deleted.
+//! With [`OnFull::Drop`] a write or the making of a file that fails for lack of space ([`Fault::NoSpace`])
+//! costs the oldest rotated file, and is tried again at once; so it goes on while there is a rotated
+//! file. Whatever else lasts [`DROP_AFTER`] costs output: what comes is read and dropped, whole lines where
+//! lines end, until a write succeeds. What was known before stays the first to be written. A line of which a part is in the
 //! file already is ended by its newline, so that no two lines are joined. Where lines end can only be
 //! said of bytes that are seen, so the edge is asked to take the window into memory for that time.
+//!
+//! What is lost either way waits in [`Losses`] and is recorded when there is no trouble, or at the end. A
+//! record that fails is no trouble: collection goes on.
 //!
 //! Law: bytes read = bytes written + bytes dropped + bytes in the window. To read is to get to know: by
 //! one pump the bytes come into memory, by the other they may still lie in the FIFO.
@@ -20,9 +25,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-pub use crate::events::{Action, Condition, Counters, Event, OnFull, Reading, Report};
+pub use crate::events::{Action, Condition, Counters, Event, Fault, OnFull, Reading, Report};
+use crate::losses::Losses;
 use crate::pacing::Pacing;
 use crate::planner::{Flush, Planner, RotationStep, Step, Window};
+use relief::{Deleted, Remedy};
 
 /// How long an incomplete line is held: with the time to write it, well under the 200 ms of DATA-5.
 pub const HOLD: Duration = Duration::from_millis(120);
@@ -46,6 +53,7 @@ struct Trouble {
     pause: Duration,
     is_dropping: bool,
     is_reported: bool,
+    remedy: Remedy,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +74,10 @@ pub struct Collect {
     quiet_until: Duration,
     /// What was dropped and not yet reported.
     dropped: Option<Dropped>,
+    deleted: Deleted,
+    losses: Losses,
+    /// No failed record is reported before.
+    records_quiet_until: Duration,
     /// The last byte dropped was in the middle of a line, whose rest is dropped too.
     skips_line: bool,
     /// Everything in the window is seen, because what comes is or will be dropped.
@@ -91,6 +103,9 @@ impl Collect {
             trouble: None,
             quiet_until: Duration::ZERO,
             dropped: None,
+            deleted: Deleted::default(),
+            losses: Losses::default(),
+            records_quiet_until: Duration::ZERO,
             skips_line: false,
             sees_all: false,
             held_since: None,
@@ -127,6 +142,8 @@ impl Collect {
             }
             Event::WriterCame => self.has_no_writer = false,
             Event::NoWriter => {
+                // A line that is being skipped may never be ended.
+                self.losses.close();
                 self.has_no_writer = true;
                 self.is_drained = self.stop_at.is_some();
             }
@@ -144,12 +161,8 @@ impl Collect {
                 self.stop_at.get_or_insert(now);
             }
             Event::Wrote(bytes) => {
-                self.planner.wrote(bytes, window);
+                self.wrote(bytes, window, now);
                 window = window.after(bytes);
-                self.counters.written_bytes += bytes as u64;
-                self.held_since = None;
-                self.last_write = Some(now);
-                self.end_trouble(now);
             }
             Event::Rotated(step) => {
                 self.planner.rotated(step);
@@ -165,7 +178,13 @@ impl Collect {
                 self.planner.deleted(index);
                 self.try_at_once(now);
             }
-            Event::Failed => self.fail(now),
+            Event::DeletedForSpace { index, bytes } => self.deleted_for_space(index, bytes, now),
+            Event::Failed { step, fault } => {
+                self.fail(now);
+                self.seek_remedy(step, fault);
+            }
+            Event::Recorded(loss) => self.losses.recorded(loss),
+            Event::NotRecorded => self.not_recorded(now),
         }
         self.decide(window, now, is_tick)
     }
@@ -185,6 +204,12 @@ impl Collect {
     #[must_use]
     pub fn current_index(&self) -> Option<u32> {
         self.planner.current_index()
+    }
+
+    /// Gives the losses that are not recorded yet.
+    #[must_use]
+    pub fn losses(&self) -> &Losses {
+        &self.losses
     }
 
     /// Gives what the stream is doing.
@@ -221,14 +246,19 @@ impl Collect {
         if let Some(action) = self.wait_out_trouble(window, now) {
             return action;
         }
+        if let Some(action) = self.record(now) {
+            return action;
+        }
         match self.planner.plan(window, self.flush(now, is_tick)) {
             Step::Rotate(step) => {
                 self.planner.rotation_begun();
                 Action::Perform(Step::Rotate(step))
             }
-            step @ (Step::Write(_) | Step::Delete(_) | Step::Look(_) | Step::FindEnding) => {
-                Action::Perform(step)
-            }
+            step @ (Step::Write(_)
+            | Step::Delete(_)
+            | Step::DeleteForSpace(_)
+            | Step::Look(_)
+            | Step::FindEnding) => Action::Perform(step),
             Step::NoIndexLeft => {
                 self.fail(now);
                 Action::Wait {
@@ -238,7 +268,9 @@ impl Collect {
             }
             Step::Idle => {
                 self.end_trouble(now);
-                if self.is_drained {
+                if let Some(action) = self.record(now) {
+                    action
+                } else if self.is_drained {
                     self.finish(now)
                 } else {
                     self.wait_for_bytes(None, now)
@@ -276,7 +308,7 @@ impl Collect {
                 },
                 None => Action::Wait {
                     reading: self.reading(),
-                    until: self.earliest([until]),
+                    until: self.earliest([until, self.next_record()]),
                 },
             },
         }
@@ -308,10 +340,16 @@ impl Collect {
 
     fn wait_out_trouble(&mut self, window: Window, now: Duration) -> Option<Action> {
         let trouble = self.trouble.as_mut()?;
-        let drop_at = match (self.on_full, trouble.is_dropping, self.stop_at) {
-            (OnFull::Drop, false, None) => Some(trouble.since + DROP_AFTER),
-            (OnFull::Drop | OnFull::Block, _, _) => None,
+        let drop_at = match (self.on_full, trouble.remedy, self.stop_at) {
+            (OnFull::Drop, Remedy::Delete(index), _) => {
+                return Some(Action::Perform(Step::DeleteForSpace(index)));
+            }
+            (OnFull::Drop, Remedy::None, None) => Some(trouble.since + DROP_AFTER),
+            (OnFull::Drop, Remedy::Retry, _)
+            | (OnFull::Drop, Remedy::None, Some(_))
+            | (OnFull::Block, _, _) => None,
         };
+        let drop_at = drop_at.filter(|_| !trouble.is_dropping);
         if drop_at.is_some_and(|at| now >= at) {
             if !self.sees_all {
                 return Some(Action::TakeIn);
@@ -344,7 +382,6 @@ impl Collect {
                 until: self.earliest([Some(next_try)]),
             })
         } else {
-            let drop_at = drop_at.filter(|_| !is_dropping);
             Some(Action::Wait {
                 reading: Reading::No,
                 until: self.earliest([Some(next_try), drop_at]),
@@ -390,9 +427,30 @@ impl Collect {
         (end > 0).then_some(kept..kept + end)
     }
 
+    fn wrote(&mut self, bytes: usize, window: Window, now: Duration) {
+        if let Some(begin) = self.planner.end() {
+            self.losses
+                .wrote(self.counters.written_bytes, bytes as u64, begin);
+        }
+        self.planner.wrote(bytes, window);
+        self.counters.written_bytes += bytes as u64;
+        self.held_since = None;
+        self.last_write = Some(now);
+        self.end_trouble(now);
+    }
+
     fn discard(&mut self, range: Range<usize>, now: Duration) -> Action {
         let bytes = range.len() as u64;
         self.counters.dropped_bytes += bytes;
+        // Bytes in front of them are written first, to a place that is not known yet.
+        let place = self.planner.end().filter(|_| range.start == 0);
+        self.losses.dropped(
+            self.counters.written_bytes + range.start as u64,
+            place,
+            bytes,
+            self.counters.dropped_bytes,
+            now,
+        );
         self.dropped
             .get_or_insert(Dropped {
                 since: now,
@@ -418,8 +476,10 @@ impl Collect {
                 pause: FIRST_PAUSE / 2,
                 is_dropping: false,
                 is_reported,
+                remedy: Remedy::None,
             }
         });
+        trouble.remedy = Remedy::None;
         let longest = if is_stopping {
             LONGEST_PAUSE / 5
         } else {
@@ -436,12 +496,17 @@ impl Collect {
     }
 
     fn end_trouble(&mut self, now: Duration) {
-        if let Some(trouble) = self.trouble.take()
-            && trouble.is_reported
-        {
-            self.reports.push(Report::TroubleEnded {
-                lasted: now.saturating_sub(trouble.since),
-            });
+        if let Some(trouble) = self.trouble.take() {
+            // The rest of a line that is being skipped may come much later.
+            self.losses.close();
+            if now >= self.deleted.quiet_until {
+                self.report_deleted(now);
+            }
+            if trouble.is_reported {
+                self.reports.push(Report::TroubleEnded {
+                    lasted: now.saturating_sub(trouble.since),
+                });
+            }
         }
         self.end_dropping(now);
     }
@@ -450,6 +515,7 @@ impl Collect {
         if self.trouble.is_some_and(|trouble| trouble.is_dropping) || self.skips_line {
             return;
         }
+        self.losses.close();
         self.sees_all = self.trouble.is_some() && self.sees_all;
         self.report_dropped(now);
     }
@@ -465,10 +531,18 @@ impl Collect {
 
     fn finish(&mut self, now: Duration) -> Action {
         self.report_dropped(now);
-        Action::Finish
+        self.report_deleted(now);
+        self.losses.end(self.planner.next_place());
+        self.losses.due(now).map_or(Action::Finish, Action::Record)
     }
 }
 
+#[path = "relief.rs"]
+mod relief;
+
+#[cfg(test)]
+#[path = "drop_laws.rs"]
+mod drop_laws;
 #[cfg(test)]
 #[path = "collect_tests.rs"]
 mod tests;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::Limits;
+use crate::losses::Loss;
 use crate::recovery::Recovery;
 
 fn machine(on_full: OnFull, max_file_bytes: u64, line_guard: u64) -> Collect {
@@ -15,6 +16,23 @@ fn machine(on_full: OnFull, max_file_bytes: u64, line_guard: u64) -> Collect {
         Pacing::new(1 << 16),
         on_full,
     )
+}
+
+const PREPARE: Step = Step::Rotate(RotationStep::Prepare);
+
+/// A failure that no deletion mends.
+fn failed(step: Step) -> Event {
+    Event::Failed {
+        step,
+        fault: Fault::Other,
+    }
+}
+
+fn dropped_bytes(loss: Loss) -> u64 {
+    match loss {
+        Loss::Dropped(gap) => gap.bytes,
+        Loss::Deleted(_) => 0,
+    }
 }
 
 fn ms(millis: u64) -> Duration {
@@ -30,6 +48,7 @@ struct Played {
     longest_without_reading: Duration,
     largest_window: usize,
     stopped_within: Duration,
+    recorded_bytes: u64,
 }
 
 /// Plays an input in chunks against a folder that fails in the time given; stops when all is read.
@@ -45,7 +64,7 @@ fn play(
     let mut reports = Vec::new();
     let (mut last_reading, mut longest_without_reading, mut largest_window) =
         (Duration::ZERO, Duration::ZERO, 0);
-    let mut stop_at = None;
+    let (mut stop_at, mut recorded) = (None, 0);
     let mut event = Event::Started;
     loop {
         let action = machine.handle(event, Window::all(&window), now);
@@ -61,12 +80,16 @@ fn play(
         now += ms(1);
         let is_faulty = fault.contains(&(now.as_millis() as u64));
         event = match action {
-            Action::Perform(_) if is_faulty => Event::Failed,
+            Action::Perform(step) if is_faulty => failed(step),
             Action::Perform(Step::Write(bytes)) => Event::Wrote(bytes.min(short)),
             Action::Perform(Step::Rotate(step)) => Event::Rotated(step),
             Action::Perform(Step::Delete(index)) => Event::Deleted(index),
             Action::Perform(other) => panic!("{other:?} is nothing to perform"),
             Action::TakeIn => Event::TookIn,
+            Action::Record(loss) => {
+                recorded += dropped_bytes(loss);
+                Event::Recorded(loss)
+            }
             Action::Discard(range) => {
                 window.drain(range);
                 Event::Discarded
@@ -105,6 +128,7 @@ fn play(
         longest_without_reading,
         largest_window,
         stopped_within: now - stop_at.unwrap_or(now),
+        recorded_bytes: recorded,
     }
 }
 
@@ -152,9 +176,14 @@ proptest! {
         prop_assert_eq!(counters.read_bytes, counters.written_bytes + counters.dropped_bytes);
         let told: u64 = played.reports.iter().map(|(_, report)| match report {
             Report::DroppingEnded { bytes, .. } => *bytes,
-            Report::TroubleBegan | Report::TroubleEnded { .. } | Report::DroppingBegan => 0,
+            Report::TroubleBegan
+            | Report::TroubleEnded { .. }
+            | Report::DroppingBegan
+            | Report::DeletedForSpace { .. }
+            | Report::NotRecorded => 0,
         }).sum();
         prop_assert_eq!(told, counters.dropped_bytes);
+        prop_assert_eq!(played.recorded_bytes, counters.dropped_bytes);
         prop_assert!(played.longest_without_reading <= ms(1000));
         // Every line in the log is a line of the input, at most cut short, and in order.
         let mut sources = input.split(|byte| *byte == b'\n');
@@ -173,7 +202,7 @@ fn under_block_nothing_is_read_while_the_folder_takes_no_bytes() {
         Action::Perform(Step::Rotate(RotationStep::Prepare))
     );
     for millis in [1, 5000, 50_000] {
-        let action = machine.handle(Event::Failed, Window::all(b""), ms(millis));
+        let action = machine.handle(failed(PREPARE), Window::all(b""), ms(millis));
         let Action::Wait {
             reading: Reading::No,
             until: Some(until),
@@ -197,19 +226,19 @@ fn a_stop_with_a_full_disk_ends_in_time_and_reads_nothing() {
         machine.handle(Event::Started, Window::all(b""), ms(0)),
         Action::Perform(Step::Rotate(RotationStep::Prepare))
     );
-    let mut action = machine.handle(Event::Failed, Window::all(b""), ms(1));
+    let mut action = machine.handle(failed(PREPARE), Window::all(b""), ms(1));
     let mut now = ms(2);
     let mut event = Event::Stop;
     while action != Action::Finish {
         action = machine.handle(event, Window::all(b""), now);
         event = match &action {
-            Action::Perform(_) => Event::Failed,
+            Action::Perform(step) => failed(*step),
             Action::Wait { reading, until } => {
                 assert_eq!(*reading, Reading::No);
                 now = until.unwrap();
                 Event::Tick
             }
-            Action::Discard(_) | Action::TakeIn | Action::Finish => Event::Tick,
+            Action::Discard(_) | Action::TakeIn | Action::Record(_) | Action::Finish => Event::Tick,
         };
     }
     assert!(now <= ms(2) + DRAIN_END);
@@ -245,6 +274,7 @@ fn a_stop_with_a_writer_that_never_ends_ends_in_time() {
             other @ (Action::Perform(_)
             | Action::TakeIn
             | Action::Discard(_)
+            | Action::Record(_)
             | Action::Wait { .. }) => {
                 panic!("{other:?}")
             }
@@ -371,7 +401,7 @@ fn fewer_files_are_deleted_at_once_and_a_full_disk_does_not_delay_it() {
         machine.handle(Event::Read(2), Window::all(b"x\n"), ms(3)),
         written
     );
-    let _waits: Action = machine.handle(Event::Failed, Window::all(b"x\n"), ms(3));
+    let _waits: Action = machine.handle(failed(Step::Write(2)), Window::all(b"x\n"), ms(3));
     assert_eq!(machine.condition(), Condition::Blocked);
     assert_eq!(
         machine.handle(Event::SetLimits(limits(1)), Window::all(b"x\n"), ms(4)),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::collect::Fault;
 use crate::exit::Exit;
 use crate::keeper::KeeperError;
 use crate::limits::LimitError;
@@ -147,6 +148,14 @@ pub enum Error {
         /// The path of the file.
         path: PathBuf,
         /// The error of `write(2)`.
+        source: io::Error,
+    },
+    /// What was lost could not be recorded.
+    #[error("can't record in {path} what was lost")]
+    RecordLoss {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of `openat(2)`, `renameat(2)` or `write(2)`, or what is in the way.
         source: io::Error,
     },
     /// All indices of log files are used.
@@ -323,6 +332,7 @@ impl Error {
             | Error::PublishLogFile { source, .. }
             | Error::DeleteLogFile { source, .. }
             | Error::WriteLogFile { source, .. }
+            | Error::RecordLoss { source, .. }
             | Error::Control { source, .. } => {
                 if is_transient(source) {
                     Exit::System
@@ -349,6 +359,12 @@ impl Error {
         }
     }
 
+    /// Tells why a step on the log folder failed.
+    pub(crate) fn fault(&self) -> Fault {
+        let cause = std::error::Error::source(self).and_then(|source| source.downcast_ref());
+        Fault::of_errno(cause.and_then(io::Error::raw_os_error))
+    }
+
     /// True when a retry may work although the configuration stays as it is: the disk is full, the
     /// device fails, the file system is read-only, descriptors or memory are short.
     #[must_use]
@@ -362,6 +378,7 @@ impl Error {
             | Error::PublishLogFile { source, .. }
             | Error::DeleteLogFile { source, .. }
             | Error::WriteLogFile { source, .. }
+            | Error::RecordLoss { source, .. }
             | Error::Staging { source, .. }
             | Error::Control { source, .. }
             | Error::Runtime { source }

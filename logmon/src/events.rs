@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use nix::libc;
+
 use crate::limits::Limits;
+use crate::losses::Loss;
 use crate::planner::{RotationStep, Step};
 
 /// What to do when the folder takes no bytes.
@@ -11,8 +14,31 @@ use crate::planner::{RotationStep, Step};
 pub enum OnFull {
     /// Let the task wait. Nothing is lost.
     Block,
-    /// Let the task go on, drop its output, and record how much.
+    /// Let the task go on. For lack of space the oldest rotated files are deleted first; where that does
+    /// not help, output is dropped. Both are recorded.
     Drop,
+}
+
+/// Why a step failed, as far as that makes a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The file system is full, or the user's share of it is used up: ENOSPC, EDQUOT (`write(2)`,
+    /// `open(2)`). Deleting a file may mend it.
+    NoSpace,
+    /// Anything else, such as EFBIG, EIO, EROFS or EMFILE. Deleting a file would not mend it.
+    Other,
+}
+
+impl Fault {
+    /// Tells the fault from the number of an error of the system, if it has one.
+    #[must_use]
+    pub fn of_errno(errno: Option<i32>) -> Fault {
+        if matches!(errno, Some(libc::ENOSPC | libc::EDQUOT)) {
+            Fault::NoSpace
+        } else {
+            Fault::Other
+        }
+    }
 }
 
 /// What has happened.
@@ -56,8 +82,24 @@ pub enum Event {
     Unprepared,
     /// The file with this index is gone, or is foreign by now.
     Deleted(u32),
+    /// The file with this index was deleted for space.
+    DeletedForSpace {
+        /// Its index.
+        index: u32,
+        /// Its length in bytes; none if it was gone, or was foreign by now and left alone.
+        bytes: Option<u64>,
+    },
     /// The step failed.
-    Failed,
+    Failed {
+        /// Which step it was.
+        step: Step,
+        /// Why.
+        fault: Fault,
+    },
+    /// The loss named by [`Action::Record`] is recorded.
+    Recorded(Loss),
+    /// It could not be recorded.
+    NotRecorded,
     /// The bytes named by [`Action::Discard`] are out of the window.
     Discarded,
 }
@@ -85,6 +127,8 @@ pub enum Action {
     TakeIn,
     /// Take these bytes out of the window; they are counted as dropped.
     Discard(Range<usize>),
+    /// Record what was lost.
+    Record(Loss),
     /// Wait for bytes, for a stop, or until the time given.
     Wait {
         /// How to wait for bytes.
@@ -115,6 +159,15 @@ pub enum Report {
         /// How long it lasted.
         lasted: Duration,
     },
+    /// Log files were deleted for space; rate-limited, and exact in sum.
+    DeletedForSpace {
+        /// How many.
+        files: u64,
+        /// How many bytes they had.
+        bytes: u64,
+    },
+    /// A loss could not be recorded; it is tried again. Rate-limited.
+    NotRecorded,
 }
 
 /// Counters of one stream (contract COST-4).
@@ -126,9 +179,13 @@ pub struct Counters {
     pub written_bytes: u64,
     /// Bytes dropped under [`OnFull::Drop`].
     pub dropped_bytes: u64,
+    /// Rotated files deleted for space under [`OnFull::Drop`].
+    pub deleted_for_space_files: u64,
+    /// Bytes that these had.
+    pub deleted_for_space_bytes: u64,
     /// Files begun.
     pub rotations: u64,
-    /// Steps that failed.
+    /// Steps that failed, and records of losses that could not be written.
     pub failures: u64,
 }
 
@@ -145,4 +202,41 @@ pub enum Condition {
     Dropping,
     /// It drains and ends.
     Stopping,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn only_a_full_disk_and_a_used_up_quota_are_a_lack_of_space() {
+        let fault = |errno: i32| {
+            Error::WriteLogFile {
+                path: "/logs/web.stdout.0".into(),
+                source: io::Error::from_raw_os_error(errno),
+            }
+            .fault()
+        };
+        for errno in [libc::ENOSPC, libc::EDQUOT] {
+            assert_eq!(fault(errno), Fault::NoSpace, "{errno}");
+        }
+        for errno in [
+            libc::EFBIG,
+            libc::EIO,
+            libc::EROFS,
+            libc::ENOENT,
+            libc::EMFILE,
+            libc::EACCES,
+        ] {
+            assert_eq!(fault(errno), Fault::Other, "{errno}");
+        }
+        let no_number = Error::PrepareLogFile {
+            path: "/logs".into(),
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        assert_eq!(no_number.fault(), Fault::Other);
+    }
 }

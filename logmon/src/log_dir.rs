@@ -27,7 +27,7 @@ use crate::name::StreamName;
 use crate::recovery::{Entry, EntryKind, Owner};
 
 /// Permission bits of a new log file, less the umask: the group may read, for log shippers; others not.
-const LOG_FILE_MODE: libc::mode_t = 0o640;
+pub(crate) const LOG_FILE_MODE: libc::mode_t = 0o640;
 /// Permission bits of a log folder that vanished and is made again, less the umask.
 const LOG_DIR_MODE: libc::mode_t = 0o750;
 
@@ -307,6 +307,37 @@ impl LogDir {
         Ok(stat.st_dev)
     }
 
+    /// Deletes a log file to make room, and gives its length in bytes. One that is gone, or is foreign by
+    /// now in the sense of [`crate::recovery`], is left alone and gives none.
+    pub(crate) fn delete_for_space(
+        &self,
+        name: &StreamName,
+        index: u32,
+    ) -> Result<Option<u64>, Error> {
+        let file_name = name.file_name(index);
+        match self.try_delete_for_space(&file_name) {
+            Err(Errno::ENOENT) => Ok(None),
+            other => other.map_err(|errno| Error::DeleteLogFile {
+                path: self.path.join(file_name),
+                source: errno.into(),
+            }),
+        }
+    }
+
+    fn try_delete_for_space(&self, file_name: &str) -> Result<Option<u64>, Errno> {
+        let stat = fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        if !is_regular(&stat) || stat.st_uid != geteuid().as_raw() || stat.st_nlink != 1 {
+            return Ok(None);
+        }
+        unlinkat(&self.folder, file_name, UnlinkatFlags::NoRemoveDir)?;
+        Ok(Some(u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    /// Lends the handle of the folder.
+    pub(crate) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
     /// Gives the path that the folder was opened by.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -321,7 +352,8 @@ impl LogFile {
     }
 }
 
-fn ends_mid_line(file: impl AsFd, end: libc::off_t) -> Result<bool, Errno> {
+/// True when a file of this length has bytes and the last one is no newline.
+pub(crate) fn ends_mid_line(file: impl AsFd, end: libc::off_t) -> Result<bool, Errno> {
     let mut last = [b'\n'];
     if end > 0 {
         nix::sys::uio::pread(file, &mut last, end - 1)?;
@@ -345,6 +377,35 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
 }
 
-fn is_regular(stat: &FileStat) -> bool {
+pub(crate) fn is_regular(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT) == SFlag::S_IFREG
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_a_file_of_ours_with_one_name_is_deleted_for_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = LogDir::open(folder.path()).unwrap();
+        let name = StreamName::parse(OsStr::new("web.stdout")).unwrap();
+        let path = |index: u32| folder.path().join(name.file_name(index));
+        fs::write(path(0), "12345").unwrap();
+        fs::write(folder.path().join("victim"), "kept").unwrap();
+        symlink("victim", path(1)).unwrap();
+        fs::hard_link(folder.path().join("victim"), path(2)).unwrap();
+        fs::create_dir(path(3)).unwrap();
+        let delete = |index| dir.delete_for_space(&name, index).unwrap();
+        assert_eq!(delete(0), Some(5));
+        assert!(!path(0).exists());
+        for index in 0..5 {
+            assert_eq!(delete(index), None, "{index}");
+        }
+        assert!(path(1).is_symlink() && path(2).is_file() && path(3).is_dir());
+    }
 }

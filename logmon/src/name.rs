@@ -14,7 +14,8 @@ use std::fmt;
 /// logmon, so it is foreign, and an index of ours plus one never overflows.
 pub const MAX_INDEX: u32 = 999_999_999;
 
-/// Bytes that a stream's name may have, so that name, dot and index fit into a file name of 255 bytes.
+/// Bytes that a stream's name may have, so that it fits into a file name of 255 bytes with whatever is
+/// put behind it.
 pub const MAX_NAME_BYTES: usize = 200;
 
 /// Which of a task's two streams.
@@ -156,6 +157,26 @@ impl StreamName {
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
+    /// Gives the name of the file beside the log files that says what is missing in them, such as
+    /// `web.stdout.gaps`. It ends in no digit, so it is no log file of any stream.
+    #[must_use]
+    pub fn gap_file_name(&self) -> String {
+        format!("{}.gaps", self.0)
+    }
+
+    /// Gives the name that such a file has when the next one is begun, such as `web.stdout.gaps.old`.
+    #[must_use]
+    pub fn old_gap_file_name(&self) -> String {
+        format!("{}.gaps.old", self.0)
+    }
+
+    /// True for the two names of the files that say what is missing in this stream's log.
+    #[must_use]
+    pub fn is_gap_file(&self, file_name: &[u8]) -> bool {
+        self.suffix_of(file_name)
+            .is_some_and(|suffix| [&b"gaps"[..], b"gaps.old"].contains(&suffix))
+    }
+
     /// True when the name begins with this stream's name and a dot, whatever follows.
     #[must_use]
     pub fn is_prefix_of(&self, file_name: &[u8]) -> bool {
@@ -290,6 +311,20 @@ mod tests {
             prop_assume!(a != b && !a.starts_with('.') && !b.starts_with('.'));
             let file = name(&a).file_name(index);
             prop_assert_eq!(name(&b).index_of(file.as_bytes()), None);
+        }
+
+        #[test]
+        fn a_gap_file_is_no_log_file_and_belongs_to_one_stream(a in "[a-c.gapsold0-1]{1,8}", b in "[a-c.gapsold0-1]{1,8}") {
+            prop_assume!(a != b && !a.starts_with('.') && !b.starts_with('.'));
+            let (a, b) = (name(&a), name(&b));
+            let files = [a.gap_file_name(), a.old_gap_file_name()];
+            for file in &files {
+                prop_assert!(a.is_gap_file(file.as_bytes()));
+                prop_assert!(!b.is_gap_file(file.as_bytes()));
+                prop_assert_eq!(a.index_of(file.as_bytes()), None);
+                prop_assert_eq!(b.index_of(file.as_bytes()), None);
+            }
+            prop_assert!(!files.contains(&b.gap_file_name()) && !files.contains(&b.old_gap_file_name()));
         }
 
         #[test]

@@ -99,6 +99,15 @@ pub enum RotationStep {
     Publish(u32),
 }
 
+/// A place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The index of the log file.
+    pub index: u32,
+    /// Bytes from its beginning.
+    pub offset: u64,
+}
+
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -111,8 +120,10 @@ pub enum Step {
     FindEnding,
     /// Go on with a rotation.
     Rotate(RotationStep),
-    /// Delete the file with this index.
+    /// Delete the file with this index, as there are too many.
     Delete(u32),
+    /// Delete the file with this index, as its bytes are needed. The planner never asks for that.
+    DeleteForSpace(u32),
     /// The window is an incomplete line that is held back.
     Hold,
     /// The window is empty.
@@ -290,6 +301,34 @@ impl Planner {
     #[must_use]
     pub fn current_index(&self) -> Option<u32> {
         self.current.map(|current| current.index)
+    }
+
+    /// Gives the end of the current file, or none before the first one.
+    #[must_use]
+    pub fn end(&self) -> Option<Place> {
+        self.current.map(|current| Place {
+            index: current.index,
+            offset: current.bytes,
+        })
+    }
+
+    /// Gives the place of the next byte as far as it is known: the end of the current file, or the
+    /// beginning of the first one.
+    #[must_use]
+    pub fn next_place(&self) -> Place {
+        self.end().unwrap_or(Place {
+            index: self.next_index,
+            offset: 0,
+        })
+    }
+
+    /// Gives the index of the oldest file that is not the current one, or none.
+    #[must_use]
+    pub fn oldest_rotated(&self) -> Option<u32> {
+        self.retained
+            .iter()
+            .copied()
+            .find(|index| Some(*index) != self.current_index())
     }
 
     /// True when the last byte placed so far is no newline, as far as the current file tells; none if

@@ -110,6 +110,7 @@ impl Folder {
                 self.deleted.push(self.files.remove(&index).unwrap());
                 planner.deleted(index);
             }
+            Step::DeleteForSpace(_) => panic!("the plan knows no lack of space"),
             Step::FindEnding => planner.found_ending(self.is_mid_line()),
             Step::Look(_) | Step::Hold | Step::Idle | Step::NoIndexLeft => {}
         }

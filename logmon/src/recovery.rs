@@ -7,6 +7,7 @@
 //! | canonical index, regular file, ours, one link | a log file: it counts for retention; the highest one is gone on with |
 //! | canonical index, regular file, another owner or several links | foreign; it may hold newer output, so going on starts above it |
 //! | canonical index, anything else (link, folder, FIFO, …) | foreign; it never held output, so its index is only skipped |
+//! | `NAME.gaps`, `NAME.gaps.old` | what says what is missing in the log: no log file, left alone |
 //! | no canonical index | foreign |
 //!
 //! A foreign entry is never opened, never counted and never deleted.
@@ -81,7 +82,7 @@ pub fn recover(name: &StreamName, max_files: usize, entries: &[Entry]) -> Recove
     let mut highest_any: Option<u32> = None;
     for entry in entries {
         let Some(index) = name.index_of(&entry.name) else {
-            if name.is_prefix_of(&entry.name) {
+            if name.is_prefix_of(&entry.name) && !name.is_gap_file(&entry.name) {
                 found.foreign.push(entry.name.clone());
             }
             continue;
@@ -208,6 +209,21 @@ mod tests {
         assert_eq!(found.resume, Some(Resume { index: 1, bytes: 3 }));
         assert_eq!((found.next_index, found.delete), (2, vec![]));
         assert_eq!(found.foreign.len(), 7);
+    }
+
+    #[test]
+    fn the_files_that_tell_what_is_missing_are_no_log_files_and_not_foreign() {
+        let entries = [
+            ours("web.stdout.gaps", 300),
+            ours("web.stdout.gaps.old", 65_000),
+            ours("web.stdout.gaps.0", 5),
+            ours("web.stdout.0", 3),
+        ];
+        let found = recover(&stream(), 1, &entries);
+        assert_eq!(found.resume, Some(Resume { index: 0, bytes: 3 }));
+        assert_eq!((found.next_index, found.delete), (1, vec![]));
+        // A log file of the stream web.stdout.gaps.
+        assert_eq!(found.foreign, [b"web.stdout.gaps.0".to_vec()]);
     }
 
     #[test]

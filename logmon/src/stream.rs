@@ -10,8 +10,10 @@ use tracing::{debug, error, info, warn};
 
 use crate::collect::{Action, Collect, Counters, Event, OnFull, Reading, Report};
 use crate::config::StreamConfig;
-use crate::error::Error;
+use crate::error::{Error, chain};
+use crate::gap_file;
 use crate::log_dir::{LogDir, LogFile, Published, Resumed};
+use crate::losses::Loss;
 use crate::mailbox::{Command, Mailbox};
 use crate::pacing::Pacing;
 use crate::planner::{Planner, RotationStep, Step};
@@ -129,6 +131,7 @@ impl Stream {
                     self.pump.discard(range);
                     Event::Discarded
                 }
+                Action::Record(loss) => self.record(loss),
                 Action::Wait { reading, until } => {
                     rounds += 1;
                     if rounds % ROUNDS_PER_TURN == 0 {
@@ -149,9 +152,11 @@ impl Stream {
         loop {
             let step = match &self.next {
                 Action::Perform(step) => *step,
-                Action::TakeIn | Action::Discard(_) | Action::Wait { .. } | Action::Finish => {
-                    return Ok(());
-                }
+                Action::TakeIn
+                | Action::Discard(_)
+                | Action::Record(_)
+                | Action::Wait { .. }
+                | Action::Finish => return Ok(()),
             };
             let event = match self.try_perform(step) {
                 Err(error) if !error.is_transient() => return Err(error),
@@ -215,19 +220,41 @@ impl Stream {
     }
 
     fn status(&self) -> StreamStatus {
-        let since_start = self.started.elapsed();
-        let last_write = self
-            .machine
-            .last_write()
-            .and_then(|at| SystemTime::now().checked_sub(since_start.saturating_sub(at)));
         StreamStatus {
             counters: self.machine.counters(),
             condition: self.machine.condition(),
             // The FIFO is open, so asking it fails only by a bug of the kernel.
             lag_bytes: self.pump.lag_bytes().unwrap_or(0),
-            last_write,
+            last_write: self.machine.last_write().map(|at| self.clock_time(at)),
             pump: self.pump.kind(),
             current_index: self.machine.current_index(),
+        }
+    }
+
+    /// The time of the clock for a time since the start.
+    fn clock_time(&self, at: Duration) -> SystemTime {
+        let ago = self.started.elapsed().saturating_sub(at);
+        SystemTime::now()
+            .checked_sub(ago)
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    fn record(&mut self, loss: Loss) -> Event {
+        let name = &self.config.name;
+        let recorded = match loss.line(name, |at| self.clock_time(at)) {
+            Ok(line) => gap_file::append(&self.log_dir, name, &line),
+            Err(error) => Err(Error::RecordLoss {
+                path: self.log_dir.path().join(name.gap_file_name()),
+                source: error.into(),
+            }),
+        };
+        match recorded {
+            Ok(()) => Event::Recorded(loss),
+            Err(error) => {
+                self.last_failure = chain(&error);
+                debug!(stream = %name, ?loss, error = self.last_failure, "a loss is not recorded yet");
+                Event::NotRecorded
+            }
         }
     }
 
@@ -242,7 +269,10 @@ impl Stream {
             Err(error) => {
                 self.last_failure = chain(&error);
                 debug!(stream = %self.config.name, ?step, error = self.last_failure, "a step failed");
-                Event::Failed
+                Event::Failed {
+                    step,
+                    fault: error.fault(),
+                }
             }
         }
     }
@@ -261,6 +291,11 @@ impl Stream {
                 self.log_dir.delete(&self.config.name, index)?;
                 debug!(stream = %self.config.name, index, "deleted a log file");
                 Ok(Event::Deleted(index))
+            }
+            Step::DeleteForSpace(index) => {
+                let bytes = self.log_dir.delete_for_space(&self.config.name, index)?;
+                debug!(stream = %self.config.name, index, bytes, "deleted a log file for space");
+                Ok(Event::DeletedForSpace { index, bytes })
             }
             Step::Rotate(RotationStep::Prepare) => {
                 self.prepared = self.log_dir.prepare()?;
@@ -384,7 +419,9 @@ impl Stream {
             Report::TroubleBegan => {
                 let policy = match self.config.on_full {
                     OnFull::Block => "the task waits when the pipe is full",
-                    OnFull::Drop => "output is dropped if it lasts",
+                    OnFull::Drop => {
+                        "the oldest files are deleted for space; output is dropped if it lasts"
+                    }
                 };
                 warn!(%stream, error = self.last_failure, policy, "the log folder takes no bytes");
             }
@@ -403,6 +440,12 @@ impl Stream {
                     "output was dropped"
                 );
             }
+            Report::DeletedForSpace { files, bytes } => {
+                error!(%stream, files, bytes, "log files were deleted for space");
+            }
+            Report::NotRecorded => {
+                warn!(%stream, error = self.last_failure, "a loss is not recorded yet");
+            }
         }
     }
 
@@ -410,6 +453,11 @@ impl Stream {
         let stream = &self.config.name;
         let counters = self.machine.counters();
         let lost_bytes = self.pump.taken_bytes();
+        let losses = self.machine.losses();
+        let (dropped_bytes, deleted_files) = (losses.unrecorded_bytes(), losses.unrecorded_files());
+        if dropped_bytes + deleted_files > 0 {
+            error!(%stream, dropped_bytes, deleted_files, error = self.last_failure, "stopped with losses that are not recorded");
+        }
         if lost_bytes > 0 {
             error!(%stream, lost_bytes, "stopped while the log folder took no bytes");
         }
@@ -418,6 +466,7 @@ impl Stream {
             read_bytes = counters.read_bytes,
             written_bytes = counters.written_bytes,
             dropped_bytes = counters.dropped_bytes,
+            deleted_for_space_files = counters.deleted_for_space_files,
             rotations = counters.rotations,
             failures = counters.failures,
             "stopped"
@@ -525,16 +574,4 @@ async fn sleep_until(until: Option<Instant>) {
         Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,
     }
-}
-
-/// The error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }
