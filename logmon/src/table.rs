@@ -25,6 +25,8 @@ pub(crate) fn of_answer(answer: &Answer) -> String {
             read_bytes,
             written_bytes,
             dropped_bytes,
+            deleted_for_space_files,
+            deleted_for_space_bytes,
             lost_bytes,
             rotations,
             failures,
@@ -34,6 +36,7 @@ pub(crate) fn of_answer(answer: &Answer) -> String {
             format!(
                 "{stream}: stopped; {read_bytes} bytes read, {written_bytes} written, \
                  {dropped_bytes} dropped, {lost_bytes} lost,\n  {rotations} files begun, \
+                 {deleted_for_space_files} of {deleted_for_space_bytes} bytes deleted for space, \
                  {failures} failures"
             ),
         );
@@ -116,6 +119,13 @@ pub(crate) fn of_task(task: &TaskReport, now: SystemTime) -> String {
             field("  read", format!("{} bytes", live.read_bytes));
             field("  written", format!("{} bytes", live.written_bytes));
             field("  dropped", format!("{} bytes", live.dropped_bytes));
+            field(
+                "  deleted",
+                format!(
+                    "{} files of {} bytes, for space",
+                    live.deleted_for_space_files, live.deleted_for_space_bytes
+                ),
+            );
             field("  lag", format!("{} bytes", live.lag_bytes));
             field("  rotations", live.rotations.to_string());
             field("  failures", live.failures.to_string());
@@ -216,6 +226,8 @@ mod tests {
                 read_bytes: number,
                 written_bytes: number,
                 dropped_bytes: number,
+                deleted_for_space_files: number.min(9999),
+                deleted_for_space_bytes: number,
                 rotations: number.min(9999),
                 failures: number.min(9999),
                 lag_bytes: number,
@@ -269,6 +281,7 @@ web                 stdout collecting  1.2M    1.2M  1.2M    1.2M 9999 9999   3s
             "/logs/web.stdout.3",
             "10 files of 10485760",
             "read-write",
+            "deleted    7 files of 7 bytes",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }

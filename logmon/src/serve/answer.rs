@@ -94,6 +94,10 @@ pub(crate) struct StoppedReport {
     pub(crate) read_bytes: u64,
     pub(crate) written_bytes: u64,
     pub(crate) dropped_bytes: u64,
+    /// Rotated files deleted for space by the policy `drop`.
+    pub(crate) deleted_for_space_files: u64,
+    /// Bytes that these had.
+    pub(crate) deleted_for_space_bytes: u64,
     /// What was read and could not be written in time.
     pub(crate) lost_bytes: u64,
     pub(crate) rotations: u64,
@@ -136,6 +140,10 @@ pub(crate) struct LiveReport {
     pub(crate) read_bytes: u64,
     pub(crate) written_bytes: u64,
     pub(crate) dropped_bytes: u64,
+    /// Rotated files deleted for space by the policy `drop`.
+    pub(crate) deleted_for_space_files: u64,
+    /// Bytes that these had.
+    pub(crate) deleted_for_space_bytes: u64,
     /// Files begun.
     pub(crate) rotations: u64,
     /// Steps that failed.
@@ -286,6 +294,8 @@ impl Body {
             read_bytes: summary.counters.read_bytes,
             written_bytes: summary.counters.written_bytes,
             dropped_bytes: summary.counters.dropped_bytes,
+            deleted_for_space_files: summary.counters.deleted_for_space_files,
+            deleted_for_space_bytes: summary.counters.deleted_for_space_bytes,
             lost_bytes: summary.lost_bytes,
             rotations: summary.counters.rotations,
             failures: summary.counters.failures,
@@ -324,6 +334,8 @@ impl StreamReport {
             read_bytes: status.counters.read_bytes,
             written_bytes: status.counters.written_bytes,
             dropped_bytes: status.counters.dropped_bytes,
+            deleted_for_space_files: status.counters.deleted_for_space_files,
+            deleted_for_space_bytes: status.counters.deleted_for_space_bytes,
             rotations: status.counters.rotations,
             failures: status.counters.failures,
             lag_bytes: status.lag_bytes,

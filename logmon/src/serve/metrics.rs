@@ -12,7 +12,7 @@ struct Metric {
     number: Number,
 }
 
-const METRICS: [Metric; 10] = [
+const METRICS: [Metric; 12] = [
     Metric {
         name: "logmon_read_bytes_total",
         kind: "counter",
@@ -30,6 +30,18 @@ const METRICS: [Metric; 10] = [
         kind: "counter",
         help: "Bytes dropped by the policy drop.",
         number: |stream| Some(live(stream)?.dropped_bytes.to_string()),
+    },
+    Metric {
+        name: "logmon_deleted_for_space_files_total",
+        kind: "counter",
+        help: "Rotated log files deleted for space by the policy drop.",
+        number: |stream| Some(live(stream)?.deleted_for_space_files.to_string()),
+    },
+    Metric {
+        name: "logmon_deleted_for_space_bytes_total",
+        kind: "counter",
+        help: "Bytes of the rotated log files deleted for space by the policy drop.",
+        number: |stream| Some(live(stream)?.deleted_for_space_bytes.to_string()),
     },
     Metric {
         name: "logmon_rotations_total",
@@ -181,6 +193,8 @@ mod tests {
             read_bytes: u64::MAX,
             written_bytes: 2,
             dropped_bytes: 3,
+            deleted_for_space_files: 7,
+            deleted_for_space_bytes: 8,
             rotations: 4,
             failures: 5,
             lag_bytes: 6,
@@ -201,6 +215,8 @@ mod tests {
             format!("logmon_read_bytes_total{labels} 18446744073709551615"),
             format!("logmon_written_bytes_total{labels} 2"),
             format!("logmon_dropped_bytes_total{labels} 3"),
+            format!("logmon_deleted_for_space_files_total{labels} 7"),
+            format!("logmon_deleted_for_space_bytes_total{labels} 8"),
             format!("logmon_rotations_total{labels} 4"),
             format!("logmon_failures_total{labels} 5"),
             format!("logmon_lag_bytes{labels} 6"),
