@@ -9,7 +9,7 @@ use fifo::{Reader, Writable, Writer, Written};
 use crate::subject::{LIMIT, Logmon, Place, assert_quick, lines, wait_until, write_all};
 
 /// Starts a logmon that can't make a file larger than 10,240 bytes, until [`lift`].
-fn start_with_small_disk(place: &Place, policy: &str) -> Logmon {
+pub(crate) fn start_with_small_disk(place: &Place, policy: &str) -> Logmon {
     let mut command = Command::new("prlimit");
     command.args([
         "--fsize=10240:unlimited",
@@ -21,7 +21,7 @@ fn start_with_small_disk(place: &Place, policy: &str) -> Logmon {
     place.start_command(command)
 }
 
-fn lift(logmon: &Logmon) {
+pub(crate) fn lift(logmon: &Logmon) {
     let pid = logmon.pid().to_string();
     assert!(
         Command::new("prlimit")
@@ -129,7 +129,7 @@ fn longest_wait_under_drop() -> Duration {
     longest
 }
 
-fn number_after(line: &str, key: &str) -> usize {
+pub(crate) fn number_after(line: &str, key: &str) -> usize {
     let digits: String = line
         .split_once(key)
         .unwrap()

@@ -9,6 +9,8 @@ mod descriptor_store;
 mod faults;
 #[path = "../support/frozen_disk.rs"]
 mod frozen_disk;
+mod full_disk;
+mod gaps;
 mod idempotent_start;
 mod keeper;
 mod kin;

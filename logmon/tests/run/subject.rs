@@ -118,20 +118,7 @@ impl Place {
 
     /// The log files of the stream, in the order of their indices: index and length.
     pub(crate) fn files(&self) -> Vec<(u64, Vec<u8>)> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(self.path("logs")).unwrap() {
-            let entry = entry.unwrap();
-            let name = entry.file_name().into_string().unwrap();
-            let index = name
-                .strip_prefix("demo.stdout.")
-                .and_then(|index| index.parse::<u64>().ok());
-            if let (Some(index), true) = (index, entry.file_type().unwrap().is_file()) {
-                // It may be deleted between listing and reading.
-                files.push((index, fs::read(entry.path()).unwrap_or_default()));
-            }
-        }
-        files.sort();
-        files
+        log_files(&self.path("logs"))
     }
 
     /// The log files, joined.
@@ -160,6 +147,24 @@ impl Place {
     pub(crate) fn wait_for_log(&self, expected: &[u8]) {
         wait_until("the log is what was written", || self.log() == expected);
     }
+}
+
+/// The log files of the stream in this folder, in the order of their indices: index and length.
+pub(crate) fn log_files(folder: &Path) -> Vec<(u64, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let index = name
+            .strip_prefix("demo.stdout.")
+            .and_then(|index| index.parse::<u64>().ok());
+        if let (Some(index), true) = (index, entry.file_type().unwrap().is_file()) {
+            // It may be deleted between listing and reading.
+            files.push((index, fs::read(entry.path()).unwrap_or_default()));
+        }
+    }
+    files.sort();
+    files
 }
 
 /// Writes everything, and waits for room where it has to.
@@ -219,6 +224,14 @@ impl Logmon {
         fs::read_dir(format!("/proc/{}/task", self.pid()))
             .unwrap()
             .count()
+    }
+
+    /// The most memory that it has had so far, in bytes (`proc_pid_status(5)`, VmHWM).
+    pub(crate) fn peak_memory_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<usize>().unwrap() * 1024
     }
 
     /// Processor time used so far, in clock ticks of 10 ms (`proc_pid_stat(5)`, fields 14 and 15).
