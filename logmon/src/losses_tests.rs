@@ -44,6 +44,15 @@ fn a_gap_behind_bytes_that_are_not_written_gets_its_place_when_they_are() {
     losses.close();
     losses.wrote(100, 29, place(3, 50));
     assert_eq!(losses.due(ms(10)), None);
+    let mut other = Losses::default();
+    other.dropped(130, None, 5, 5, ms(10));
+    other.close();
+    // A write that ends right there.
+    other.wrote(100, 30, place(3, 50));
+    assert_eq!(
+        other.due(ms(10)),
+        Some(Loss::Dropped(gap(place(3, 80), 5, 5, 10, 10)))
+    );
     // A write that goes beyond it, in the next file.
     losses.wrote(129, 20, place(4, 0));
     assert_eq!(
