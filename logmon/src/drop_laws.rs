@@ -103,6 +103,9 @@ impl World {
     }
 
     fn perform(&mut self, step: Step, short: usize) -> Event {
+        if matches!(step, Step::DeleteForSpace(_)) {
+            assert_eq!(self.last_fault, Some(Fault::NoSpace));
+        }
         if self.weather.broken.contains(&self.millis()) {
             return self.fail(step, Fault::Other);
         }
@@ -130,7 +133,6 @@ impl World {
                 Event::Deleted(index)
             }
             Step::DeleteForSpace(index) => {
-                assert_eq!(self.last_fault, Some(Fault::NoSpace));
                 assert_eq!(self.files.keys().next(), Some(&index), "the oldest one");
                 assert!(self.files.len() > 1, "the current file stays");
                 self.refused_to_delete = self.weather.undeletable.contains(&now);
@@ -424,7 +426,7 @@ fn other_faults_cost_no_file() {
     let input = lines(&[92; 40]);
     let mut machine = machine(OnFull::Drop, 10);
     let mut world = World::new(Weather {
-        broken: 30..3000,
+        broken: 100..3000,
         ..fair()
     });
     world.play(&mut machine, &input, &[90], 1000);
