@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::faults::{lift, number_after, start_with_small_disk};
-use crate::subject::{Logmon, Place, lines, wait_until, write_all};
+use crate::subject::{Logmon, Place, wait_until, write_all};
 
 /// The records of dropped output in this folder: how many bytes are missing, at which place.
 pub(crate) fn gaps(folder: &Path) -> Vec<(usize, u64, usize)> {
@@ -57,6 +57,15 @@ pub(crate) fn assert_exact(input: &[u8], files: &[(u64, Vec<u8>)], gaps: &[(usiz
     let log: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
     assert!(log == expected, "the records do not fit: {gaps:?}");
     assert_eq!(rest.len(), 0, "bytes are missing that no record names");
+}
+
+/// Lines of 100 bytes that mostly differ in their first byte, so that a gap that is one byte off is seen.
+fn lines(first: usize, count: usize) -> Vec<u8> {
+    let line = |number: usize| {
+        let letter = char::from(b'a' + u8::try_from(number * 2_654_435_761 / 256 % 26).unwrap());
+        format!("{letter}{number:098}\n").into_bytes()
+    };
+    (first..first + count).flat_map(line).collect()
 }
 
 /// Writes until output is dropped, and gives what was written.
