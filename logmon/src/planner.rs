@@ -137,7 +137,11 @@ impl Step {
     #[must_use]
     pub fn calls_storage(self) -> bool {
         match self {
-            Step::Write(_) | Step::FindEnding | Step::Rotate(_) | Step::Delete(_) => true,
+            Step::Write(_)
+            | Step::FindEnding
+            | Step::Rotate(_)
+            | Step::Delete(_)
+            | Step::DeleteForSpace(_) => true,
             Step::Look(_) | Step::Hold | Step::Idle | Step::NoIndexLeft => false,
         }
     }

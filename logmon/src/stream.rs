@@ -131,7 +131,10 @@ impl Stream {
                     self.pump.discard(range);
                     Event::Discarded
                 }
-                Action::Record(loss) => self.record(loss),
+                Action::Record(loss) => {
+                    let turn = self.device.turn().await;
+                    turn.call(|| self.record(loss))
+                }
                 Action::Wait { reading, until } => {
                     rounds += 1;
                     if rounds % ROUNDS_PER_TURN == 0 {
