@@ -52,11 +52,19 @@ pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
 /// As [`create`], but an existing FIFO is no error, and [`Error::NotAFifo`] names whatever else has
 /// that name. A symbolic link is refused even if it points to a FIFO.
 pub fn create_or_adopt(path: &Path, mode: u32) -> Result<Origin, Error> {
-    let mode = permission_bits(path, mode)?;
-    let place = Place::open(path)?;
+    permission_bits(path, mode)?;
+    create_or_adopt_in(&Place::open(path)?, mode)
+}
+
+/// Does what [`create_or_adopt`] does, in a folder that is open.
+///
+/// # Errors
+/// As [`create_or_adopt`].
+pub fn create_or_adopt_in(place: &Place<'_>, mode: u32) -> Result<Origin, Error> {
+    let mode = permission_bits(place.path, mode)?;
     let mut attempts_left = ADOPT_ATTEMPTS;
     loop {
-        match create_in(&place, mode) {
+        match create_in(place, mode) {
             Ok(()) => return Ok(Origin::Created),
             Err(Error::Create { source, .. })
                 if source.raw_os_error() == Some(Errno::EEXIST as i32) => {}
@@ -68,7 +76,7 @@ pub fn create_or_adopt(path: &Path, mode: u32) -> Result<Origin, Error> {
             Err(Errno::ENOENT) if attempts_left > 0 => attempts_left -= 1,
             Err(errno) => {
                 return Err(Error::Inspect {
-                    path: path.to_owned(),
+                    path: place.path.to_owned(),
                     source: errno.into(),
                 });
             }

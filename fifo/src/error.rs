@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::folder::FolderError;
 use crate::open::FileKind;
 
 /// What failed, on which path, and why. One variant is one operation.
@@ -45,8 +46,8 @@ pub enum Error {
     OpenFolder {
         /// The path of the FIFO.
         path: PathBuf,
-        /// The error of `open(2)`.
-        source: io::Error,
+        /// Which part of the path, and why.
+        source: FolderError,
     },
     /// The FIFO could not be made. When something has that name already, the cause is EEXIST.
     #[error("create FIFO {}", path.display())]
@@ -192,8 +193,8 @@ impl Error {
             | Error::InvalidMode { .. }
             | Error::NotAFifo { .. }
             | Error::NoReader { .. } => None,
-            Error::OpenFolder { source, .. }
-            | Error::Create { source, .. }
+            Error::OpenFolder { source, .. } => source.io_error(),
+            Error::Create { source, .. }
             | Error::SetMode { source, .. }
             | Error::Inspect { source, .. }
             | Error::Open { source, .. }

@@ -32,7 +32,9 @@
 //!    descriptors it is accepted whole or not at all (`pipe(7)`).
 //! 6. The capacity of a pipe is asked, never assumed: it depends on the user's limits.
 //!
-//! The folder part of a path is resolved as usual, links included; the caller vouches for it.
+//! The folder part of a path is resolved as usual, links included; the caller vouches for it. Or the caller
+//! names a trusted root: from there on no link is followed ([`Place::open_below`],
+//! [`open_folder_below`]).
 //!
 //! # SIGPIPE
 //! A write without a reader raises SIGPIPE. The process must ignore that signal, as every Rust program
@@ -41,15 +43,17 @@
 mod async_reader;
 mod create;
 mod error;
+mod folder;
 mod open;
 mod pipe;
 mod reader;
 mod writer;
 
 pub use async_reader::{AsyncReader, Change};
-pub use create::{Origin, create, create_or_adopt};
+pub use create::{Origin, create, create_or_adopt, create_or_adopt_in};
 pub use error::Error;
-pub use open::{FileKind, Identity};
+pub use folder::{FolderError, open_folder_below};
+pub use open::{FileKind, Identity, Place};
 pub use pipe::{PIPE_BUF, fill_level};
 pub use reader::{Lock, ReadOutcome, Readable, Reader};
 pub use writer::{Writable, Writer, Written};

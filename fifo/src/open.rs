@@ -1,7 +1,7 @@
 //! Opens a FIFO through its folder's handle and checks on the handle what it is. This module is an
 //! edge.
 //!
-//! It must never follow a link in the last part of a path and never open what is visibly not a FIFO:
+//! It must never follow a link in the last part of a path (nor below a trusted root) and never open what is visibly not a FIFO:
 //! opening a device or a regular file for writing can have effects of its own. The look at the name
 //! gives the good error text; the look at the opened handle is the authority, because a name can
 //! change its meaning between two calls.
@@ -16,6 +16,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 use crate::Error;
+use crate::folder::{FolderError, open_folder_below};
 
 /// What a path names, without following a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,29 +93,45 @@ impl Identity {
     }
 }
 
-/// A handle of the folder that a path lies in, with the name of the file inside it.
-pub(crate) struct Place<'a> {
+/// A handle of the folder that a path lies in, with the name of the file inside it. What is done through
+/// the same place is done in the same folder, whatever the path leads to by then.
+#[derive(Debug)]
+pub struct Place<'a> {
     pub(crate) path: &'a Path,
     pub(crate) folder: OwnedFd,
     pub(crate) name: &'a OsStr,
 }
 
 impl<'a> Place<'a> {
-    pub(crate) fn open(path: &'a Path) -> Result<Place<'a>, Error> {
-        let no_name = || Error::NoFileName {
-            path: path.to_owned(),
-        };
-        let name = path.file_name().ok_or_else(no_name)?;
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            Some(_) | None => Path::new("."),
-        };
+    /// Opens the folder of a path as usual, links included; the caller vouches for it.
+    ///
+    /// # Errors
+    /// [`Error::NoFileName`], [`Error::OpenFolder`].
+    pub fn open(path: &'a Path) -> Result<Place<'a>, Error> {
+        let (folder, name) = split(path)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder =
-            openat(AT_FDCWD, parent, flags, Mode::empty()).map_err(|errno| Error::OpenFolder {
+            openat(AT_FDCWD, folder, flags, Mode::empty()).map_err(|errno| Error::OpenFolder {
                 path: path.to_owned(),
-                source: errno.into(),
+                source: FolderError::Open {
+                    part: folder.to_owned(),
+                    source: errno.into(),
+                },
             })?;
+        Ok(Place { path, folder, name })
+    }
+
+    /// Opens the folder of a path that lies below a trusted root, without following a link on the way
+    /// (contract SEC-1). See [`open_folder_below`].
+    ///
+    /// # Errors
+    /// [`Error::NoFileName`], [`Error::OpenFolder`].
+    pub fn open_below(root: &Path, path: &'a Path) -> Result<Place<'a>, Error> {
+        let (folder, name) = split(path)?;
+        let folder = open_folder_below(root, folder).map_err(|source| Error::OpenFolder {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Place { path, folder, name })
     }
 
@@ -161,6 +178,17 @@ impl<'a> Place<'a> {
     }
 }
 
+/// The folder of a path and the name in it.
+fn split(path: &Path) -> Result<(&Path, &OsStr), Error> {
+    let name = path.file_name().ok_or_else(|| Error::NoFileName {
+        path: path.to_owned(),
+    })?;
+    Ok(match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => (parent, name),
+        Some(_) | None => (Path::new("."), name),
+    })
+}
+
 /// Which end is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -169,8 +197,8 @@ pub(crate) enum End {
 }
 
 /// Opens one end without ever waiting for the other.
-pub(crate) fn open_end(path: &Path, end: End) -> Result<(OwnedFd, Identity), Error> {
-    let place = Place::open(path)?;
+pub(crate) fn open_end(place: &Place<'_>, end: End) -> Result<(OwnedFd, FileStat), Error> {
+    let path = place.path;
     let kind = place.kind()?;
     if kind != FileKind::Fifo {
         return Err(place.refuse(kind));
@@ -197,7 +225,7 @@ pub(crate) fn open_end(path: &Path, end: End) -> Result<(OwnedFd, Identity), Err
             }
         })?;
     let stat = place.require_fifo(&handle)?;
-    Ok((handle, Identity::of(&stat)))
+    Ok((handle, stat))
 }
 
 /// Says which FIFO an opened descriptor is the non-blocking read end of.

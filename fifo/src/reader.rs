@@ -35,7 +35,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-use crate::open::{End, identify_read_end, open_end};
+use crate::open::{End, Place, identify_read_end, open_end};
 use crate::{Error, Identity, pipe};
 
 /// What one read gave.
@@ -93,12 +93,19 @@ impl Reader {
     /// - [`Error::Inspect`] with ENOENT: there is nothing; create it first.
     /// - [`Error::NoFileName`], [`Error::OpenFolder`], [`Error::Open`]: the path can't be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Reader, Error> {
-        let path = path.as_ref();
-        let (handle, identity) = open_end(path, End::Read)?;
+        Reader::open_in(&Place::open(path.as_ref())?)
+    }
+
+    /// Does what [`Reader::open`] does, in a folder that is open.
+    ///
+    /// # Errors
+    /// As [`Reader::open`], but for those of the folder.
+    pub fn open_in(place: &Place<'_>) -> Result<Reader, Error> {
+        let (handle, stat) = open_end(place, End::Read)?;
         Ok(Reader {
             file: File::from(handle),
-            path: path.to_owned(),
-            identity,
+            path: place.path.to_owned(),
+            identity: Identity::of(&stat),
         })
     }
 

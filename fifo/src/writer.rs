@@ -37,7 +37,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
 
-use crate::open::{End, open_end};
+use crate::open::{End, Place, open_end};
 use crate::pipe::{self, Deadline};
 use crate::{Error, Identity};
 
@@ -93,11 +93,11 @@ impl Writer {
     /// - [`Error::NoFileName`], [`Error::OpenFolder`], [`Error::Open`]: the path can't be used.
     pub fn try_open(path: impl AsRef<Path>) -> Result<Writer, Error> {
         let path = path.as_ref();
-        let (handle, identity) = open_end(path, End::Write)?;
+        let (handle, stat) = open_end(&Place::open(path)?, End::Write)?;
         Ok(Writer {
             handle,
             path: path.to_owned(),
-            identity,
+            identity: Identity::of(&stat),
         })
     }
 
