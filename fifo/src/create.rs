@@ -1,26 +1,30 @@
 //! Makes a FIFO, or accepts one that is there already. This module is an edge.
 //!
 //! It must never change, replace or remove a file that it did not make, and never give a FIFO more
-//! permission bits than were asked for, not even for a moment.
+//! permission bits than were asked for, not even for a moment. A FIFO that it made and could not finish
+//! is removed again.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
-use nix::unistd::mkfifoat;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstatat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, mkfifoat, unlinkat};
 
-use crate::Error;
-use crate::open::Place;
+use crate::access::{Access, Owner};
+use crate::open::{Identity, Place};
+use crate::{Error, FileKind};
 
 /// How often a name may vanish between "it exists" and "what is it" before that is an error.
 const ADOPT_ATTEMPTS: u32 = 16;
+/// What of its mode a FIFO has until it has its owner: nobody else gets in.
+const UNOWNED_BITS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
 /// Says whether [`create_or_adopt`] made the FIFO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// The FIFO is new and has the mode that was asked for.
+    /// The FIFO is new and has the mode and the owner that were asked for.
     Created,
     /// A FIFO was there already. Its mode, owner and content were left as they are.
     Adopted,
@@ -39,39 +43,48 @@ pub enum Origin {
 /// - [`Error::OpenFolder`], [`Error::Create`], [`Error::SetMode`], [`Error::Inspect`],
 ///   [`Error::NotAFifo`]: the system refused, or something replaced the new FIFO at once.
 pub fn create(path: &Path, mode: u32) -> Result<(), Error> {
-    let mode = permission_bits(path, mode)?;
-    create_in(&Place::open(path)?, mode)
+    let access = checked(path, Access::of_mode(mode))?;
+    create_in(&Place::open(path)?, access)
 }
 
 /// Makes a FIFO as [`create`] does, or accepts a FIFO that is there already, as a restart needs.
 ///
 /// An adopted FIFO keeps its mode and its owner, the bytes in it and its open ends. Compare
-/// [`Identity`](crate::Identity) of an opened end to know that it is still the same one.
+/// [`Identity`] of an opened end to know that it is still the same one.
 ///
 /// # Errors
 /// As [`create`], but an existing FIFO is no error, and [`Error::NotAFifo`] names whatever else has
-/// that name. A symbolic link is refused even if it points to a FIFO.
+/// that name. A symbolic link is refused even if it points to a FIFO. [`Error::ForeignOwner`]: it is
+/// neither this process's user's nor root's. [`Error::WorldReadable`]: everybody may take its bytes.
 pub fn create_or_adopt(path: &Path, mode: u32) -> Result<Origin, Error> {
-    permission_bits(path, mode)?;
-    create_or_adopt_in(&Place::open(path)?, mode)
+    let access = checked(path, Access::of_mode(mode))?;
+    create_or_adopt_in(&Place::open(path)?, access)
 }
 
-/// Does what [`create_or_adopt`] does, in a folder that is open.
+/// Does what [`create_or_adopt`] does, in a folder that is open. A new FIFO is given to its owner before
+/// it has any bits for others, and a FIFO of this owner is adopted, too (contract MON-6).
+///
+/// Root may give a FIFO to anybody, others only to a group of theirs (`chown(2)`).
 ///
 /// # Errors
-/// As [`create_or_adopt`].
-pub fn create_or_adopt_in(place: &Place<'_>, mode: u32) -> Result<Origin, Error> {
-    let mode = permission_bits(place.path, mode)?;
+/// As [`create_or_adopt`]; [`Error::SetOwner`]: the new FIFO could not be given away, and is gone.
+pub fn create_or_adopt_in(place: &Place<'_>, access: Access) -> Result<Origin, Error> {
+    let access = checked(place.path, access)?;
     let mut attempts_left = ADOPT_ATTEMPTS;
     loop {
-        match create_in(place, mode) {
+        match create_in(place, access) {
             Ok(()) => return Ok(Origin::Created),
             Err(Error::Create { source, .. })
                 if source.raw_os_error() == Some(Errno::EEXIST as i32) => {}
             Err(other) => return Err(other),
         }
         match place.open_name(OFlag::O_PATH) {
-            Ok(handle) => return place.require_fifo(&handle).map(|_| Origin::Adopted),
+            Ok(handle) => {
+                let stat = place.require_fifo(&handle)?;
+                return place
+                    .require_access(&stat, access)
+                    .map(|()| Origin::Adopted);
+            }
             // It was removed between the two calls; so there is room for a new one.
             Err(Errno::ENOENT) if attempts_left > 0 => attempts_left -= 1,
             Err(errno) => {
@@ -84,21 +97,22 @@ pub fn create_or_adopt_in(place: &Place<'_>, mode: u32) -> Result<Origin, Error>
     }
 }
 
-fn permission_bits(path: &Path, mode: u32) -> Result<Mode, Error> {
-    if mode > 0o777 {
+fn checked(path: &Path, access: Access) -> Result<Access, Error> {
+    if access.mode > 0o777 {
         return Err(Error::InvalidMode {
             path: path.to_owned(),
-            mode,
+            mode: access.mode,
         });
     }
-    Ok(Mode::from_bits_truncate(mode))
+    Ok(access)
 }
 
-fn create_in(place: &Place<'_>, mode: Mode) -> Result<(), Error> {
-    mkfifoat(&place.folder, place.name, mode).map_err(|errno| Error::Create {
+fn create_in(place: &Place<'_>, access: Access) -> Result<(), Error> {
+    let failed = |errno: Errno| Error::Create {
         path: place.path.to_owned(),
         source: errno.into(),
-    })?;
+    };
+    mkfifoat(&place.folder, place.name, first_mode(access)).map_err(failed)?;
     let handle = place
         .open_name(OFlag::O_PATH)
         .map_err(|errno| Error::Inspect {
@@ -106,6 +120,42 @@ fn create_in(place: &Place<'_>, mode: Mode) -> Result<(), Error> {
             source: errno.into(),
         })?;
     let stat = place.require_fifo(&handle)?;
+    if stat.st_uid != geteuid().as_raw() || stat.st_nlink != 1 {
+        // Another one has taken the name at once; it is not ours to change.
+        return Err(failed(Errno::EEXIST));
+    }
+    set_owner(place, &handle, access.owner)
+        .and_then(|()| set_mode(place, &handle, &stat, mode_of(access)))
+        .inspect_err(|_| remove(place, &stat))
+}
+
+fn mode_of(access: Access) -> Mode {
+    Mode::from_bits_truncate(access.mode)
+}
+
+/// The mode that a FIFO is made with.
+fn first_mode(access: Access) -> Mode {
+    if access.owner.is_unchanged() {
+        mode_of(access)
+    } else {
+        mode_of(access) & UNOWNED_BITS
+    }
+}
+
+fn set_owner(place: &Place<'_>, handle: &OwnedFd, owner: Owner) -> Result<(), Error> {
+    if owner.is_unchanged() {
+        return Ok(());
+    }
+    let user = owner.user.map(Uid::from_raw);
+    let group = owner.group.map(Gid::from_raw);
+    fchownat(handle, "", user, group, AtFlags::AT_EMPTY_PATH).map_err(|errno| Error::SetOwner {
+        path: place.path.to_owned(),
+        owner,
+        source: errno.into(),
+    })
+}
+
+fn set_mode(place: &Place<'_>, handle: &OwnedFd, stat: &FileStat, mode: Mode) -> Result<(), Error> {
     if Mode::from_bits_truncate(stat.st_mode) == mode {
         return Ok(());
     }
@@ -118,4 +168,32 @@ fn create_in(place: &Place<'_>, mode: Mode) -> Result<(), Error> {
             source: errno.into(),
         }
     })
+}
+
+/// Removes the FIFO that was just made, if the name still stands for it.
+fn remove(place: &Place<'_>, made: &FileStat) {
+    let named = fstatat(&place.folder, place.name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    let is_it = named.is_ok_and(|named| {
+        FileKind::of(&named) == FileKind::Fifo && Identity::of(&named) == Identity::of(made)
+    });
+    if is_it {
+        // What is left then has the narrow mode, and the error that is told is the one before.
+        let _removed: nix::Result<()> =
+            unlinkat(&place.folder, place.name, UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_gets_into_a_fifo_before_it_has_its_owner() {
+        let group = Some(7);
+        for (mode, expected) in [(0o600, 0o600), (0o662, 0o600), (0o777, 0o600), (0o020, 0)] {
+            let owner = Owner { user: None, group };
+            assert_eq!(first_mode(Access { mode, owner }).bits(), expected);
+            assert_eq!(first_mode(Access::of_mode(mode)).bits(), mode);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::access::Owner;
 use crate::folder::FolderError;
 use crate::open::FileKind;
 
@@ -57,8 +58,41 @@ pub enum Error {
         /// The error of `mkfifoat(3)`.
         source: io::Error,
     },
-    /// The FIFO was made, but the umask took bits from its mode and they could not be set. It is left
-    /// behind with the narrower mode.
+    /// The FIFO belongs to somebody who may not give this process anything to read. It was not changed.
+    #[error(
+        "adopt FIFO {}: it belongs to user {uid}, who is neither root nor this process's user \
+         {process_uid}; name that user as the owner of the FIFO, or give it away with chown", path.display()
+    )]
+    ForeignOwner {
+        /// The path of the FIFO.
+        path: PathBuf,
+        /// The user id of its owner.
+        uid: u32,
+        /// The effective user id of this process.
+        process_uid: u32,
+    },
+    /// Everybody may read from the FIFO, and so take bytes away. It was not changed.
+    #[error(
+        "adopt FIFO {}: with its mode {mode:04o} everybody can read, and take bytes away; use chmod o-r \
+         on it", path.display()
+    )]
+    WorldReadable {
+        /// The path of the FIFO.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The FIFO was made, but could not be given to its owner. It was removed again.
+    #[error("give the new FIFO {} to {owner}", path.display())]
+    SetOwner {
+        /// The path of the FIFO.
+        path: PathBuf,
+        /// The owner that was asked for.
+        owner: Owner,
+        /// The error of `fchownat(2)`: EPERM without the privilege.
+        source: io::Error,
+    },
+    /// The FIFO was made, but bits of its mode could not be set. It was removed again.
     #[error("set the mode of FIFO {}", path.display())]
     SetMode {
         /// The path of the FIFO.
@@ -170,6 +204,9 @@ impl Error {
             | Error::NoReader { path }
             | Error::OpenFolder { path, .. }
             | Error::Create { path, .. }
+            | Error::ForeignOwner { path, .. }
+            | Error::WorldReadable { path, .. }
+            | Error::SetOwner { path, .. }
             | Error::SetMode { path, .. }
             | Error::Inspect { path, .. }
             | Error::Open { path, .. }
@@ -192,9 +229,12 @@ impl Error {
             Error::NoFileName { .. }
             | Error::InvalidMode { .. }
             | Error::NotAFifo { .. }
-            | Error::NoReader { .. } => None,
+            | Error::NoReader { .. }
+            | Error::ForeignOwner { .. }
+            | Error::WorldReadable { .. } => None,
             Error::OpenFolder { source, .. } => source.io_error(),
             Error::Create { source, .. }
+            | Error::SetOwner { source, .. }
             | Error::SetMode { source, .. }
             | Error::Inspect { source, .. }
             | Error::Open { source, .. }

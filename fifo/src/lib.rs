@@ -40,6 +40,7 @@
 //! A write without a reader raises SIGPIPE. The process must ignore that signal, as every Rust program
 //! does unless it was told otherwise; then the write gives [`Written::NoReader`].
 
+mod access;
 mod async_reader;
 mod create;
 mod error;
@@ -49,6 +50,7 @@ mod pipe;
 mod reader;
 mod writer;
 
+pub use access::{Access, Owner};
 pub use async_reader::{AsyncReader, Change};
 pub use create::{Origin, create, create_or_adopt, create_or_adopt_in};
 pub use error::Error;

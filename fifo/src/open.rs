@@ -14,8 +14,10 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::unistd::geteuid;
 
 use crate::Error;
+use crate::access::Access;
 use crate::folder::{FolderError, open_folder_below};
 
 /// What a path names, without following a link.
@@ -175,6 +177,12 @@ impl<'a> Place<'a> {
             | FileKind::CharDevice
             | FileKind::BlockDevice) => Err(self.refuse(other)),
         }
+    }
+
+    /// Refuses an opened FIFO of a stranger, or one that strangers can read, by its name.
+    pub(crate) fn require_access(&self, stat: &FileStat, access: Access) -> Result<(), Error> {
+        let mode = stat.st_mode & 0o777;
+        access.admit(self.path, (stat.st_uid, mode), geteuid().as_raw())
     }
 }
 

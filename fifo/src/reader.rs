@@ -34,9 +34,10 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use nix::sys::stat::FileStat;
 
 use crate::open::{End, Place, identify_read_end, open_end};
-use crate::{Error, Identity, pipe};
+use crate::{Access, Error, Identity, pipe};
 
 /// What one read gave.
 #[must_use]
@@ -93,20 +94,32 @@ impl Reader {
     /// - [`Error::Inspect`] with ENOENT: there is nothing; create it first.
     /// - [`Error::NoFileName`], [`Error::OpenFolder`], [`Error::Open`]: the path can't be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Reader, Error> {
-        Reader::open_in(&Place::open(path.as_ref())?)
+        let place = Place::open(path.as_ref())?;
+        let (handle, stat) = open_end(&place, End::Read)?;
+        Ok(Reader::of(&place, handle, &stat))
     }
 
-    /// Does what [`Reader::open`] does, in a folder that is open.
+    /// Does what [`Reader::open`] does, in a folder that is open, and checks on the opened handle whose
+    /// the FIFO is and who can read it (contract SEC-1).
+    ///
+    /// A FIFO must have been adopted before: even the open and the close of one that is then refused cost
+    /// its writer a SIGPIPE.
     ///
     /// # Errors
-    /// As [`Reader::open`], but for those of the folder.
-    pub fn open_in(place: &Place<'_>) -> Result<Reader, Error> {
+    /// As [`Reader::open`], but for those of the folder; [`Error::ForeignOwner`],
+    /// [`Error::WorldReadable`].
+    pub fn open_in(place: &Place<'_>, access: Access) -> Result<Reader, Error> {
         let (handle, stat) = open_end(place, End::Read)?;
-        Ok(Reader {
+        place.require_access(&stat, access)?;
+        Ok(Reader::of(place, handle, &stat))
+    }
+
+    fn of(place: &Place<'_>, handle: OwnedFd, stat: &FileStat) -> Reader {
+        Reader {
             file: File::from(handle),
             path: place.path.to_owned(),
-            identity: Identity::of(&stat),
-        })
+            identity: Identity::of(stat),
+        }
     }
 
     /// Makes a reader of an opened read end that came from somewhere else, such as another process. `path`

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use fifo::{Error, FolderError, Origin, Place, Reader};
+use fifo::{Access, Error, FolderError, Origin, Place, Reader};
 
 #[test]
 fn a_fifo_is_made_adopted_and_opened_below_a_root() {
@@ -13,14 +13,14 @@ fn a_fifo_is_made_adopted_and_opened_below_a_root() {
     let path = root.path().join("a/b/out");
     let place = Place::open_below(root.path(), &path).unwrap();
     assert_eq!(
-        fifo::create_or_adopt_in(&place, 0o600).unwrap(),
+        fifo::create_or_adopt_in(&place, Access::of_mode(0o600)).unwrap(),
         Origin::Created
     );
     assert_eq!(
-        fifo::create_or_adopt_in(&place, 0o600).unwrap(),
+        fifo::create_or_adopt_in(&place, Access::of_mode(0o600)).unwrap(),
         Origin::Adopted
     );
-    let reader = Reader::open_in(&place).unwrap();
+    let reader = Reader::open_in(&place, Access::of_mode(0o600)).unwrap();
     assert_eq!(reader.path(), path);
     assert_eq!(reader.identity(), Reader::open(&path).unwrap().identity());
 }
@@ -54,8 +54,8 @@ fn a_place_stays_in_its_folder_when_a_link_takes_the_folders_name() {
     let place = Place::open_below(root.path(), &path).unwrap();
     fs::rename(&folder, root.path().join("moved")).unwrap();
     symlink(&elsewhere, &folder).unwrap();
-    fifo::create_or_adopt_in(&place, 0o600).unwrap();
-    let reader = Reader::open_in(&place).unwrap();
+    fifo::create_or_adopt_in(&place, Access::of_mode(0o600)).unwrap();
+    let reader = Reader::open_in(&place, Access::of_mode(0o600)).unwrap();
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
     let moved = Reader::open(root.path().join("moved/out")).unwrap();
     assert_eq!(reader.identity(), moved.identity());
