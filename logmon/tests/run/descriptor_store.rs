@@ -17,7 +17,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
-use crate::subject::{Place, lines, refusal, wait_until, write_all};
+use crate::subject::refusal;
+use crate::support::{Place, lines, wait_until, write_all};
 
 /// Names and descriptors, in the order of their arrival.
 type Stored = Arc<Mutex<Vec<(String, OwnedFd)>>>;

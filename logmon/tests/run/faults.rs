@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use fifo::{Reader, Writable, Writer, Written};
 
-use crate::subject::{LIMIT, Logmon, Place, assert_quick, lines, wait_until, write_all};
+use crate::subject::{Logmon, assert_quick};
+use crate::support::{LIMIT, Place, lines, wait_until, write_all};
 
 /// Starts a logmon that can't make a file larger than 10,240 bytes, until [`lift`].
 pub(crate) fn start_with_small_disk(place: &Place, policy: &str) -> Logmon {

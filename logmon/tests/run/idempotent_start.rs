@@ -10,7 +10,7 @@ use logmon::name::{StreamKind, StreamName};
 use logmon::status::Reply;
 use logmon::{Collector, Error, Started};
 
-use crate::subject::{LIMIT, Place, lines, write_all};
+use crate::support::{LIMIT, Place, lines, write_all};
 
 fn config(place: &Place, fifo: &str, name: &str) -> StreamConfig {
     StreamConfig {

@@ -12,7 +12,8 @@ use nix::sys::signal::Signal;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::kin::{LeftOvers, another, kill_9, process, processes};
-use crate::subject::{LIMIT, Logmon, Place, lines, refusal, wait_until, write_all};
+use crate::subject::{Logmon, refusal};
+use crate::support::{LIMIT, Place, lines, wait_until, write_all};
 
 fn kept_command(place: &Place) -> Command {
     let mut command = place.command("1000", "1MiB");

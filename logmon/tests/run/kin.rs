@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::subject::wait_until;
+use crate::support::wait_until;
 
 /// The processes with this subcommand and this path on their command line.
 pub(crate) fn processes(subcommand: &str, path: &Path) -> Vec<i32> {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::subject::{Place, lines, wait_until, write_all};
+use crate::support::{Place, lines, wait_until, write_all};
 
 #[test]
 fn files_are_full_to_the_last_line_that_fits() {

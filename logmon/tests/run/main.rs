@@ -22,3 +22,5 @@ mod stalled;
 mod stop;
 mod subject;
 mod supervise;
+#[path = "../support/mod.rs"]
+mod support;

@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use fifo::Reader;
 
-use crate::subject::{Place, is_link_to, lines, refusal, wait_until, write_all};
+use crate::subject::{is_link_to, refusal};
+use crate::support::{Place, lines, wait_until, write_all};
 
 #[test]
 fn a_new_writer_is_read_after_the_end_of_the_last_one() {

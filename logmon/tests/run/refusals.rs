@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use crate::subject::{Place, refusal};
+use crate::subject::refusal;
+use crate::support::Place;
 
 #[test]
 fn anything_but_a_fifo_is_refused_and_stays_as_it_is() {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::subject::{Place, let_pass, lines, wait_until, write_all};
+use crate::subject::let_pass;
+use crate::support::{Place, lines, wait_until, write_all};
 
 #[test]
 fn fifty_generations_add_no_thread_and_no_descriptor() {

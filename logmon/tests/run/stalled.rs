@@ -6,7 +6,7 @@ use fifo::{ReadOutcome, Reader, Written};
 use nix::sys::signal::Signal;
 
 use crate::frozen_disk::{Disk, hangs};
-use crate::subject::{LIMIT, Place, lines, wait_until};
+use crate::support::{LIMIT, Place, lines, wait_until};
 
 #[test]
 fn a_stop_ends_in_time_although_the_storage_hangs_and_leaves_the_rest_in_the_fifo() {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use fifo::{ReadOutcome, Reader, Writer, Written};
 use nix::sys::signal::Signal;
 
-use crate::subject::{LIMIT, Place, assert_quick, lines, wait_until, write_all};
+use crate::subject::assert_quick;
+use crate::support::{LIMIT, Place, lines, wait_until, write_all};
 
 #[test]
 fn sigterm_writes_what_lies_in_the_pipe() {

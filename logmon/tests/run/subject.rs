@@ -1,29 +1,16 @@
-//! Edge: a logmon under test in a folder of its own, and waiting for conditions.
+//! Edge: a logmon under test in a folder of its own.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fifo::{Writable, Writer, Written};
+use fifo::Writer;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tempfile::TempDir;
 
-/// How long a condition may take on a machine with much else to do.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-
-/// Waits until the condition holds; the text is what the failure says.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_met() {
-        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
-        pause();
-    }
-}
+use crate::support::{Place, pause, wait_until, write_all, writer_of};
 
 /// Asserts that the best of several attempts takes less than the limit, as the machine may be busy with
 /// something else.
@@ -41,32 +28,10 @@ pub(crate) fn let_pass(span: Duration) {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the pause between two looks at a condition"
-)]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(2));
-}
-
-/// A folder for a FIFO `out`, a FIFO `err` and the log folder `logs`.
-pub(crate) struct Place {
-    dir: TempDir,
-}
-
+/// A FIFO `out`, a FIFO `err` and the log folder `logs`.
 impl Place {
-    pub(crate) fn new() -> Place {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("logs")).unwrap();
-        Place { dir }
-    }
-
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
     }
 
     pub(crate) fn log_file(&self, name: &str) -> PathBuf {
@@ -95,30 +60,15 @@ impl Place {
     }
 
     /// Starts it and waits for the ready line. Diagnostics go to a file.
-    pub(crate) fn start_command(&self, mut command: Command) -> Logmon {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("diagnostics"))
-            .unwrap();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let logmon = Logmon { child };
-        assert_eq!(line, "ready\n", "{}", self.diagnostics());
-        logmon
+    #[track_caller]
+    pub(crate) fn start_command(&self, command: Command) -> Logmon {
+        let child = self.start_until_ready(command);
+        Logmon { child }
     }
 
-    /// The log files of the stream, in the order of their indices: index and length.
+    /// The log files of the stream, in the order of their indices: index and content.
     pub(crate) fn files(&self) -> Vec<(u64, Vec<u8>)> {
-        log_files(&self.path("logs"))
+        self.files_of("demo.stdout")
     }
 
     /// The log files, joined.
@@ -129,13 +79,8 @@ impl Place {
             .collect()
     }
 
-    /// What logmon said on stderr so far.
-    pub(crate) fn diagnostics(&self) -> String {
-        fs::read_to_string(self.path("diagnostics")).unwrap()
-    }
-
     pub(crate) fn writer(&self) -> Writer {
-        Writer::open_within(self.path("out"), LIMIT).unwrap()
+        writer_of(&self.path("out"))
     }
 
     /// One generation: opens the FIFO, writes, closes.
@@ -146,38 +91,6 @@ impl Place {
     #[track_caller]
     pub(crate) fn wait_for_log(&self, expected: &[u8]) {
         wait_until("the log is what was written", || self.log() == expected);
-    }
-}
-
-/// The log files of the stream in this folder, in the order of their indices: index and length.
-pub(crate) fn log_files(folder: &Path) -> Vec<(u64, Vec<u8>)> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        let index = name
-            .strip_prefix("demo.stdout.")
-            .and_then(|index| index.parse::<u64>().ok());
-        if let (Some(index), true) = (index, entry.file_type().unwrap().is_file()) {
-            // It may be deleted between listing and reading.
-            files.push((index, fs::read(entry.path()).unwrap_or_default()));
-        }
-    }
-    files.sort();
-    files
-}
-
-/// Writes everything, and waits for room where it has to.
-#[track_caller]
-pub(crate) fn write_all(writer: &Writer, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        match writer.try_write(bytes).unwrap() {
-            Written::Bytes(count) => bytes = &bytes[count..],
-            Written::Full => {
-                assert_eq!(writer.wait_writable(LIMIT).unwrap(), Writable::Ready)
-            }
-            Written::NoReader => panic!("nobody reads"),
-        }
     }
 }
 
@@ -262,13 +175,6 @@ pub(crate) fn refusal(mut command: Command) -> (Option<i32>, String) {
         output.status.code(),
         String::from_utf8(output.stderr).unwrap(),
     )
-}
-
-/// Lines of 100 bytes each, numbered from `first`.
-pub(crate) fn lines(first: usize, count: usize) -> Vec<u8> {
-    (first..first + count)
-        .flat_map(|number| format!("{number:099}\n").into_bytes())
-        .collect()
 }
 
 /// True when the path is a symbolic link, and to what.

@@ -10,7 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::kin::{LeftOvers, another, kill_9, process, processes};
-use crate::subject::{Place, let_pass, lines, refusal, wait_until, write_all};
+use crate::subject::{let_pass, refusal};
+use crate::support::{Place, lines, wait_until, write_all};
 
 fn command(place: &Place) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logmon"));

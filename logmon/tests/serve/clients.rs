@@ -5,7 +5,8 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::json;
 
-use crate::place::{Client, Place, lines, wait_until, write_all};
+use crate::place::Client;
+use crate::support::{Place, lines, wait_until, write_all};
 
 #[test]
 fn garbage_is_answered_and_hurts_nobody() {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::place::{Place, lines, wait_until, write_all};
+use crate::support::{Place, lines, wait_until, write_all};
 
 /// A server that may have so many descriptors.
 fn limited(place: &Place, limit: usize) -> Command {

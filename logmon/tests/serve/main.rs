@@ -14,4 +14,6 @@ mod many;
 mod place;
 mod sockets;
 mod stalled;
+#[path = "../support/mod.rs"]
+mod support;
 mod tasks;

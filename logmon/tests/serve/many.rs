@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::json;
 
-use crate::place::{Place, lines, write_all};
+use crate::support::{Place, lines, write_all};
 
 /// As many tasks as the hard limit of descriptors leaves room for, at most a thousand.
 fn task_count() -> usize {

@@ -1,60 +1,20 @@
-//! Edge: a server under test in a folder of its own, its clients, and waiting for conditions.
+//! Edge: a server under test in a folder of its own, and its clients.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
-use fifo::{Writable, Writer, Written};
+use fifo::Writer;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// How long a condition may take on a machine with much else to do.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+use crate::support::{LIMIT, Place, wait_until, writer_of};
 
-/// Waits until the condition holds; the text is what the failure says.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_met() {
-        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
-        pause();
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the pause between two looks at a condition"
-)]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(2));
-}
-
-/// A folder `run` for sockets and FIFOs, and a folder `logs`.
-pub(crate) struct Place {
-    dir: TempDir,
-}
-
+/// The control socket and the FIFOs lie in `run`.
 impl Place {
-    pub(crate) fn new() -> Place {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["run", "logs"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        let private = fs::Permissions::from_mode(0o700);
-        fs::set_permissions(dir.path().join("run"), private).unwrap();
-        Place { dir }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
     pub(crate) fn socket(&self) -> PathBuf {
         self.path("run/control")
     }
@@ -75,28 +35,10 @@ impl Place {
     }
 
     /// Starts it and waits for the ready line. Diagnostics go to a file.
-    pub(crate) fn serve_command(&self, mut command: Command) -> Server {
-        let diagnostics = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path("diagnostics"))
-            .unwrap();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(diagnostics)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "ready\n", "{}", self.diagnostics());
+    #[track_caller]
+    pub(crate) fn serve_command(&self, command: Command) -> Server {
+        let child = self.start_until_ready(command);
         Server { child }
-    }
-
-    pub(crate) fn diagnostics(&self) -> String {
-        fs::read_to_string(self.path("diagnostics")).unwrap()
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -143,25 +85,13 @@ impl Place {
     }
 
     pub(crate) fn writer(&self, fifo: &str) -> Writer {
-        Writer::open_within(self.fifo(fifo), LIMIT).unwrap()
+        writer_of(&self.fifo(fifo))
     }
 
     /// The log files of a stream, in the order of their indices.
     pub(crate) fn files(&self, name: &str) -> Vec<Vec<u8>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(self.path("logs")).unwrap() {
-            let entry = entry.unwrap();
-            let file = entry.file_name().into_string().unwrap();
-            let index = file
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('.')?.parse::<u64>().ok());
-            if let Some(index) = index {
-                // It may be deleted between listing and reading.
-                files.push((index, fs::read(entry.path()).unwrap_or_default()));
-            }
-        }
-        files.sort();
-        files.into_iter().map(|(_, bytes)| bytes).collect()
+        let files = self.files_of(name).into_iter();
+        files.map(|(_, bytes)| bytes).collect()
     }
 
     #[track_caller]
@@ -182,27 +112,6 @@ impl Place {
             .output()
             .unwrap()
     }
-}
-
-/// Writes everything, and waits for room where it has to.
-#[track_caller]
-pub(crate) fn write_all(writer: &Writer, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        match writer.try_write(bytes).unwrap() {
-            Written::Bytes(count) => bytes = &bytes[count..],
-            Written::Full => {
-                assert_eq!(writer.wait_writable(LIMIT).unwrap(), Writable::Ready);
-            }
-            Written::NoReader => panic!("nobody reads"),
-        }
-    }
-}
-
-/// Lines of 100 bytes each, numbered from `first`.
-pub(crate) fn lines(first: usize, count: usize) -> Vec<u8> {
-    (first..first + count)
-        .flat_map(|number| format!("{number:099}\n").into_bytes())
-        .collect()
 }
 
 /// A running server; killed when it is dropped.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use crate::place::{Place, lines, write_all};
+use crate::support::{Place, lines, write_all};
 
 fn refusal(mut command: Command) -> (Option<i32>, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();

@@ -6,7 +6,7 @@ use fifo::Written;
 use serde_json::json;
 
 use crate::frozen_disk::{Disk, hangs};
-use crate::place::{Place, lines, wait_until, write_all};
+use crate::support::{Place, lines, wait_until, write_all};
 
 #[test]
 fn a_task_whose_storage_hangs_holds_no_other_one() {

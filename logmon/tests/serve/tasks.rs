@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::place::{Place, lines, wait_until, write_all};
+use crate::support::{Place, lines, wait_until, write_all};
 
 #[test]
 fn a_task_is_started_collected_and_stopped_with_its_counters() {
