@@ -164,8 +164,13 @@ impl Client {
         }
     }
 
+    #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).unwrap();
+        match self.stream.get_mut().write_all(bytes) {
+            // The server has closed it already; what it said before can still be read.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            other => other.unwrap(),
+        }
     }
 
     /// Reads one answer; null when the server has closed the connection.
