@@ -198,6 +198,10 @@ pub(crate) struct TaskArgs {
     /// The folder of the log files; it must exist and be no symbolic link.
     #[arg(long, value_name = "DIR")]
     pub(crate) log_dir: PathBuf,
+    /// A folder that only trusted users can change. Log folder and FIFOs must lie below it, and from it on
+    /// no symbolic link is followed. Without it, links in folders above theirs are.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) trusted_root: Option<PathBuf>,
     /// The FIFO of the task's stdout, made if it is missing; files are DIR/NAME.0, DIR/NAME.1, …
     #[arg(long, value_name = "FIFO=NAME", allow_hyphen_values = true)]
     pub(crate) stdout: Option<OsString>,
@@ -250,6 +254,7 @@ impl TaskArgs {
         };
         Ok(RawConfig {
             log_dir: self.log_dir,
+            trusted_root: self.trusted_root,
             stdout: split(StreamKind::Stdout, self.stdout)?,
             stderr: split(StreamKind::Stderr, self.stderr)?,
             max_files: self.max_files,

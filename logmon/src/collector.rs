@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::collect::{Counters, DRAIN_END};
 use crate::config::StreamConfig;
 use crate::error::Error;
+use crate::fifo_end;
 use crate::keeper::{Keeping, Left};
 use crate::limits::Limits;
 use crate::mailbox::{Commander, mailbox};
@@ -152,7 +153,7 @@ impl Collector {
             None => None,
         };
         let stream = Stream::open(config.clone(), held)?;
-        keeping.hold(&config.fifo, stream.staging_ends()?)?;
+        keeping.hold(fifo_end::open_existing(config)?, stream.staging_ends()?)?;
         Ok(stream)
     }
 
@@ -324,7 +325,8 @@ fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, E
         .staging
         .map(|(read_end, write_end)| StagingPipe::from_ends(read_end, write_end));
     let kept = Reader::adopt(left.reader, &config.fifo)?;
-    let is_the_same = Reader::open(&config.fifo).is_ok_and(|now| now.identity() == kept.identity());
+    let now = fifo_end::open_existing(config);
+    let is_the_same = now.is_ok_and(|now| now.identity() == kept.identity());
     if is_the_same {
         return Ok(staging);
     }

@@ -22,6 +22,9 @@ pub struct StreamConfig {
     pub name: StreamName,
     /// The folder of the log files.
     pub log_dir: PathBuf,
+    /// The folder below which no symbolic link is followed on the way to the FIFO and to the log folder
+    /// (contract SEC-1); without one, only their last parts must be no links.
+    pub trusted_root: Option<PathBuf>,
     /// Limits of the files.
     pub limits: Limits,
     /// What to do when the folder takes no bytes.
@@ -38,6 +41,7 @@ impl StreamConfig {
             fifo_mode,
             name,
             log_dir,
+            trusted_root,
             limits: _,
             on_full,
         } = self;
@@ -46,6 +50,7 @@ impl StreamConfig {
             (*fifo == other.fifo, "FIFO"),
             (*name == other.name, "name"),
             (*log_dir == other.log_dir, "log folder"),
+            (*trusted_root == other.trusted_root, "trusted root"),
             (*on_full == other.on_full, "policy for a full disk"),
             (*fifo_mode == other.fifo_mode, "FIFO mode"),
         ]
@@ -58,6 +63,7 @@ impl StreamConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct RawConfig {
     pub(crate) log_dir: PathBuf,
+    pub(crate) trusted_root: Option<PathBuf>,
     pub(crate) stdout: Option<RawStream>,
     pub(crate) stderr: Option<RawStream>,
     pub(crate) max_files: String,
@@ -118,6 +124,7 @@ impl RawConfig {
                 fifo_mode,
                 name,
                 log_dir,
+                trusted_root: self.trusted_root.clone(),
                 limits,
                 on_full: self.on_full,
             });
@@ -171,6 +178,7 @@ mod tests {
     fn raw() -> RawConfig {
         RawConfig {
             log_dir: "/logs".into(),
+            trusted_root: None,
             stdout: Some(RawStream {
                 fifo: "/run/out".into(),
                 name: "demo.stdout".into(),

@@ -108,11 +108,16 @@ fn start(task: String, settings: TaskArgs) -> Result<Value, Error> {
         let option = StreamKind::word(kind);
         Ok(json!({ "fifo": absolute(option, &fifo)?, "name": text_of(option, &name)? }))
     };
+    let trusted_root = settings.trusted_root.as_deref();
+    let trusted_root = trusted_root
+        .map(|root| absolute("trusted-root", root))
+        .transpose()?;
     Ok(request(
         "start",
         [
             ("task", json!(task)),
             ("log_dir", json!(absolute("log-dir", &settings.log_dir)?)),
+            ("trusted_root", json!(trusted_root)),
             ("stdout", stream(StreamKind::Stdout, settings.stdout)?),
             ("stderr", stream(StreamKind::Stderr, settings.stderr)?),
             ("max_files", json!(settings.max_files)),

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use fifo::FolderError;
 use nix::errno::Errno;
 
 use crate::collect::Fault;
@@ -99,8 +100,8 @@ pub enum Error {
     OpenLogDir {
         /// The path of the folder.
         path: PathBuf,
-        /// The error of `open(2)`.
-        source: io::Error,
+        /// Which part of the path, and why.
+        source: FolderError,
     },
     /// The log folder could not be listed.
     #[error("can't list the log folder {path}")]
@@ -325,8 +326,14 @@ impl Error {
             | Error::NoIndexLeft { .. }
             | Error::ControlFolder { .. }
             | Error::NoSocket { .. } => Exit::Path,
-            Error::OpenLogDir { source, .. }
-            | Error::ListLogDir { source, .. }
+            Error::OpenLogDir { source, .. } => {
+                if source.io_error().is_some_and(is_transient) {
+                    Exit::System
+                } else {
+                    Exit::Path
+                }
+            }
+            Error::ListLogDir { source, .. }
             | Error::OpenLogFile { source, .. }
             | Error::PrepareLogFile { source, .. }
             | Error::PublishLogFile { source, .. }
@@ -371,8 +378,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Fifo(source) => source.is_transient(),
-            Error::OpenLogDir { source, .. }
-            | Error::ListLogDir { source, .. }
+            Error::OpenLogDir { source, .. } => source.io_error().is_some_and(is_transient),
+            Error::ListLogDir { source, .. }
             | Error::OpenLogFile { source, .. }
             | Error::PrepareLogFile { source, .. }
             | Error::PublishLogFile { source, .. }

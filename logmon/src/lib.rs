@@ -17,6 +17,7 @@ mod diagnostics;
 mod error;
 mod events;
 pub mod exit;
+mod fifo_end;
 mod fnv;
 mod gap_file;
 mod keeper;

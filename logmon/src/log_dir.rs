@@ -2,7 +2,8 @@
 //!
 //! The folder is a handle, opened once without following a link; every file is reached through it, by
 //! its plain name, without following a link, and what it is gets checked on its own handle (SEC-1,
-//! SEC-2). A link in a folder *above* the log folder is followed: those belong to the host.
+//! SEC-2). A link in a folder *above* the log folder is followed: those belong to the host. If the host
+//! names a trusted root, none is followed from there on.
 //!
 //! A new file begins without a name (`O_TMPFILE`), so that a full disk or a lack of descriptors is met
 //! before an old file is deleted for its sake, and a crash leaves nothing behind. Where the file system
@@ -15,6 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use fifo::{FolderError, open_folder_below};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
@@ -35,6 +37,8 @@ const LOG_DIR_MODE: libc::mode_t = 0o750;
 #[derive(Debug)]
 pub(crate) struct LogDir {
     path: PathBuf,
+    /// From this folder on no link is followed.
+    root: Option<PathBuf>,
     folder: OwnedFd,
 }
 
@@ -72,14 +76,15 @@ pub(crate) enum Published {
 }
 
 impl LogDir {
-    /// Opens the folder; a symbolic link is refused.
-    pub(crate) fn open(path: &Path) -> Result<LogDir, Error> {
-        let folder = open_folder(path).map_err(|source| Error::OpenLogDir {
+    /// Opens the folder; a symbolic link is refused, and one on the way from the root, too.
+    pub(crate) fn open(path: &Path, root: Option<&Path>) -> Result<LogDir, Error> {
+        let folder = open_folder(path, root).map_err(|source| Error::OpenLogDir {
             path: path.to_owned(),
             source,
         })?;
         Ok(LogDir {
             path: path.to_owned(),
+            root: root.map(Path::to_owned),
             folder,
         })
     }
@@ -180,6 +185,7 @@ impl LogDir {
 
     fn is_at_its_path(&self) -> bool {
         let here = fstat(&self.folder);
+        // Whatever links it leads through: the numbers are compared, nothing is opened.
         let there = fstatat(AT_FDCWD, &self.path, AtFlags::AT_SYMLINK_NOFOLLOW);
         match (here, there) {
             (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
@@ -208,12 +214,25 @@ impl LogDir {
             path: self.path.clone(),
             source,
         };
-        match mkdirat(AT_FDCWD, &self.path, Mode::from_bits_truncate(LOG_DIR_MODE)) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(failed(errno.into())),
-        }
-        self.folder = open_folder(&self.path).map_err(failed)?;
+        self.make_again().map_err(failed)?;
+        self.folder = open_folder(&self.path, self.root.as_deref()).map_err(failed)?;
         Ok(())
+    }
+
+    fn make_again(&self) -> Result<(), FolderError> {
+        let mode = Mode::from_bits_truncate(LOG_DIR_MODE);
+        let above = (&self.root, self.path.parent(), self.path.file_name());
+        let made = match above {
+            (Some(root), Some(above), Some(name)) if self.path != *root => {
+                mkdirat(open_folder_below(root, above)?, name, mode)
+            }
+            // The path of the root is the host's, like every path without a root.
+            (Some(_) | None, Some(_) | None, Some(_) | None) => mkdirat(AT_FDCWD, &self.path, mode),
+        };
+        match made {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(cant_open(&self.path, errno)),
+        }
     }
 
     /// Gives the prepared file its name; without one, makes a new file of this name. Nothing that exists
@@ -302,7 +321,7 @@ impl LogDir {
     pub(crate) fn device(&self) -> Result<libc::dev_t, Error> {
         let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
             path: self.path.clone(),
-            source: errno.into(),
+            source: cant_open(&self.path, errno),
         })?;
         Ok(stat.st_dev)
     }
@@ -372,9 +391,19 @@ fn path_in_proc(file: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
-fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+fn open_folder(path: &Path, root: Option<&Path>) -> Result<OwnedFd, FolderError> {
+    if let Some(root) = root {
+        return open_folder_below(root, path);
+    }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
+    openat(AT_FDCWD, path, flags, Mode::empty()).map_err(|errno| cant_open(path, errno))
+}
+
+fn cant_open(path: &Path, errno: Errno) -> FolderError {
+    FolderError::Open {
+        part: path.to_owned(),
+        source: errno.into(),
+    }
 }
 
 pub(crate) fn is_regular(stat: &FileStat) -> bool {

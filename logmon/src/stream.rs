@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 use crate::collect::{Action, Collect, Counters, Event, OnFull, Reading, Report};
 use crate::config::StreamConfig;
 use crate::error::{Error, chain};
+use crate::fifo_end;
 use crate::gap_file;
 use crate::log_dir::{LogDir, LogFile, Published, Resumed};
 use crate::losses::Loss;
@@ -70,10 +71,9 @@ impl Stream {
     /// A fault of storage that may pass (a full disk) is not an error: it is tried again while the
     /// stream runs.
     pub(crate) fn open(config: StreamConfig, held: Option<StagingPipe>) -> Result<Stream, Error> {
-        let log_dir = LogDir::open(&config.log_dir)?;
+        let log_dir = LogDir::open(&config.log_dir, config.trusted_root.as_deref())?;
         let device = Device::of(log_dir.device()?);
-        let origin = fifo::create_or_adopt(&config.fifo, config.fifo_mode)?;
-        let reader = Reader::open(&config.fifo)?;
+        let (reader, origin) = fifo_end::open(&config)?;
         match reader.try_lock()? {
             Lock::Acquired => {}
             Lock::HeldElsewhere => return Err(Error::FifoHeld { path: config.fifo }),

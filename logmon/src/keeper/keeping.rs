@@ -195,14 +195,11 @@ impl Keeping {
         }))
     }
 
-    /// Has a spare read end of this FIFO kept, and these ends of its staging pipe, in place of what was
+    /// Has this spare read end of a FIFO kept, and these ends of its staging pipe, in place of what was
     /// kept for it before.
-    pub(crate) fn hold(&self, fifo: &Path, staging: Vec<OwnedFd>) -> Result<(), KeeperError> {
-        let key = key_of(fifo);
-        let kept = Kept {
-            spare: Reader::open(fifo)?,
-            staging,
-        };
+    pub(crate) fn hold(&self, spare: Reader, staging: Vec<OwnedFd>) -> Result<(), KeeperError> {
+        let key = key_of(spare.path());
+        let kept = Kept { spare, staging };
         let mut state = lock(&self.0.state);
         match &mut state.place {
             Place::Keeper {

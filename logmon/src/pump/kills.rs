@@ -33,6 +33,7 @@ fn config(folder: &Path) -> StreamConfig {
         fifo_mode: 0o600,
         name: StreamName::parse(OsStr::new("t")).unwrap(),
         log_dir: folder.join("logs"),
+        trusted_root: None,
         limits: Limits::checked(100_000, FILE_BYTES, 32_768).unwrap(),
         on_full: OnFull::Block,
     }

@@ -7,15 +7,15 @@
 //! ```text
 //! {"v":1,"op":"start","task":"web","log_dir":"/var/log/web","max_files":10,"max_file_size":"10MiB",
 //!  "stdout":{"fifo":"/run/web/out","name":"web.stdout"},"stderr":{"fifo":"/run/web/err","name":"web.stderr"},
-//!  "line_guard":"32KiB","on_full":"block","fifo_mode":"0600"}
+//!  "line_guard":"32KiB","on_full":"block","fifo_mode":"0600","trusted_root":"/var"}
 //! {"v":1,"op":"reconfigure","task":"web","max_files":3}
 //! {"v":1,"op":"status","task":"web"}
 //! {"v":1,"op":"stop","task":"web"}
 //! {"v":1,"op":"ping"}
 //! ```
 //!
-//! The fields of `start` mean what the options of `logmon run` of the same names mean; the last three
-//! may be left out, and so may one of the streams. `reconfigure` has at least one of `max_files`,
+//! The fields of `start` mean what the options of `logmon run` of the same names mean; those of the last
+//! line may be left out, and so may one of the streams. `reconfigure` has at least one of `max_files`,
 //! `max_file_size` and `line_guard`. `status` without a task is about all. A size is a number of bytes
 //! or a text with a unit. Paths are absolute. Any request may have an `id`, a number that its answer
 //! has, too. A field that is unknown, missing, of a wrong kind or there twice is refused by its name
@@ -243,6 +243,7 @@ struct Start {
     _op: IgnoredAny,
     task: String,
     log_dir: PathBuf,
+    trusted_root: Option<PathBuf>,
     stdout: Option<StreamField>,
     stderr: Option<StreamField>,
     max_files: Amount,
@@ -305,6 +306,9 @@ impl Start {
     fn checked(self) -> Result<Op, Refusal> {
         let task = task_id(&self.task)?;
         absolute("log_dir", &self.log_dir)?;
+        if let Some(root) = &self.trusted_root {
+            absolute("trusted_root", root)?;
+        }
         let stream = |field, given: Option<StreamField>| {
             given
                 .map(|given| {
@@ -318,6 +322,7 @@ impl Start {
         };
         let raw = RawConfig {
             log_dir: self.log_dir,
+            trusted_root: self.trusted_root,
             stdout: stream("stdout", self.stdout)?,
             stderr: stream("stderr", self.stderr)?,
             max_files: self.max_files.into(),

@@ -12,7 +12,7 @@ fn start() -> Value {
         "stdout": {"fifo": "/run/out", "name": "web.stdout"},
         "stderr": {"fifo": "/run/err", "name": "web.stderr"},
         "max_files": 3, "max_file_size": "64KiB", "line_guard": 1000, "on_full": "drop",
-        "fifo_mode": "0620", "id": 7,
+        "fifo_mode": "0620", "trusted_root": "/", "id": 7,
     })
 }
 
@@ -39,12 +39,20 @@ fn a_start_says_all_that_the_options_of_run_say() {
     assert_eq!(streams[0].limits, Limits::checked(3, 65536, 1000).unwrap());
     assert_eq!(streams[0].on_full, OnFull::Drop);
     assert_eq!(streams[0].fifo_mode, 0o620);
+    assert_eq!(streams[1].trusted_root, Some(PathBuf::from("/")));
 }
 
 #[test]
 fn what_may_be_left_out_is_what_run_has_by_default() {
     let mut request = start();
-    for field in ["stderr", "line_guard", "on_full", "fifo_mode", "id"] {
+    for field in [
+        "stderr",
+        "line_guard",
+        "on_full",
+        "fifo_mode",
+        "trusted_root",
+        "id",
+    ] {
         request.as_object_mut().unwrap().remove(field);
     }
     let Op::Start(_, streams) = parsed(&request).unwrap().op else {
@@ -54,6 +62,7 @@ fn what_may_be_left_out_is_what_run_has_by_default() {
     assert_eq!(streams[0].limits.asked_line_guard(), 32 * 1024);
     assert_eq!(streams[0].on_full, OnFull::Block);
     assert_eq!(streams[0].fifo_mode, 0o600);
+    assert_eq!(streams[0].trusted_root, None);
 }
 
 #[test]
@@ -118,6 +127,7 @@ fn what_is_wrong_is_told_with_its_field_and_its_id() {
     assert!(told("op", json!("begin")).contains("\"begin\""));
     assert!(told("task", json!("a\nb")).contains("task"));
     assert!(told("log_dir", json!("logs")).contains("log_dir"));
+    assert!(told("trusted_root", json!("run")).contains("trusted_root"));
     assert!(told("stdout", json!({"fifo": "out", "name": "x"})).contains("stdout"));
     assert!(told("max_files", json!(0)).contains("max-files"));
     assert!(told("max_files", json!(-1)).contains("whole number"));

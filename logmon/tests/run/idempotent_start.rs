@@ -22,6 +22,7 @@ fn config(place: &Place, fifo: &str, name: &str) -> StreamConfig {
         fifo_mode: 0o600,
         name: StreamName::parse(OsStr::new(name)).unwrap(),
         log_dir: place.path("logs"),
+        trusted_root: None,
         limits: Limits::checked(5, 1 << 20, 1 << 15).unwrap(),
         on_full: OnFull::Block,
     }

@@ -24,3 +24,4 @@ mod subject;
 mod supervise;
 #[path = "../support/mod.rs"]
 mod support;
+mod trusted_root;

@@ -12,6 +12,7 @@ mod faces;
 mod frozen_disk;
 mod many;
 mod place;
+mod safety;
 mod sockets;
 mod stalled;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,66 @@
+//! Edge: what a start over the control socket may open (contract SEC-1).
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use crate::support::{Place, lines, write_all};
+
+#[test]
+fn a_task_with_a_trusted_root_follows_no_link_below_it() {
+    let place = Place::new();
+    let server = place.serve();
+    let link = place.path("link");
+    symlink(place.path(""), &link).unwrap();
+    let mut request = place.start_request("web", 3, 1000);
+    request["trusted_root"] = json!(place.path(""));
+    request["log_dir"] = json!(link.join("logs"));
+    let answer = place.ask(&request);
+    assert_eq!(answer["ok"], false, "{answer}");
+    let told = answer["error"].to_string();
+    let named = format!("{}: it is a symbolic link", link.display());
+    assert!(told.contains(&named), "{told}");
+    assert_eq!(fs::read_dir(place.path("logs")).unwrap().count(), 0);
+
+    request["log_dir"] = json!(place.path("logs"));
+    let answer = place.ask(&request);
+    assert_eq!(answer["ok"], true, "{answer}");
+    write_all(&place.writer("web.out"), &lines(0, 3));
+    place.wait_for_log("web.stdout", &lines(0, 3));
+    request.as_object_mut().unwrap().remove("trusted_root");
+    let answer = place.ask(&request).to_string();
+    assert!(answer.contains("trusted root"), "{answer}");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn ctl_sends_the_trusted_root() {
+    let place = Place::new();
+    let server = place.serve();
+    let link = place.path("link");
+    symlink(place.path(""), &link).unwrap();
+    let start = |root: &str| {
+        let mut words = vec![
+            "start",
+            "--task=web",
+            "--max-files=2",
+            "--max-file-size=1000",
+        ];
+        let fifo = format!("--stdout={}=web.stdout", link.join("run/out").display());
+        let logs = format!("--log-dir={}", place.path("logs").display());
+        let root = format!("--trusted-root={root}");
+        words.extend([&*fifo, &*logs, &*root]);
+        let output = place.logmon("ctl", &words);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let named = format!("{}: it is a symbolic link", link.display());
+    let told = start(place.path("").to_str().unwrap());
+    assert!(told.contains(&named), "{told}");
+    // A relative path is one of the client's folder.
+    let told = start("folder");
+    let here = std::env::current_dir().unwrap().join("folder");
+    let named = format!("the trusted root {}", here.display());
+    assert!(told.contains(&named), "{told}");
+    assert_eq!(server.stop(), Some(0));
+}
