@@ -234,6 +234,11 @@ pub(crate) struct TaskArgs {
         allow_hyphen_values = true
     )]
     pub(crate) fifo_mode: String,
+    /// Whom a FIFO that has to be made is given to: USER, USER:GROUP or :GROUP, each a name or a number.
+    /// Only root can name another user; a group may be one of this user's. A FIFO of this user that is
+    /// there already is accepted, beside those of root and of the user that logmon runs as.
+    #[arg(long, value_name = "OWNER", allow_hyphen_values = true)]
+    pub(crate) fifo_owner: Option<String>,
 }
 
 /// What logmon tells on stderr.
@@ -265,6 +270,7 @@ impl TaskArgs {
                 OnFullArg::Drop => OnFull::Drop,
             },
             fifo_mode: self.fifo_mode,
+            fifo_owner: self.fifo_owner,
         })
     }
 }

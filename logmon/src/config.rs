@@ -8,6 +8,7 @@ use crate::collect::OnFull;
 use crate::error::Error;
 use crate::limits::{Limits, parse_bytes, parse_count};
 use crate::name::{StreamKind, StreamName};
+use crate::owner::FifoOwner;
 
 /// Settings of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct StreamConfig {
     pub fifo: PathBuf,
     /// Permission bits of a FIFO that has to be made.
     pub fifo_mode: u32,
+    /// Whom a FIFO that has to be made is given to.
+    pub fifo_owner: FifoOwner,
     /// The stream's name, the part of the file names before the index.
     pub name: StreamName,
     /// The folder of the log files.
@@ -39,6 +42,7 @@ impl StreamConfig {
             kind,
             fifo,
             fifo_mode,
+            fifo_owner,
             name,
             log_dir,
             trusted_root,
@@ -53,6 +57,7 @@ impl StreamConfig {
             (*trusted_root == other.trusted_root, "trusted root"),
             (*on_full == other.on_full, "policy for a full disk"),
             (*fifo_mode == other.fifo_mode, "FIFO mode"),
+            (*fifo_owner == other.fifo_owner, "FIFO owner"),
         ]
         .into_iter()
         .find_map(|(is_same, what)| (!is_same).then_some(what))
@@ -71,6 +76,7 @@ pub(crate) struct RawConfig {
     pub(crate) line_guard: String,
     pub(crate) on_full: OnFull,
     pub(crate) fifo_mode: String,
+    pub(crate) fifo_owner: Option<String>,
 }
 
 /// A stream as it was given.
@@ -106,6 +112,10 @@ impl RawConfig {
     pub(crate) fn checked(self) -> Result<Vec<StreamConfig>, Error> {
         let limits = checked_limits(&self.max_files, &self.max_file_size, &self.line_guard)?;
         let fifo_mode = parse_mode(&self.fifo_mode)?;
+        let fifo_owner = match &self.fifo_owner {
+            Some(text) => FifoOwner::parse(text)?,
+            None => FifoOwner::default(),
+        };
         let mut streams: Vec<StreamConfig> = Vec::new();
         let given = [
             (StreamKind::Stdout, self.stdout),
@@ -122,6 +132,7 @@ impl RawConfig {
                 kind,
                 fifo,
                 fifo_mode,
+                fifo_owner: fifo_owner.clone(),
                 name,
                 log_dir,
                 trusted_root: self.trusted_root.clone(),
@@ -189,6 +200,7 @@ mod tests {
             line_guard: "32KiB".into(),
             on_full: OnFull::Block,
             fifo_mode: "0600".into(),
+            fifo_owner: None,
         }
     }
 
@@ -226,6 +238,7 @@ mod tests {
         assert!(told(|raw| raw.line_guard = "0".into()).contains("--line-guard"));
         assert!(told(|raw| raw.fifo_mode = "0644".into()).contains("--fifo-mode"));
         assert!(told(|raw| raw.fifo_mode = "rw".into()).contains("--fifo-mode"));
+        assert!(told(|raw| raw.fifo_owner = Some(":".into())).contains("--fifo-owner"));
         assert!(told(|raw| raw.stdout = stream("/run/out", "..")).contains("--stdout"));
         assert!(told(|raw| raw.stderr = stream("/run/err", "demo.stdout")).contains("demo.stdout"));
         assert!(told(|raw| raw.stderr = stream("/run/out", "demo.stderr")).contains("/run/out"));

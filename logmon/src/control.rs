@@ -131,6 +131,7 @@ fn start(task: String, settings: TaskArgs) -> Result<Value, Error> {
                 }),
             ),
             ("fifo_mode", json!(settings.fifo_mode)),
+            ("fifo_owner", json!(settings.fifo_owner)),
         ],
     ))
 }

@@ -50,6 +50,41 @@ pub enum Error {
         /// What was given.
         text: String,
     },
+    /// The owner is not written as chown(1) takes it.
+    #[error(
+        "option --fifo-owner: {text:?} is not USER, USER:GROUP or :GROUP, such as app:app or :1000"
+    )]
+    FifoOwner {
+        /// What was given.
+        text: String,
+    },
+    /// There is no such user or group.
+    #[error("option --fifo-owner: there is no {kind} {name:?}; name another one, or give a number")]
+    NoPrincipal {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A user or a group could not be looked up.
+    #[error("option --fifo-owner: can't look up the {kind} {name:?}; a number needs no look-up")]
+    LookUp {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The error of `getpwnam_r(3)` or `getgrnam_r(3)`.
+        source: io::Error,
+    },
+    /// The new FIFO could not be given to its owner, and is gone again.
+    #[error(
+        "option --fifo-owner: only root can give a FIFO to another user, and others only to a group of \
+         theirs"
+    )]
+    CantGiveAway {
+        /// Which FIFO, and the error of `fchownat(2)`.
+        source: fifo::Error,
+    },
     /// Both streams have the same name.
     #[error("options --stdout and --stderr: both have the name {name:?}; give each its own")]
     SameName {
@@ -315,6 +350,9 @@ impl Error {
             | Error::Name { .. }
             | Error::Stream { .. }
             | Error::FifoMode { .. }
+            | Error::FifoOwner { .. }
+            | Error::NoPrincipal { .. }
+            | Error::CantGiveAway { .. }
             | Error::SameName { .. }
             | Error::SameFifo { .. }
             | Error::OtherSettings { .. }
@@ -354,6 +392,7 @@ impl Error {
             | Error::ServerRunning { .. } => Exit::Busy,
             Error::Unreachable { .. } => Exit::Unavailable,
             Error::Staging { .. }
+            | Error::LookUp { .. }
             | Error::Runtime { .. }
             | Error::Signals { .. }
             | Error::Descriptors { .. }
@@ -387,6 +426,7 @@ impl Error {
             | Error::WriteLogFile { source, .. }
             | Error::RecordLoss { source, .. }
             | Error::Staging { source, .. }
+            | Error::LookUp { source, .. }
             | Error::Control { source, .. }
             | Error::Runtime { source }
             | Error::Signals { source } => is_transient(source),
@@ -395,6 +435,9 @@ impl Error {
             | Error::Name { .. }
             | Error::Stream { .. }
             | Error::FifoMode { .. }
+            | Error::FifoOwner { .. }
+            | Error::NoPrincipal { .. }
+            | Error::CantGiveAway { .. }
             | Error::SameName { .. }
             | Error::SameFifo { .. }
             | Error::OtherSettings { .. }

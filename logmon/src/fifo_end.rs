@@ -2,17 +2,29 @@
 //!
 //! Its folder is opened once, and what is made, checked and read lies in that very folder (SEC-1).
 
-use fifo::{Access, Origin, Place, Reader};
+use fifo::{Access, Origin, Owner, Place, Reader};
+use nix::errno::Errno;
+use nix::unistd::{Group, User};
 
 use crate::config::StreamConfig;
 use crate::error::Error;
+use crate::owner::{FifoOwner, Principal};
 
 /// Makes the FIFO or adopts the one that is there, and opens its read end.
 pub(crate) fn open(config: &StreamConfig) -> Result<(Reader, Origin), Error> {
     let access = access(config)?;
     let place = place(config)?;
-    let origin = fifo::create_or_adopt_in(&place, access)?;
+    let origin = fifo::create_or_adopt_in(&place, access).map_err(told_with_option)?;
     Ok((Reader::open_in(&place, access)?, origin))
+}
+
+/// Says which option is to blame where it is one.
+fn told_with_option(source: fifo::Error) -> Error {
+    if matches!(source, fifo::Error::SetOwner { .. }) && !source.is_transient() {
+        Error::CantGiveAway { source }
+    } else {
+        Error::Fifo(source)
+    }
 }
 
 /// Opens another read end of the FIFO that is at the stream's path.
@@ -28,5 +40,48 @@ fn place(config: &StreamConfig) -> Result<Place<'_>, fifo::Error> {
 }
 
 fn access(config: &StreamConfig) -> Result<Access, Error> {
-    Ok(Access::of_mode(config.fifo_mode))
+    let FifoOwner { user, group } = &config.fifo_owner;
+    let owner = Owner {
+        user: user.as_ref().map(user_id).transpose()?,
+        group: group.as_ref().map(group_id).transpose()?,
+    };
+    Ok(Access {
+        mode: config.fifo_mode,
+        owner,
+    })
+}
+
+fn user_id(user: &Principal) -> Result<u32, Error> {
+    number_of(user, "user", |name| {
+        Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
+    })
+}
+
+fn group_id(group: &Principal) -> Result<u32, Error> {
+    number_of(group, "group", |name| {
+        Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
+    })
+}
+
+fn number_of(
+    principal: &Principal,
+    kind: &'static str,
+    look_up: impl FnOnce(&str) -> Result<Option<u32>, Errno>,
+) -> Result<u32, Error> {
+    let name = match principal {
+        Principal::Number(number) => return Ok(*number),
+        Principal::Name(name) => name,
+    };
+    match look_up(name) {
+        Ok(Some(number)) => Ok(number),
+        Ok(None) => Err(Error::NoPrincipal {
+            kind,
+            name: name.clone(),
+        }),
+        Err(errno) => Err(Error::LookUp {
+            kind,
+            name: name.clone(),
+            source: errno.into(),
+        }),
+    }
 }

@@ -1,8 +1,8 @@
 //! Edge: logmon reads a task's FIFOs and writes size-rotated log files.
 //!
 //! A stream is one FIFO, opened once for the task's whole life, and one current log file. Cores decide
-//! ([`name`], [`limits`], [`recovery`], [`planner`], [`pacing`], [`losses`], [`collect`], [`config`], [`status`]);
-//! edges do what they decided: the stream's loop, the log folder, the pump and the [`Collector`].
+//! ([`name`], [`limits`], [`owner`], [`recovery`], [`planner`], [`pacing`], [`losses`], [`collect`], [`config`],
+//! [`status`]); edges do what they decided: the stream's loop, the log folder, the pump and the [`Collector`].
 //!
 //! What it never does: open a FIFO in a way that waits, take the absence of writers for the end,
 //! close the read end because of a fault of storage, follow a link to a log file, or delete a file that
@@ -26,6 +26,7 @@ mod log_dir;
 pub mod losses;
 mod mailbox;
 pub mod name;
+pub mod owner;
 pub mod pacing;
 pub mod planner;
 mod pump;

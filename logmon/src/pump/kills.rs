@@ -31,6 +31,7 @@ fn config(folder: &Path) -> StreamConfig {
         kind: crate::name::StreamKind::Stdout,
         fifo: folder.join("fifo"),
         fifo_mode: 0o600,
+        fifo_owner: crate::owner::FifoOwner::default(),
         name: StreamName::parse(OsStr::new("t")).unwrap(),
         log_dir: folder.join("logs"),
         trusted_root: None,

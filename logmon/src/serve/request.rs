@@ -7,15 +7,16 @@
 //! ```text
 //! {"v":1,"op":"start","task":"web","log_dir":"/var/log/web","max_files":10,"max_file_size":"10MiB",
 //!  "stdout":{"fifo":"/run/web/out","name":"web.stdout"},"stderr":{"fifo":"/run/web/err","name":"web.stderr"},
-//!  "line_guard":"32KiB","on_full":"block","fifo_mode":"0600","trusted_root":"/var"}
+//!  "line_guard":"32KiB","on_full":"block","fifo_mode":"0600","fifo_owner":":web",
+//!  "trusted_root":"/var"}
 //! {"v":1,"op":"reconfigure","task":"web","max_files":3}
 //! {"v":1,"op":"status","task":"web"}
 //! {"v":1,"op":"stop","task":"web"}
 //! {"v":1,"op":"ping"}
 //! ```
 //!
-//! The fields of `start` mean what the options of `logmon run` of the same names mean; those of the last
-//! line may be left out, and so may one of the streams. `reconfigure` has at least one of `max_files`,
+//! The fields of `start` mean what the options of `logmon run` of the same names mean; those from
+//! `line_guard` on may be left out, and so may one of the streams. `reconfigure` has at least one of `max_files`,
 //! `max_file_size` and `line_guard`. `status` without a task is about all. A size is a number of bytes
 //! or a text with a unit. Paths are absolute. Any request may have an `id`, a number that its answer
 //! has, too. A field that is unknown, missing, of a wrong kind or there twice is refused by its name
@@ -251,6 +252,7 @@ struct Start {
     line_guard: Option<Amount>,
     on_full: Option<OnFullField>,
     fifo_mode: Option<String>,
+    fifo_owner: Option<String>,
 }
 
 /// A stream in a request.
@@ -337,6 +339,7 @@ impl Start {
             fifo_mode: self
                 .fifo_mode
                 .unwrap_or_else(|| DEFAULT_FIFO_MODE.to_owned()),
+            fifo_owner: self.fifo_owner,
         };
         let streams = raw.checked().map_err(Refusal::Config)?;
         if streams.is_empty() {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::name::StreamKind;
+use crate::owner::FifoOwner;
 
 fn start() -> Value {
     json!({
@@ -12,7 +13,7 @@ fn start() -> Value {
         "stdout": {"fifo": "/run/out", "name": "web.stdout"},
         "stderr": {"fifo": "/run/err", "name": "web.stderr"},
         "max_files": 3, "max_file_size": "64KiB", "line_guard": 1000, "on_full": "drop",
-        "fifo_mode": "0620", "trusted_root": "/", "id": 7,
+        "fifo_mode": "0620", "fifo_owner": "7:8", "trusted_root": "/", "id": 7,
     })
 }
 
@@ -39,6 +40,8 @@ fn a_start_says_all_that_the_options_of_run_say() {
     assert_eq!(streams[0].limits, Limits::checked(3, 65536, 1000).unwrap());
     assert_eq!(streams[0].on_full, OnFull::Drop);
     assert_eq!(streams[0].fifo_mode, 0o620);
+    let owner = FifoOwner::parse("7:8").unwrap();
+    assert_eq!(streams[1].fifo_owner, owner);
     assert_eq!(streams[1].trusted_root, Some(PathBuf::from("/")));
 }
 
@@ -50,6 +53,7 @@ fn what_may_be_left_out_is_what_run_has_by_default() {
         "line_guard",
         "on_full",
         "fifo_mode",
+        "fifo_owner",
         "trusted_root",
         "id",
     ] {
@@ -62,6 +66,7 @@ fn what_may_be_left_out_is_what_run_has_by_default() {
     assert_eq!(streams[0].limits.asked_line_guard(), 32 * 1024);
     assert_eq!(streams[0].on_full, OnFull::Block);
     assert_eq!(streams[0].fifo_mode, 0o600);
+    assert_eq!(streams[0].fifo_owner, FifoOwner::default());
     assert_eq!(streams[0].trusted_root, None);
 }
 
@@ -135,6 +140,7 @@ fn what_is_wrong_is_told_with_its_field_and_its_id() {
     assert!(told("line_guard", json!(0)).contains("line-guard"));
     assert!(told("on_full", json!("never")).contains("never"));
     assert!(told("fifo_mode", json!("0666")).contains("fifo-mode"));
+    assert!(told("fifo_owner", json!("a:b:c")).contains("fifo-owner"));
     assert!(told("stderr", json!({"fifo": "/run/out", "name": "e"})).contains("/run/out"));
 }
 

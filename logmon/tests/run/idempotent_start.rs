@@ -20,6 +20,7 @@ fn config(place: &Place, fifo: &str, name: &str) -> StreamConfig {
         },
         fifo: place.path(fifo),
         fifo_mode: 0o600,
+        fifo_owner: logmon::owner::FifoOwner::default(),
         name: StreamName::parse(OsStr::new(name)).unwrap(),
         log_dir: place.path("logs"),
         trusted_root: None,

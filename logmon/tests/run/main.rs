@@ -15,6 +15,7 @@ mod idempotent_start;
 mod keeper;
 mod kin;
 mod lines;
+mod owners;
 mod recovery;
 mod refusals;
 mod resources;

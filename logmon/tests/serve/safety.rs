@@ -64,3 +64,37 @@ fn ctl_sends_the_trusted_root() {
     assert!(told.contains(&named), "{told}");
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn a_task_has_the_fifo_owner_that_its_start_names() {
+    let place = Place::new();
+    let server = place.serve();
+    let mut request = place.start_request("web", 3, 1000);
+    request["fifo_owner"] = json!("no-such-user");
+    let answer = place.ask(&request).to_string();
+    assert!(answer.contains("no-such-user"), "{answer}");
+    let group = nix::unistd::getegid();
+    request["fifo_owner"] = json!(format!(":{group}"));
+    assert_eq!(place.ask(&request)["ok"], true);
+    request["fifo_owner"] = json!(":1");
+    let answer = place.ask(&request).to_string();
+    assert!(answer.contains("FIFO owner"), "{answer}");
+    assert_eq!(server.stop(), Some(0));
+
+    let server = place.serve();
+    let told = place.logmon(
+        "ctl",
+        &[
+            "start",
+            "--task=other",
+            "--max-files=2",
+            "--max-file-size=1000",
+            &format!("--log-dir={}", place.path("logs").display()),
+            &format!("--stdout={}=other", place.fifo("other").display()),
+            "--fifo-owner=no-such-user",
+        ],
+    );
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("no-such-user"), "{told}");
+    assert_eq!(server.stop(), Some(0));
+}
