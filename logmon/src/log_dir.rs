@@ -89,6 +89,11 @@ impl LogDir {
         })
     }
 
+    /// True when everybody can remove and replace files in the folder, now.
+    pub(crate) fn is_open_to_others(&self) -> bool {
+        fstat(&self.folder).is_ok_and(|stat| lets_others_replace(stat.st_mode))
+    }
+
     /// Lists the entries whose names begin with the stream's name and a dot.
     pub(crate) fn list(&self, name: &StreamName) -> Result<Vec<Entry>, Error> {
         self.try_list(name).map_err(|errno| Error::ListLogDir {
@@ -404,6 +409,11 @@ fn cant_open(path: &Path, errno: Errno) -> FolderError {
         part: path.to_owned(),
         source: errno.into(),
     }
+}
+
+/// Others can write in a folder of this mode, and no sticky bit keeps them to what is theirs (`inode(7)`).
+fn lets_others_replace(mode: libc::mode_t) -> bool {
+    mode & libc::S_IWOTH != 0 && mode & libc::S_ISVTX == 0
 }
 
 pub(crate) fn is_regular(stat: &FileStat) -> bool {

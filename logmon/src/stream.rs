@@ -74,6 +74,10 @@ impl Stream {
         let log_dir = LogDir::open(&config.log_dir, config.trusted_root.as_deref())?;
         let device = Device::of(log_dir.device()?);
         let (reader, origin) = fifo_end::open(&config)?;
+        if log_dir.is_open_to_others() {
+            let log_dir = log_dir.path().display();
+            warn!(stream = %config.name, %log_dir, "everybody can remove and replace the log files; use chmod o-w on the folder");
+        }
         match reader.try_lock()? {
             Lock::Acquired => {}
             Lock::HeldElsewhere => return Err(Error::FifoHeld { path: config.fifo }),

@@ -10,6 +10,26 @@ use crate::subject::{is_link_to, refusal};
 use crate::support::{Place, lines, wait_until, write_all};
 
 #[test]
+fn a_log_folder_that_everybody_can_change_is_told_and_used() {
+    for (mode, is_told) in [
+        (0o777, true),
+        (0o702, true),
+        (0o1777, false),
+        (0o775, false),
+    ] {
+        let place = Place::new();
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(place.path("logs"), permissions).unwrap();
+        let logmon = place.start("2", "1000");
+        place.write(&lines(0, 1));
+        place.wait_for_log(&lines(0, 1));
+        assert_eq!(logmon.stop().0, Some(0));
+        let told = place.diagnostics();
+        assert_eq!(told.contains("chmod o-w"), is_told, "{mode:o}: {told}");
+    }
+}
+
+#[test]
 fn a_new_writer_is_read_after_the_end_of_the_last_one() {
     let place = Place::new();
     let logmon = place.start("5", "1MiB");
