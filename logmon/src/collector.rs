@@ -318,6 +318,12 @@ impl Running {
     }
 }
 
+/// Nothing has the name of the FIFO.
+fn is_missing(error: &fifo::Error) -> bool {
+    use std::io::ErrorKind::NotFound;
+    matches!(error, fifo::Error::Inspect { source, .. } if source.kind() == NotFound)
+}
+
 /// Gives the staging pipe that an earlier life left. If the path stands for another FIFO now, what lies in
 /// the old one is moved there first, as much as there is room for.
 fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, Error> {
@@ -325,8 +331,12 @@ fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, E
         .staging
         .map(|(read_end, write_end)| StagingPipe::from_ends(read_end, write_end));
     let kept = Reader::adopt(left.reader, &config.fifo)?;
-    let now = fifo_end::open_existing(config);
-    let is_the_same = now.is_ok_and(|now| now.identity() == kept.identity());
+    let is_the_same = match fifo_end::open_existing(config) {
+        Ok(now) => now.identity() == kept.identity(),
+        Err(Error::Fifo(error)) if is_missing(&error) => false,
+        // The start is refused, and what is kept stays as it is for a later one.
+        Err(error) => return Err(error),
+    };
     if is_the_same {
         return Ok(staging);
     }

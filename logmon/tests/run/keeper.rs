@@ -375,6 +375,25 @@ fn what_lies_in_a_fifo_that_was_replaced_comes_first() {
 }
 
 #[test]
+fn a_start_that_is_refused_leaves_what_is_kept_as_it_is() {
+    let place = Place::new();
+    let _left = LeftOvers(place.root());
+    start(&place).kill();
+    let writer = place.writer();
+    write_all(&writer, &lines(0, 200));
+    let path = place.path("out");
+    let set_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o604);
+    assert_eq!(refusal(kept_command(&place)).0, Some(66));
+    assert_eq!(writer.fill_level().unwrap(), 20_000);
+    set_mode(0o600);
+    let logmon = start(&place);
+    place.wait_for_log(&lines(0, 200));
+    drop(writer);
+    assert_eq!(logmon.stop().0, Some(0));
+}
+
+#[test]
 fn what_a_stop_could_not_write_waits_at_the_keeper_for_the_next_life() {
     let place = Place::new();
     let _left = LeftOvers(place.root());
