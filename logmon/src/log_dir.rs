@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn only_a_file_of_ours_with_one_name_is_deleted_for_space() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = LogDir::open(folder.path()).unwrap();
+        let dir = LogDir::open(folder.path(), None).unwrap();
         let name = StreamName::parse(OsStr::new("web.stdout")).unwrap();
         let path = |index: u32| folder.path().join(name.file_name(index));
         fs::write(path(0), "12345").unwrap();

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::gaps::{assert_exact, gaps, number, records};
-use crate::subject::{LIMIT, Logmon, Place, lines, log_files, wait_until, write_all};
+use crate::subject::Logmon;
+use crate::support::{LIMIT, Place, lines, log_files, wait_until, write_all};
 
 /// Mounts a tmpfs of the size `$0` at `$1`, and becomes the rest.
 const ON_A_SMALL_DISK: &str =
@@ -71,7 +72,7 @@ impl SmallDisk {
     }
 
     fn files(&self) -> Vec<(u64, Vec<u8>)> {
-        log_files(&self.folder())
+        log_files(&self.folder(), "demo.stdout")
     }
 
     fn log(&self) -> Vec<u8> {

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::faults::{lift, number_after, start_with_small_disk};
-use crate::subject::{Logmon, Place, wait_until, write_all};
+use crate::subject::Logmon;
+use crate::support::{Place, wait_until, write_all};
 
 /// The records of dropped output in this folder: how many bytes are missing, at which place.
 pub(crate) fn gaps(folder: &Path) -> Vec<(usize, u64, usize)> {
