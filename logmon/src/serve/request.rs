@@ -67,6 +67,17 @@ pub(crate) enum Op {
     Status(Option<TaskId>),
 }
 
+impl Op {
+    /// Gives the task that it is about, if it is about one.
+    pub(crate) fn task(&self) -> Option<&TaskId> {
+        match self {
+            Op::Start(task, _) | Op::Reconfigure(task, _) | Op::Stop(task) => Some(task),
+            Op::Status(task) => task.as_ref(),
+            Op::Ping => None,
+        }
+    }
+}
+
 /// Limits of which some may stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LimitChange {

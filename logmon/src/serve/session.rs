@@ -155,6 +155,9 @@ async fn begin(line: &[u8], tasks: &Tasks) -> Pending {
         let failure = Failure::of_error(&error);
         Answer::failed(id, failure, Body::default())
     };
+    if let Some(task) = op.task() {
+        tasks.settled(task).await;
+    }
     match op {
         Op::Ping => ready(&Answer::done(
             id,

@@ -2,7 +2,7 @@
 //!
 //! A change and the beginning of a stop are done in one go, without waiting. A start, the end of a stop and
 //! the answers of streams take time, and hold no lock: a log folder that hangs must not hold the others.
-//! While a task is being started nothing else can be asked of it.
+//! Whatever is asked of a task while it is being started waits for that.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -213,7 +213,8 @@ impl Tasks {
         self.lock().is_closed = true;
         let mut waiting = self.begin_stop_of_all();
         let grace = Instant::now() + START_GRACE;
-        let all_started = unless_it_hangs(grace, self.none_starts()).await;
+        let some_start = || self.stuck_start().is_some();
+        let all_started = unless_it_hangs(grace, self.wait_while(some_start)).await;
         waiting.extend(self.begin_stop_of_all());
         let mut lost_bytes = 0;
         let mut failure = match all_started {
@@ -239,12 +240,24 @@ impl Tasks {
             .collect()
     }
 
-    async fn none_starts(&self) {
+    /// Waits until the task is not being started by somebody else; for [`START_LIMIT`] while storage hangs.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn settled(&self, id: &TaskId) {
+        let starts = || matches!(self.lock().tasks.get(id), Some(Task::Starting(_)));
+        let limit = Instant::now() + START_LIMIT;
+        // What comes next finds out whether it is still so.
+        unless_it_hangs(limit, self.wait_while(starts)).await;
+    }
+
+    /// Waits for the ends of starts while this is so.
+    async fn wait_while(&self, is_so: impl Fn() -> bool) {
         loop {
             let mut ended = pin!(self.0.start_ended.notified());
             // Before the look, so that no end is missed between the two.
             ended.as_mut().enable();
-            if self.stuck_start().is_none() {
+            if !is_so() {
                 return;
             }
             ended.await;
