@@ -1,7 +1,7 @@
-//! Capabilities: what a subject declares before anything runs. (core)
+//! Capabilities: what is declared before anything runs. (core)
 //!
 //! Only a capability that is not declared can make a case not applicable; nothing that was
-//! observed can.
+//! observed while a case was played can. The machine's own are looked for before the first case.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,6 +31,19 @@ pub enum Capability {
     PayloadExec,
     /// While logmon is dead, somebody of its own holds the FIFOs' read ends.
     KeepsDescriptors,
+    /// This machine lets a case have a file system of its own, which can be full or read-only.
+    StorageFaults,
+}
+
+/// Who declares a capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Declarer {
+    /// Whoever gives the driver's command.
+    Driver,
+    /// Whoever gives logmon's command.
+    Logmon,
+    /// The machine; the suite asks it.
+    Machine,
 }
 
 impl Capability {
@@ -45,6 +58,7 @@ impl Capability {
         Self::UserChange,
         Self::PayloadExec,
         Self::KeepsDescriptors,
+        Self::StorageFaults,
     ];
 
     /// The name used in command lines, scenarios and reports.
@@ -60,6 +74,24 @@ impl Capability {
             Self::UserChange => "user-change",
             Self::PayloadExec => "payload.exec",
             Self::KeepsDescriptors => "keeps-descriptors",
+            Self::StorageFaults => "storage-faults",
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn declarer(self) -> Declarer {
+        match self {
+            Self::Forwards
+            | Self::Merged
+            | Self::Signals
+            | Self::MultiWriter
+            | Self::NoLogCollection
+            | Self::Recover
+            | Self::UserChange
+            | Self::PayloadExec => Declarer::Driver,
+            Self::KeepsDescriptors => Declarer::Logmon,
+            Self::StorageFaults => Declarer::Machine,
         }
     }
 
@@ -79,7 +111,7 @@ impl fmt::Display for Capability {
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec and keeps-descriptors"
+    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors and storage-faults"
 )]
 pub struct UnknownCapability(pub String);
 

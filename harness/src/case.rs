@@ -74,6 +74,24 @@ impl CaseDir {
         self.0.join("log")
     }
 
+    /// Where the case's own file system is mounted, if it has one.
+    #[must_use]
+    pub fn storage(&self) -> PathBuf {
+        self.0.join("storage")
+    }
+
+    /// The log folder on the case's own file system; it is mounted at [`CaseDir::log`] as well.
+    #[must_use]
+    pub fn stored_log(&self) -> PathBuf {
+        self.storage().join("log")
+    }
+
+    /// The file that takes all the room of the case's own file system.
+    #[must_use]
+    pub fn filler(&self) -> PathBuf {
+        self.storage().join("filler")
+    }
+
     /// The folder of programs that may be replaced.
     #[must_use]
     pub fn programs(&self) -> PathBuf {

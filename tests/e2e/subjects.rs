@@ -24,6 +24,30 @@ fn a_shell_is_a_good_driver() {
 }
 
 #[test]
+fn a_file_system_of_a_cases_own_is_gone_with_it_and_its_files_are_kept() {
+    let folder = tempdir().unwrap();
+    let run = harness(&folder)
+        .args(["run", "--filter", "heal/read-only", "--keep", "all"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stdout).into_owned();
+    if told.contains("this machine does not allow storage-faults") {
+        return;
+    }
+    assert_eq!(run.status.code(), Some(0), "{told}");
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let place = folder.path().to_str().unwrap();
+    assert!(!mounts.contains(place), "{mounts}");
+    let bundle = folder.path().join("out/heal-read-only.bundle");
+    assert!(!bundle.join("storage").exists());
+    let bytes: u64 = std::fs::read_dir(bundle.join("log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert_eq!(bytes, 2_115_000);
+}
+
+#[test]
 fn a_driver_that_does_not_exist_exits_69_and_names_it() {
     let folder = tempdir().unwrap();
     harness(&folder)

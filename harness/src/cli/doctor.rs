@@ -7,9 +7,10 @@ use std::thread;
 
 use super::console;
 use super::refusal::Refusal;
-use super::run::{default_jobs, scenarios};
+use super::run::{default_jobs, reexec, scenarios};
 use crate::outcome::Ending;
 use crate::report;
+use crate::runner;
 use crate::suite::{self, Choice, Filter, Subject};
 
 enum Answer {
@@ -30,7 +31,8 @@ pub(super) fn doctor(out: &Path) -> Result<Ending, Refusal> {
         ("user", user()),
         ("bash", program("bash", "the bash example driver")),
         ("python3", program("python3", "the Python example driver")),
-        ("cases", cases()?),
+        ("file systems", storage(&reexec()?)),
+        ("cases", cases(&reexec()?)?),
     ];
     let mut ending = Ending::Conformant;
     for (name, answer) in &answers {
@@ -151,9 +153,21 @@ fn program(name: &str, needed_by: &str) -> Answer {
     }
 }
 
+/// Whether a case can have a file system of its own.
+fn storage(reexec: &[String]) -> Answer {
+    match runner::storage_faults(reexec) {
+        Ok(()) => Answer::Fine("a case may have one of its own, and fill it".to_owned()),
+        Err(why) => Answer::Less(format!(
+            "a case can't have one of its own: failed to {why}; cases that need storage-faults are \
+             left out"
+        )),
+    }
+}
+
 /// What is skipped for the bundled pair.
-fn cases() -> Result<Answer, Refusal> {
-    let selected = suite::select(scenarios(&[])?, &Subject::bundled(), &Filter::default());
+fn cases(reexec: &[String]) -> Result<Answer, Refusal> {
+    let subject = Subject::bundled().on(&runner::machine_capabilities(reexec));
+    let selected = suite::select(scenarios(&[])?, &subject, &Filter::default());
     let skipped: Vec<String> = selected
         .iter()
         .filter_map(|one| match &one.choice {

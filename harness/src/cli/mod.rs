@@ -52,6 +52,9 @@ pub fn main_impl(args: Vec<OsString>) -> ExitCode {
             }
         };
     }
+    if let Some(Command::Storage) = &args.command {
+        return runner::storage_probe_main();
+    }
     exit_code(command(args).unwrap_or_else(|refusal: Refusal| {
         console::complain(&refusal.text);
         refusal.ending
@@ -66,7 +69,8 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         Some(Command::Explain { id }) => explain::explain(&id),
         Some(Command::Doctor { out }) => doctor::doctor(&out),
         Some(Command::SelfTest(options)) => self_test::self_test(&options),
-        Some(Command::Case { .. }) => Ok(Ending::SuiteBug), // Handled before.
+        // Handled before.
+        Some(Command::Case { .. } | Command::Storage) => Ok(Ending::SuiteBug),
     }
 }
 

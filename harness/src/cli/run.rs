@@ -12,6 +12,7 @@ use super::refusal::Refusal;
 use super::target::Target;
 use crate::outcome::{Ending, Status};
 use crate::report::{self, Paint, Report, SubjectFacts};
+use crate::runner;
 use crate::scenario::Scenario;
 use crate::suite::{
     self, CaseResult, Choice, Counts, Filter, Machine, OutDir, Probe, Progress, Selected, Stop,
@@ -191,14 +192,13 @@ fn suite_bug(error: &dyn std::error::Error) -> Refusal {
     Refusal::new(Ending::SuiteBug, suite::error_chain(error))
 }
 
-/// The subject that the arguments ask for.
+/// The subject that the arguments ask for, on this machine.
 pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
-    Ok(Subject::from_templates(
-        args.driver.as_deref(),
-        args.logmon.as_deref(),
-        &declared,
-    )?)
+    Ok(
+        Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?
+            .on(&runner::machine_capabilities(&reexec()?)),
+    )
 }
 
 /// The shipped cases, or those of the user's files.

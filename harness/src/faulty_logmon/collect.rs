@@ -454,6 +454,10 @@ impl Stream {
                 self.again_at += Duration::from_millis(u64::from(AGAIN_MS));
             }
             self.abandoned |= self.fault == Fault::GivesUpAfterFault;
+            if self.fault == Fault::DeletesHistoryWhenFull && is_full(&error) {
+                // Whatever came of it, the step is tried again.
+                self.files.delete_oldest().ok();
+            }
             self.pending.push_front(step);
             break;
         }
@@ -482,9 +486,15 @@ impl Stream {
 
     fn is_fatal(&self, step: &Step, error: &FilesError) -> bool {
         let is = |errno: Errno| error.errno() == Some(errno as i32);
+        let is_closed = || {
+            [Errno::EROFS, Errno::EACCES, Errno::EPERM]
+                .into_iter()
+                .any(is)
+        };
         self.fault == Fault::EndsOnWriteError && matches!(step, Step::Write(_))
             || self.fault == Fault::NeedsItsLogFolder && is(Errno::ENOENT)
             || self.fault == Fault::EndsOnEmfile && is(Errno::EMFILE)
+            || self.fault == Fault::EndsOnReadOnly && is_closed()
     }
 
     /// Takes what is in the pipe and in memory. What comes after the deadline stays in the FIFO.
@@ -506,6 +516,10 @@ impl Stream {
         let steps = self.planner.finish();
         self.perform(steps)
     }
+}
+
+fn is_full(error: &FilesError) -> bool {
+    error.errno() == Some(Errno::ENOSPC as i32)
 }
 
 fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {

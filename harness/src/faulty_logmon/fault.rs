@@ -96,6 +96,10 @@ pub enum Fault {
     ForgetsItsHolder,
     /// Has its FIFOs held, and does not send away whoever holds them when it is asked to end.
     LeavesItsHolder,
+    /// Deletes its oldest files, however few, when the disk is full.
+    DeletesHistoryWhenFull,
+    /// Ends when it can't make a file in its folder.
+    EndsOnReadOnly,
 }
 
 impl Fault {
@@ -146,6 +150,8 @@ impl Fault {
         Self::RepeatsAfterKill,
         Self::ForgetsItsHolder,
         Self::LeavesItsHolder,
+        Self::DeletesHistoryWhenFull,
+        Self::EndsOnReadOnly,
     ];
 
     /// The name used on command lines and in reports.
@@ -197,6 +203,8 @@ impl Fault {
             Self::RepeatsAfterKill => "repeats-after-kill",
             Self::ForgetsItsHolder => "forgets-its-holder",
             Self::LeavesItsHolder => "leaves-its-holder",
+            Self::DeletesHistoryWhenFull => "deletes-history-when-full",
+            Self::EndsOnReadOnly => "ends-on-read-only",
         }
     }
 }

@@ -215,6 +215,14 @@ impl Files {
         Ok(())
     }
 
+    /// Deletes the oldest file, if it is not the current one.
+    pub(super) fn delete_oldest(&self) -> Result<(), FilesError> {
+        let usable = list(&self.folder, &self.name)?
+            .into_iter()
+            .filter(|found| found.usable);
+        self.delete_old(usable.count().saturating_sub(1).max(1))
+    }
+
     /// Every file whose name begins with the stream's, ordered by the number at its end.
     fn by_bare_prefix(&self) -> Result<Vec<PathBuf>, FilesError> {
         let mut files = Vec::new();

@@ -15,6 +15,7 @@ use nix::unistd::{Pid, getppid, setsid};
 
 use super::kin::Kin;
 use super::load::load_case;
+use super::namespace;
 use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE, PARENT_VARIABLE};
 use super::prepare::prepare;
 use super::sampling::Samples;
@@ -22,6 +23,7 @@ use super::spawn::chain;
 use super::stage::{Stage, Stop};
 use super::trace_file::TraceFile;
 use crate::case::CaseDir;
+use crate::scenario::FolderKind;
 use crate::trace::Event;
 
 /// The status when the case could not be played at all.
@@ -52,6 +54,18 @@ fn run(dir: &CaseDir) -> Result<()> {
         return Ok(());
     }
     let case = load_case(dir).map_err(|error| anyhow::anyhow!(chain(&error)))?;
+    match case.scenario.host.log_folder {
+        FolderKind::Present | FolderKind::Symlink => {}
+        FolderKind::Tmpfs => {
+            // Now: this process has one thread and no child.
+            namespace::enter().map_err(|error| anyhow::anyhow!(chain(&error)))?;
+            // New credentials may have cleared it, PR_SET_PDEATHSIG(2const).
+            prctl::set_pdeathsig(Signal::SIGTERM)?;
+            if getppid() != parent {
+                return Ok(());
+            }
+        }
+    }
     let run: RunId = case.run.parse().context("the case has no run id")?;
     let trace = TraceFile::open(&dir.trace()).context("cannot open the trace")?;
     let mut stage = Stage {
@@ -86,6 +100,9 @@ fn run(dir: &CaseDir) -> Result<()> {
     let all_gone = stage.kill_all();
     stage.bound_outputs();
     stage.remove_fifos();
+    if let Err(error) = namespace::keep_log_folder(dir) {
+        stage.suite_error(&format!("keep what is in the log folder: {error}"));
+    }
     match ending {
         Ok(()) | Err(Stop::Unmet) if all_gone => {}
         Ok(()) | Err(Stop::Unmet) => {

@@ -1,15 +1,18 @@
 //! Brings about faults of the host, and undoes them. (edge)
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::kin::Part;
+use super::namespace;
 use super::stage::{Stage, Stop, millis};
 use crate::observe::{cpu_ms, lowest_free_fd};
 use crate::scenario::HostFault;
@@ -32,6 +35,10 @@ enum Undo {
     Folder(PathBuf),
     /// Make the folder if nobody did.
     NewFolder,
+    /// Remove the file that takes all the room.
+    Filler(File),
+    /// Uncover the log folder and open it to its owner again.
+    Closed(Closed),
     Nothing,
 }
 
@@ -67,6 +74,16 @@ impl Stage {
     pub(super) fn read_printed(&mut self) {
         for printed in &mut self.printed {
             printed.copy();
+        }
+    }
+
+    /// Takes the room that became free on a disk that is to be full.
+    pub(super) fn keep_full(&mut self) {
+        for broken in &mut self.broken {
+            if let Undo::Filler(file) = &mut broken.undo {
+                // Tried again at the next look.
+                fill(file).ok();
+            }
         }
     }
 
@@ -163,6 +180,16 @@ impl Stage {
                 fs::remove_dir_all(self.dir.log())?;
                 Ok(Undo::NewFolder)
             }
+            HostFault::DiskFull => {
+                let mut filler = File::create_new(self.dir.filler())?;
+                fill(&mut filler)?;
+                Ok(Undo::Filler(filler))
+            }
+            HostFault::ReadOnly => {
+                let closed = Closed::close(&self.dir.stored_log())?;
+                namespace::cover_read_only(&self.dir.log()).map_err(io::Error::other)?;
+                Ok(Undo::Closed(closed))
+            }
             HostFault::OwnOutput => {
                 self.read_printed();
                 self.printed.clear();
@@ -206,7 +233,62 @@ impl Stage {
             }
             Undo::Folder(away) => join(away, &self.dir.log()),
             Undo::NewFolder => fs::create_dir_all(self.dir.log()),
+            Undo::Filler(_) => fs::remove_file(self.dir.filler()),
+            Undo::Closed(closed) => {
+                namespace::uncover(&self.dir.log())?;
+                closed.open()
+            }
             Undo::Nothing => Ok(()),
+        }
+    }
+}
+
+/// A folder in which its owner can make nothing.
+struct Closed {
+    folder: File,
+    permissions: Permissions,
+    /// The flags that it had, if it could be made immutable.
+    flags: Option<IFlags>,
+}
+
+impl Closed {
+    /// Closes a folder. Root heeds no permissions, but an immutable folder is closed to root too. Only
+    /// root can make it immutable, and not on every kernel.
+    fn close(folder: &Path) -> io::Result<Self> {
+        let folder = File::open(folder)?;
+        let permissions = folder.metadata()?.permissions();
+        folder.set_permissions(Permissions::from_mode(0o500))?;
+        let flags = ioctl_getflags(&folder)
+            .and_then(|before| ioctl_setflags(&folder, before | IFlags::IMMUTABLE).map(|()| before))
+            .ok();
+        Ok(Self {
+            folder,
+            permissions,
+            flags,
+        })
+    }
+
+    fn open(&self) -> io::Result<()> {
+        if let Some(before) = self.flags {
+            ioctl_setflags(&self.folder, before)?;
+        }
+        self.folder.set_permissions(self.permissions.clone())
+    }
+}
+
+/// Writes to a file until its file system takes nothing more.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how much of a write was taken does not matter to who goes on until none is"
+)]
+fn fill(file: &mut File) -> io::Result<()> {
+    let chunk = [0; 64 << 10];
+    loop {
+        match file.write(&chunk) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -16,6 +16,7 @@ mod kills;
 mod kin;
 mod load;
 mod logmon;
+mod namespace;
 mod plants;
 mod play;
 mod prepare;
@@ -28,4 +29,5 @@ mod words;
 
 pub use case_process::case_main;
 pub use load::{LoadError, load};
+pub use namespace::{STORAGE_PROBE_WORD, machine_capabilities, storage_faults, storage_probe_main};
 pub use play::{Played, RunnerError, play};

@@ -10,9 +10,10 @@ use mock_driver::script::Script;
 use mock_driver::stream::Stream;
 use serde_json::json;
 
+use super::namespace::{self, NamespaceError};
 use super::plants::{Planted, plant_all};
 use crate::case::{Case, CaseDir};
-use crate::scenario::{FifoKind, FolderKind};
+use crate::scenario::{FifoKind, FolderKind, Host, Size};
 
 /// The mode of the FIFOs that the host makes: SEC-3.
 const FIFO_MODE: u32 = 0o600;
@@ -26,6 +27,8 @@ pub(super) enum PrepareError {
     Script { path: PathBuf, source: io::Error },
     #[error("plant what the scenario asks for")]
     Plant { source: io::Error },
+    #[error("give the case a file system of its own")]
+    Storage { source: NamespaceError },
     #[error("create a FIFO")]
     Fifo { source: fifo::Error },
     #[error("put a {what} at {path}")]
@@ -38,7 +41,7 @@ pub(super) enum PrepareError {
 
 /// Makes everything that is there before the first step.
 pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, PrepareError> {
-    put_log_folder(dir, case.scenario.host.log_folder)?;
+    put_log_folder(dir, &case.scenario.host)?;
     for path in [dir.fifos(), dir.task(), dir.gates()] {
         fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })?;
     }
@@ -70,12 +73,17 @@ fn make_private(path: PathBuf) -> Result<(), PrepareError> {
 }
 
 /// Puts something at the log folder's path.
-fn put_log_folder(dir: &CaseDir, kind: FolderKind) -> Result<(), PrepareError> {
+fn put_log_folder(dir: &CaseDir, host: &Host) -> Result<(), PrepareError> {
     let create = |path: PathBuf| {
         fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })
     };
-    match kind {
+    match host.log_folder {
         FolderKind::Present => create(dir.log()),
+        FolderKind::Tmpfs => {
+            let bytes = host.log_folder_bytes.map_or(0, |Size(bytes)| bytes);
+            namespace::mount_log_folder(dir, bytes)
+                .map_err(|source| PrepareError::Storage { source })
+        }
         FolderKind::Symlink => {
             let elsewhere = dir.path().join("elsewhere").join("log");
             create(elsewhere.clone())?;

@@ -157,6 +157,7 @@ impl Stage {
         }
         self.follow_journals();
         self.read_printed();
+        self.keep_full();
         self.reap();
         self.sample();
         Ok(())

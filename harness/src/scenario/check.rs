@@ -6,7 +6,9 @@ use mock_driver::script::{Script, Step as ScriptStep};
 
 use super::expand::Wrong;
 use super::fault::HostFault;
-use super::model::{Action, Await, Condition, LogmonBinary, LogmonOutput, Need, Scenario, Step};
+use super::model::{
+    Action, Await, Condition, FolderKind, LogmonBinary, LogmonOutput, Need, Scenario, Size, Step,
+};
 use crate::capability::Capability;
 use crate::rule::{Family, RuleId, Spec};
 
@@ -38,6 +40,7 @@ pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
         name.parse::<Capability>()
             .map_err(|error| Wrong::new("needs", error.to_string(), "correct the name"))?;
     }
+    storage(scenario)?;
     if scenario.plan.is_empty() {
         return Err(Wrong::new("plan", "it is empty", "add `[[plan]]` steps"));
     }
@@ -54,6 +57,39 @@ pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
     let gates = scenario.tasks.values().flat_map(script_gates).collect();
     let plan = Plan { scenario, gates };
     plan.steps(&scenario.plan, "plan")
+}
+
+/// A file system of its own has a size, and is not to be had everywhere.
+fn storage(scenario: &Scenario) -> Result<(), Wrong> {
+    let host = &scenario.host;
+    match (host.log_folder, host.log_folder_bytes) {
+        (FolderKind::Tmpfs, None | Some(Size(0))) => Err(Wrong::new(
+            "host.log_folder_bytes",
+            "there is no size",
+            "say how large the file system is, for instance \"4MiB\"",
+        )),
+        (FolderKind::Present | FolderKind::Symlink, Some(_)) => Err(Wrong::new(
+            "host.log_folder_bytes",
+            "only `tmpfs` has a size",
+            "add `log_folder = \"tmpfs\"` or leave the size out",
+        )),
+        (FolderKind::Tmpfs, Some(_)) => {
+            needed(scenario, "host.log_folder", Capability::StorageFaults)
+        }
+        (FolderKind::Present | FolderKind::Symlink, None) => Ok(()),
+    }
+}
+
+/// What a key asks for must stand among the needs.
+fn needed(scenario: &Scenario, key: &str, capability: Capability) -> Result<(), Wrong> {
+    if scenario.needs().contains(&capability) {
+        return Ok(());
+    }
+    Err(Wrong::new(
+        key,
+        format!("not everybody has {capability}"),
+        format!("add \"{capability}\" to `needs`"),
+    ))
 }
 
 fn id(id: &str) -> Result<(), Wrong> {
@@ -188,6 +224,10 @@ impl Plan<'_> {
             HostFault::OwnBinary => (
                 host.logmon_binary == LogmonBinary::Copy,
                 "add `logmon_binary = \"copy\"` to `[host]`",
+            ),
+            HostFault::DiskFull | HostFault::ReadOnly => (
+                host.log_folder == FolderKind::Tmpfs,
+                "add `log_folder = \"tmpfs\"` and `log_folder_bytes` to `[host]`",
             ),
             HostFault::FileSizeLimit
             | HostFault::NoDescriptors

@@ -234,6 +234,26 @@ fn nonsense_is_refused_with_its_key_and_a_way_out() {
             "needs = [\"wings\"]\n[[plan]]",
             "needs: unknown capability `wings`",
         ),
+        (
+            "[[plan]]",
+            "host.log_folder = \"tmpfs\"\n[[plan]]",
+            "host.log_folder_bytes: there is no size",
+        ),
+        (
+            "[[plan]]",
+            "host.log_folder_bytes = \"1MiB\"\n[[plan]]",
+            "host.log_folder_bytes: only `tmpfs` has a size",
+        ),
+        (
+            "[[plan]]",
+            "host.log_folder = \"tmpfs\"\nhost.log_folder_bytes = \"1MiB\"\n[[plan]]",
+            "host.log_folder: not everybody has storage-faults; add \"storage-faults\" to `needs`",
+        ),
+        (
+            "start-logmon\"",
+            "break\"\nwhat = \"disk-full\"",
+            "plan 1.what: `disk-full` is not prepared; add `log_folder = \"tmpfs\"`",
+        ),
     ];
     for (old, new, wanted) in cases {
         let text = format!("{HEAD}{PLAN}");

@@ -16,6 +16,14 @@ pub enum HostFault {
     LogFolderAway,
     /// The log folder is removed with everything in it.
     LogFolderRemoved,
+    /// The log folder's file system has no room left: writes give ENOSPC. What logmon frees is taken
+    /// as well, within some milliseconds. Needs `host.log_folder = "tmpfs"`.
+    DiskFull,
+    /// No file can be made in the log folder: by its path that gives EROFS, by a descriptor of the
+    /// folder EACCES, or EPERM for root where the kernel knows immutable folders in memory. A file
+    /// that is open can still be written: no kernel makes it read-only under its writer. Needs
+    /// `host.log_folder = "tmpfs"`.
+    ReadOnly,
     /// Nobody reads logmon's own standard output and error any more; can't be mended. Needs
     /// `host.logmon_output = "pipes"`.
     OwnOutput,
@@ -33,6 +41,8 @@ impl HostFault {
             Self::NoDescriptors => "no-descriptors",
             Self::LogFolderAway => "log-folder-away",
             Self::LogFolderRemoved => "log-folder-removed",
+            Self::DiskFull => "disk-full",
+            Self::ReadOnly => "read-only",
             Self::OwnOutput => "own-output",
             Self::OwnBinary => "own-binary",
         }
@@ -46,6 +56,8 @@ impl HostFault {
             Self::NoDescriptors => "lets logmon open nothing more (RLIMIT_NOFILE)",
             Self::LogFolderAway => "renames the log folder",
             Self::LogFolderRemoved => "removes the log folder",
+            Self::DiskFull => "fills the file system below the log folder",
+            Self::ReadOnly => "makes the log folder read-only",
             Self::OwnOutput => "reads logmon's own output no more",
             Self::OwnBinary => "replaces logmon's program on disk",
         }
@@ -58,7 +70,9 @@ impl HostFault {
             Self::FileSizeLimit
             | Self::NoDescriptors
             | Self::LogFolderAway
-            | Self::LogFolderRemoved => true,
+            | Self::LogFolderRemoved
+            | Self::DiskFull
+            | Self::ReadOnly => true,
             Self::OwnOutput | Self::OwnBinary => false,
         }
     }
@@ -68,7 +82,12 @@ impl HostFault {
     pub fn hides_the_log(self) -> bool {
         match self {
             Self::LogFolderAway | Self::LogFolderRemoved => true,
-            Self::FileSizeLimit | Self::NoDescriptors | Self::OwnOutput | Self::OwnBinary => false,
+            Self::FileSizeLimit
+            | Self::NoDescriptors
+            | Self::DiskFull
+            | Self::ReadOnly
+            | Self::OwnOutput
+            | Self::OwnBinary => false,
         }
     }
 }

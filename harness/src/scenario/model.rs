@@ -158,6 +158,10 @@ pub struct Host {
     pub plant: Vec<Plant>,
     /// What stands at the log folder's path.
     pub log_folder: FolderKind,
+    /// The size of the file system below the log folder, for `log_folder = "tmpfs"`. The kernel
+    /// counts it in pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_folder_bytes: Option<Size>,
     /// What logmon prints to.
     pub logmon_output: LogmonOutput,
     /// Where logmon's program stands.
@@ -173,6 +177,9 @@ pub enum FolderKind {
     Present,
     /// A symbolic link to a folder elsewhere.
     Symlink,
+    /// A folder on a file system of its own, of `log_folder_bytes`, in memory. Needs
+    /// `storage-faults`.
+    Tmpfs,
 }
 
 /// What logmon prints to.

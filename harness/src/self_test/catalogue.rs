@@ -300,6 +300,8 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::RepeatsAfterKill => ("mon/kill-random-logmon-blocks", Shape::Repeated),
         LogmonFault::ForgetsItsHolder => ("mon/kill-random-keeper-lines", Shape::Died),
         LogmonFault::LeavesItsHolder => ("mon/stop-drains", Shape::LeftBehind),
+        LogmonFault::DeletesHistoryWhenFull => ("heal/disk-full", Shape::LostHead),
+        LogmonFault::EndsOnReadOnly => ("heal/read-only", Shape::Died),
         LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }

@@ -68,7 +68,7 @@ impl Score {
 
 /// The matrix as text, at most 100 columns, and its score.
 ///
-/// `left_out` names the good subjects that this machine can't run, with the reason. In `full` mode
+/// `left_out` names the subjects that this machine can't run or can't catch, with the reason. In `full` mode
 /// the cases that catch nothing alone and check no rule alone (`rules` has the rules of each case)
 /// are listed at the end.
 #[must_use]

@@ -14,8 +14,10 @@ use globset::GlobSet;
 
 use super::catalogue::{Kind, Known, Part, catalogue};
 use super::matrix::{Row, matrix};
+use crate::capability::{Capability, Declarer};
 use crate::diagnosis;
 use crate::outcome::{Ending, Status};
+use crate::runner;
 use crate::scenario::Scenario;
 use crate::suite::{
     self, Attempt, Choice, CollectError, Filter, OutDir, OutError, PlayRequest, Stop, Subject,
@@ -117,6 +119,7 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
     let scenarios = suite::shipped_scenarios()?;
     let examples = write_examples(options.out.path())?;
     let known = catalogue();
+    let machine = runner::machine_capabilities(options.reexec);
     let mut left_out = Vec::new();
     let mut subjects = Vec::new();
     for (index, one) in known.iter().enumerate() {
@@ -131,7 +134,12 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
             left_out.push((one.name.clone(), format!("this machine has no {program}")));
             continue;
         }
-        subjects.push((index, subject_of(one, &examples)?));
+        let subject = subject_of(one, &examples)?.on(&machine);
+        if let Some(why) = not_here(one, &subject, &scenarios) {
+            left_out.push((one.name.clone(), why));
+            continue;
+        }
+        subjects.push((index, subject));
     }
 
     let mut good = Vec::new();
@@ -185,6 +193,22 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
         score.ending()
     };
     Ok(Outcome { text, ending })
+}
+
+/// Why this machine can't play the case that must catch a faulty subject; none if it can.
+fn not_here(known: &Known, subject: &Subject, scenarios: &[Scenario]) -> Option<String> {
+    let Kind::Faulty(catch) = known.kind else {
+        return None;
+    };
+    let case = scenarios.iter().find(|case| case.id == catch.case)?;
+    let missing: Vec<&str> = case
+        .needs()
+        .into_iter()
+        .filter(|need| need.declarer() == Declarer::Machine)
+        .filter(|need| !subject.capabilities.contains(need))
+        .map(Capability::as_str)
+        .collect();
+    (!missing.is_empty()).then(|| format!("this machine does not allow {}", missing.join(", ")))
 }
 
 fn subject_of(known: &Known, examples: &Path) -> Result<Subject, SelfTestError> {

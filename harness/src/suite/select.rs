@@ -1,10 +1,10 @@
 //! Which cases apply to a subject, and which of them were asked for. (core)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{Glob, GlobMatcher};
 
-use crate::capability::Capability;
+use crate::capability::Declarer;
 use crate::rule::{Level, Profile};
 use crate::scenario::Scenario;
 use crate::suite::Subject;
@@ -160,16 +160,58 @@ fn not_applicable(scenario: &Scenario, subject: &Subject) -> Option<String> {
         let judged: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
         return Some(format!("it judges only the {}", judged.join(" and the ")));
     }
-    let missing: Vec<&str> = scenario
-        .needs()
-        .iter()
-        .filter(|need| !subject.can(**need))
-        .map(|need: &Capability| need.as_str())
+    let mut missing: BTreeMap<Declarer, Vec<&str>> = BTreeMap::new();
+    for need in scenario.needs() {
+        if !subject.can(need) {
+            missing
+                .entry(need.declarer())
+                .or_default()
+                .push(need.as_str());
+        }
+    }
+    let clauses: Vec<String> = missing
+        .into_iter()
+        .map(|(who, names)| {
+            let who = match who {
+                Declarer::Driver => "the driver does not declare",
+                Declarer::Logmon => "logmon does not declare",
+                Declarer::Machine => "this machine does not allow",
+            };
+            format!("{who} {}", names.join(", "))
+        })
         .collect();
-    let who = if missing == [Capability::KeepsDescriptors.as_str()] {
-        "logmon"
-    } else {
-        "the driver"
-    };
-    (!missing.is_empty()).then(|| format!("{who} does not declare {}", missing.join(", ")))
+    (!clauses.is_empty()).then(|| clauses.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::expand;
+
+    fn why(needs: &str) -> Option<String> {
+        let text = format!(
+            "id = \"heal/x\"\ntitle = \"A promise.\"\nrules = [\"HEAL-1\"]\nneeds = [{needs}]\n[[plan]]\ndo = \"start-logmon\""
+        );
+        let scenario = expand(&text, "x.toml").unwrap().pop().unwrap();
+        let subject = Subject::from_templates(Some("drv {task}"), Some("mon"), &BTreeSet::new());
+        not_applicable(&scenario, &subject.unwrap())
+    }
+
+    #[test]
+    fn whoever_lacks_a_capability_is_named_with_it() {
+        assert_eq!(why(""), None);
+        assert_eq!(why("\"signals\""), None);
+        assert_eq!(
+            why("\"merged\", \"recover\"").unwrap(),
+            "the driver does not declare merged, recover"
+        );
+        assert_eq!(
+            why("\"storage-faults\"").unwrap(),
+            "this machine does not allow storage-faults"
+        );
+        assert_eq!(
+            why("\"storage-faults\", \"keeps-descriptors\"").unwrap(),
+            "logmon does not declare keeps-descriptors and this machine does not allow storage-faults"
+        );
+    }
 }

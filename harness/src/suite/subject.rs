@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::capability::Capability;
+use crate::capability::{Capability, Declarer};
 use crate::rule::Role;
 use crate::scenario::Scenario;
 use crate::template::{self, TemplateError, Values};
@@ -167,6 +167,15 @@ impl Subject {
         template == bundled.logmon || bundled.kept_logmon.is_some_and(|kept| template == kept)
     }
 
+    /// The subject on a machine that allows these capabilities of its own, whatever was declared.
+    #[must_use]
+    pub fn on(mut self, machine: &BTreeSet<Capability>) -> Self {
+        self.capabilities
+            .retain(|one| one.declarer() != Declarer::Machine);
+        self.capabilities.extend(machine);
+        self
+    }
+
     /// Whether the driver is judged.
     #[must_use]
     pub fn tests_driver(&self) -> bool {
@@ -318,6 +327,19 @@ mod tests {
         assert!(subject.capabilities.contains(&Capability::Merged));
         assert!(!subject.capabilities.contains(&Capability::Forwards));
         assert_eq!(subject.driver, ["sh", "-c", "exec {task}"]);
+    }
+
+    #[test]
+    fn what_the_machine_allows_is_not_declared_by_a_subject() {
+        let declared = BTreeSet::from([Capability::StorageFaults]);
+        let subject = Subject::from_templates(None, None, &declared).unwrap();
+        let allows = |machine: &[Capability]| {
+            let machine = machine.iter().copied().collect();
+            let subject = subject.clone().on(&machine);
+            subject.capabilities.contains(&Capability::StorageFaults)
+        };
+        assert!(!allows(&[]));
+        assert!(allows(&[Capability::StorageFaults]));
     }
 
     #[test]
