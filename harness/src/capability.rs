@@ -31,6 +31,8 @@ pub enum Capability {
     PayloadExec,
     /// While logmon is dead, somebody of its own holds the FIFOs' read ends.
     KeepsDescriptors,
+    /// logmon can be told what to do when its disk is full: its template has `{on_full}`.
+    DropPolicy,
     /// This machine lets a case have a file system of its own, which can be full or read-only.
     StorageFaults,
 }
@@ -58,6 +60,7 @@ impl Capability {
         Self::UserChange,
         Self::PayloadExec,
         Self::KeepsDescriptors,
+        Self::DropPolicy,
         Self::StorageFaults,
     ];
 
@@ -74,6 +77,7 @@ impl Capability {
             Self::UserChange => "user-change",
             Self::PayloadExec => "payload.exec",
             Self::KeepsDescriptors => "keeps-descriptors",
+            Self::DropPolicy => "drop-policy",
             Self::StorageFaults => "storage-faults",
         }
     }
@@ -90,8 +94,25 @@ impl Capability {
             | Self::Recover
             | Self::UserChange
             | Self::PayloadExec => Declarer::Driver,
-            Self::KeepsDescriptors => Declarer::Logmon,
+            Self::KeepsDescriptors | Self::DropPolicy => Declarer::Logmon,
             Self::StorageFaults => Declarer::Machine,
+        }
+    }
+
+    /// Whether somebody has to say so. The others are found out.
+    #[must_use]
+    pub fn is_declared_by_hand(self) -> bool {
+        match self {
+            Self::Forwards
+            | Self::Merged
+            | Self::Signals
+            | Self::MultiWriter
+            | Self::NoLogCollection
+            | Self::Recover
+            | Self::UserChange
+            | Self::PayloadExec
+            | Self::KeepsDescriptors => true,
+            Self::DropPolicy | Self::StorageFaults => false,
         }
     }
 
@@ -111,7 +132,7 @@ impl fmt::Display for Capability {
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors and storage-faults"
+    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors, drop-policy and storage-faults"
 )]
 pub struct UnknownCapability(pub String);
 

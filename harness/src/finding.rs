@@ -81,6 +81,8 @@ pub enum Shape {
     BrokenPipe,
     /// A deleted file is kept open.
     HoldsDeleted,
+    /// Output was dropped by policy, and no record says exactly how much.
+    Unrecorded,
     /// Others may read or write what is private.
     Exposed,
     /// A process outlived its case.
@@ -125,6 +127,7 @@ impl Shape {
         Self::Busy,
         Self::BrokenPipe,
         Self::HoldsDeleted,
+        Self::Unrecorded,
         Self::Exposed,
         Self::LeftBehind,
     ];
@@ -168,6 +171,7 @@ impl Shape {
             Self::Busy => "busy",
             Self::BrokenPipe => "broken-pipe",
             Self::HoldsDeleted => "holds-deleted",
+            Self::Unrecorded => "unrecorded",
             Self::Exposed => "exposed",
             Self::LeftBehind => "left-behind",
         }

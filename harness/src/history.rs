@@ -21,6 +21,18 @@ pub struct History {
     pub driver: BTreeMap<u32, Vec<journal::Line>>,
     /// The retained files of stdout and stderr.
     pub files: BTreeMap<Stream, Vec<LogFile>>,
+    /// What logmon printed, and what it left beside the streams' files, where the case lets it drop
+    /// output; else nothing.
+    pub said: Vec<Said>,
+}
+
+/// A text of logmon's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The name of its file.
+    pub place: String,
+    /// The text.
+    pub text: String,
 }
 
 /// One retained file.

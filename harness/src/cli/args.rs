@@ -67,13 +67,13 @@ pub(super) struct SubjectArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) driver: Option<String>,
     /// The command that starts logmon, with {log_dir}, {stdout_fifo}, {stdout_name}, {stderr_fifo},
-    /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}, and {keep_dir}, a folder that
-    /// other users can't enter. The bundled one if left out.
+    /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}, {on_full} (block or drop), and
+    /// {keep_dir}, a folder that other users can't enter. The bundled one if left out.
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,
     /// no-log-collection, recover, user-change. A logmon whose FIFOs are held while it is dead
-    /// declares keeps-descriptors.
+    /// declares keeps-descriptors, and one whose template has {on_full} declares drop-policy by that.
     #[arg(long = "capability", value_name = "NAME", value_delimiter = ',')]
     pub(super) capabilities: Vec<Capability>,
 }

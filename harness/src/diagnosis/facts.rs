@@ -9,7 +9,7 @@ use crate::finding::{Finding, Shape};
 use crate::history::History;
 use crate::judge;
 use crate::rule::Family;
-use crate::scenario::{FolderKind, HostFault, SignalName};
+use crate::scenario::{FolderKind, HostFault, OnFull, SignalName};
 use crate::tally;
 use crate::trace::{Event, Exit};
 
@@ -92,6 +92,10 @@ pub enum Fact {
     OtherLimits,
     /// A symbolic link stood at the log folder's path.
     LinkedFolder,
+    /// Nothing of logmon's tells of a loss.
+    NoRecord,
+    /// logmon was told to drop output when its disk is full.
+    ToldToDrop,
     /// The host brought about this fault.
     Broken(HostFault),
 }
@@ -107,6 +111,7 @@ pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
         (Fact::OneByte, " 1 byte put in"),
         (Fact::OneByte, "1 byte added"),
         (Fact::LostFromNul, judge::FROM_NUL),
+        (Fact::NoRecord, judge::NO_RECORD),
         (Fact::Sigpipe, "SIGPIPE"),
         (Fact::ReadWrite, "read-write"),
         (Fact::Canary, "canary"),
@@ -315,6 +320,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
     }
     if tally::flooded(&history.case.scenario.plan).is_some() {
         facts.insert(Fact::KilledOften);
+    }
+    if history.case.scenario.limits.on_full == OnFull::Drop {
+        facts.insert(Fact::ToldToDrop);
     }
     if opened_alone(history) {
         facts.insert(Fact::OpenedAlone);

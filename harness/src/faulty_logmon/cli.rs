@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::collect::{CollectError, Config, StreamConfig, collect};
+use super::collect::{CollectError, collect};
+use super::config::{Config, OnFull, StreamConfig};
 use super::fault::Fault;
 use super::holder;
 
@@ -71,6 +72,9 @@ struct RunArgs {
     /// Bytes of a line that is never split.
     #[arg(long, default_value_t = 32 << 10)]
     line_guard: u64,
+    /// What to do when the disk takes no more.
+    #[arg(long, value_enum, default_value_t = OnFull::Block)]
+    on_full: OnFull,
     /// The mode of a FIFO that is made, in octal.
     #[arg(long, default_value = "0600", value_parser = octal)]
     fifo_mode: u32,
@@ -121,6 +125,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         max_files: run.max_files,
         max_file_bytes: run.max_file_size,
         line_guard: run.line_guard,
+        on_full: run.on_full,
         fifo_mode: run.fifo_mode,
         holder: run.holder,
     };

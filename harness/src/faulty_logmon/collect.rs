@@ -1,46 +1,25 @@
 //! Reads the FIFOs and writes the files, in one thread around one poll(2). (edge)
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fifo::{Lock, Reader};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::config::{Config, OnFull, StreamConfig};
 use super::fault::Fault;
 use super::files::{Files, FilesError};
+use super::open::open_fifo;
 use super::plan::{Cut, Planner, Step};
+use super::shed::{Shed, Shedder};
 use super::{copy, holder};
-
-/// What one stream needs.
-#[derive(Clone, Debug)]
-pub(super) struct StreamConfig {
-    pub(super) fifo: PathBuf,
-    pub(super) name: String,
-}
-
-/// What the collection needs.
-#[derive(Clone, Debug)]
-pub(super) struct Config {
-    pub(super) fault: Fault,
-    pub(super) folder: PathBuf,
-    pub(super) streams: Vec<StreamConfig>,
-    pub(super) max_files: u32,
-    pub(super) max_file_bytes: u64,
-    pub(super) line_guard: u64,
-    pub(super) fifo_mode: u32,
-    /// The file of whoever holds the FIFOs while this process is dead.
-    pub(super) holder: Option<PathBuf>,
-}
 
 /// Why the collection could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +65,8 @@ const NOT_TAKEN: Duration = Duration::from_millis(5);
 const SLOW_STOP: Duration = Duration::from_secs(4);
 /// How long a file that could not be written or made is left alone.
 const AGAIN_MS: u16 = 50;
+/// How long a full disk is waited for before output is dropped: HEAL-2 allows 1 s.
+const SHED_AFTER: Duration = Duration::from_millis(400);
 /// How often a logmon looks that looks all the time.
 const RESTLESS_MS: u16 = 2;
 
@@ -115,6 +96,11 @@ struct Stream {
     /// What the files have not taken yet; nothing is read meanwhile.
     pending: VecDeque<Step>,
     again_at: Instant,
+    name: String,
+    on_full: OnFull,
+    shedder: Shedder,
+    /// Since when the first pending step fails.
+    failing_since: Option<Instant>,
 }
 
 /// Opens everything, says `ready`, and collects until SIGTERM or SIGINT.
@@ -211,7 +197,9 @@ fn wait(streams: &[Stream], signals: &SignalFd) -> Result<bool, CollectError> {
             } else {
                 PollTimeout::from(AGAIN_MS)
             };
-            continue;
+            if !stream.is_shedding() {
+                continue;
+            }
         }
         if stream.hung || stream.is_late() || stream.rests() {
             limit = PollTimeout::from(HUNG_MS);
@@ -276,6 +264,14 @@ impl Stream {
             copied_at: None,
             pending: VecDeque::new(),
             again_at: Instant::now(),
+            name: stream.name.clone(),
+            on_full: config.on_full,
+            shedder: Shedder::new(if fault == Fault::DropsPartsOfLines {
+                Shed::Reads
+            } else {
+                Shed::Lines
+            }),
+            failing_since: None,
         })
     }
 
@@ -329,7 +325,7 @@ impl Stream {
         if !self.pending.is_empty() && Instant::now() >= self.again_at {
             self.work_off()?;
         }
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() && !self.is_shedding() {
             return Ok(());
         }
         if self.fault == Fault::RepeatsAfterKill {
@@ -384,7 +380,49 @@ impl Stream {
         }
     }
 
+    /// Whether output is dropped, because the disk has taken none for a while.
+    fn is_shedding(&self) -> bool {
+        self.on_full == OnFull::Drop
+            && self.fault != Fault::BlocksUnderDrop
+            && self
+                .failing_since
+                .is_some_and(|since| since.elapsed() >= SHED_AFTER)
+    }
+
+    /// Tells how much was dropped, when the disk takes output again or nothing more will come.
+    fn tell_dropped(&mut self, is_end: bool) {
+        let goes_on = !self.pending.is_empty() || self.shedder.is_in_dropped();
+        if goes_on && !is_end {
+            return;
+        }
+        let Some(dropped) = self.shedder.take_dropped() else {
+            return;
+        };
+        if self.fault == Fault::DropsWithoutRecord {
+            return;
+        }
+        let bytes = if self.fault == Fault::MiscountsDrops {
+            dropped.bytes - dropped.lines
+        } else {
+            dropped.bytes
+        };
+        let now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
+        let name = &self.name;
+        let line =
+            format!("faulty-logmon: stream={name} dropped_bytes={bytes} until_unix_ms={now_ms}\n");
+        // A logmon goes on without anybody who reads this.
+        io::stderr().write_all(line.as_bytes()).ok();
+    }
+
     fn take(&mut self, bytes: &[u8]) -> Result<(), CollectError> {
+        let bytes = match self.on_full {
+            OnFull::Block => Cow::Borrowed(bytes),
+            OnFull::Drop => Cow::Owned(self.shedder.sift(bytes, self.is_shedding())),
+        };
+        let bytes = &*bytes;
         if self.fault == Fault::StripsCr {
             let kept: Vec<u8> = bytes
                 .iter()
@@ -448,6 +486,7 @@ impl Stream {
                 }
             }
             self.again_at = Instant::now();
+            self.failing_since.get_or_insert(self.again_at);
             if self.fault == Fault::SpinsOnWriteError {
                 eprintln!("faulty-logmon: {error}");
             } else {
@@ -461,6 +500,10 @@ impl Stream {
             self.pending.push_front(step);
             break;
         }
+        if self.pending.is_empty() {
+            self.failing_since = None;
+        }
+        self.tell_dropped(false);
         Ok(())
     }
 
@@ -514,61 +557,12 @@ impl Stream {
             self.keep(b"\n")?;
         }
         let steps = self.planner.finish();
-        self.perform(steps)
+        self.perform(steps)?;
+        self.tell_dropped(true);
+        Ok(())
     }
 }
 
 fn is_full(error: &FilesError) -> bool {
     error.errno() == Some(Errno::ENOSPC as i32)
-}
-
-fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {
-    let open = |flags: OFlag| -> Result<OwnedFd, CollectError> {
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(path)
-            .map(|file: File| file.into())
-            .map_err(|source| CollectError::System {
-                operation: "open what stands at the FIFO's path",
-                source,
-            })
-    };
-    if config.fault == Fault::AcceptsPlainFile && path.exists() {
-        return open(OFlag::O_NONBLOCK);
-    }
-    if config.fault == Fault::ReplacesFifo && path.exists() {
-        std::fs::remove_file(path).map_err(|source| CollectError::System {
-            operation: "remove the FIFO",
-            source,
-        })?;
-    }
-    let mode = if config.fault == Fault::WorldReadableFifo {
-        0o644
-    } else {
-        config.fifo_mode
-    };
-    let adopted = fifo::create_or_adopt(path, mode);
-    while adopted.is_err() && config.fault == Fault::HangsOnRefusal {
-        thread::park();
-    }
-    adopted.map_err(CollectError::Fifo)?;
-    if config.fault == Fault::WaitsForWriterInOpen {
-        let fd = open(OFlag::empty())?;
-        nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
-            .map_err(system("make the descriptor non-blocking"))?;
-        return Ok(fd);
-    }
-    let reader = Reader::open(path).map_err(CollectError::Fifo)?;
-    if config.fault != Fault::SharesFifo {
-        match reader.try_lock().map_err(CollectError::Fifo)? {
-            Lock::Acquired => {}
-            Lock::HeldElsewhere => {
-                return Err(CollectError::Locked {
-                    path: path.to_owned(),
-                });
-            }
-        }
-    }
-    Ok(reader.into())
 }

@@ -100,6 +100,14 @@ pub enum Fault {
     DeletesHistoryWhenFull,
     /// Ends when it can't make a file in its folder.
     EndsOnReadOnly,
+    /// Lets the task wait on a full disk, although it was told to drop.
+    BlocksUnderDrop,
+    /// Drops by policy and tells nobody.
+    DropsWithoutRecord,
+    /// Tells of fewer bytes than it dropped: it counts lines without their newlines.
+    MiscountsDrops,
+    /// Drops by policy what it reads, wherever a line begins or ends.
+    DropsPartsOfLines,
 }
 
 impl Fault {
@@ -152,6 +160,10 @@ impl Fault {
         Self::LeavesItsHolder,
         Self::DeletesHistoryWhenFull,
         Self::EndsOnReadOnly,
+        Self::BlocksUnderDrop,
+        Self::DropsWithoutRecord,
+        Self::MiscountsDrops,
+        Self::DropsPartsOfLines,
     ];
 
     /// The name used on command lines and in reports.
@@ -205,6 +217,10 @@ impl Fault {
             Self::LeavesItsHolder => "leaves-its-holder",
             Self::DeletesHistoryWhenFull => "deletes-history-when-full",
             Self::EndsOnReadOnly => "ends-on-read-only",
+            Self::BlocksUnderDrop => "blocks-under-drop",
+            Self::DropsWithoutRecord => "drops-without-record",
+            Self::MiscountsDrops => "miscounts-drops",
+            Self::DropsPartsOfLines => "drops-parts-of-lines",
         }
     }
 }

@@ -1,15 +1,19 @@
 //! A small logmon of its own, correct under the name `none` and wrong in one way under every other
 //! name. It shares no code with the bundled logmon, so that no bug sits on both sides of a check.
 //!
-//! `fault` and `plan` are cores; `cli`, `collect`, `copy`, `files` and `holder` are edges.
+//! `config`, `fault`, `plan` and `shed` are cores; `cli`, `collect`, `copy`, `files`, `holder` and
+//! `open` are edges.
 
 mod cli;
 mod collect;
+mod config;
 mod copy;
 mod fault;
 mod files;
 mod holder;
+mod open;
 mod plan;
+mod shed;
 
 pub use cli::main_with_args;
 pub use fault::{Fault, UnknownFault};

@@ -258,7 +258,8 @@ pub(super) fn judge_merged(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     }
     let mut both = Crowd::default();
     for stream in Stream::BOTH {
-        if exactness(timeline, stream) == Exactness::Unchecked {
+        // Of what may be dropped nothing is promised where both streams are one.
+        if [Exactness::Unchecked, Exactness::Lossy].contains(&exactness(timeline, stream)) {
             return;
         }
         match foreseen(timeline, stream, Exactness::Unordered) {

@@ -9,13 +9,15 @@ use super::rules;
 use super::timeline::Timeline;
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
-use crate::scenario::FifoKind;
+use crate::scenario::{FifoKind, OnFull};
 use crate::trace::Event;
 
 /// A shorter fault is too short for the processor time that was used in it.
 const MEASURED_MS: u64 = 400;
 /// Beside the 5 % of HEAL-7: what it takes to run into the fault, in clock ticks of 10 ms.
 const CPU_SLACK_MS: u64 = 50;
+/// How long a write may take under `drop`: the 1 s of HEAL-2, and as much for a loaded machine.
+const WAIT_MS: u64 = 2_000;
 /// Lines that a fault may bring at once, and one more for each tenth of a second.
 const LINES_AT_ONCE: u64 = 20;
 
@@ -56,6 +58,7 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             );
         }
     }
+    waits(timeline, verdict);
     modes(timeline, verdict);
     broken_pipes(timeline, verdict);
 }
@@ -68,6 +71,38 @@ fn busy(verdict: &mut Verdict, headline: String) {
         headline,
         details: Vec::new(),
     });
+}
+
+/// Under `drop` no write of the task takes longer than HEAL-2 allows.
+fn waits(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    match timeline.history.case.scenario.limits.on_full {
+        OnFull::Block => return,
+        OnFull::Drop => {}
+    }
+    for journal in timeline.history.task.values() {
+        let longest = journal
+            .windows(2)
+            .filter_map(|pair| {
+                let journal::Event::Wrote { stream, .. } = pair[1].event else {
+                    return None;
+                };
+                Some((pair[1].at_us.saturating_sub(pair[0].at_us) / 1_000, stream))
+            })
+            .max_by_key(|(waited_ms, _)| *waited_ms);
+        if let Some((waited_ms, stream)) = longest.filter(|(waited_ms, _)| *waited_ms > WAIT_MS) {
+            verdict.findings.push(Finding {
+                shape: Shape::Blocked,
+                rule: rules::named(rules::HEAL_2),
+                stream: Some(stream),
+                headline: format!(
+                    "a write of the task took {} ms although logmon was told to drop, allowed are {}",
+                    number(waited_ms),
+                    number(WAIT_MS)
+                ),
+                details: Vec::new(),
+            });
+        }
+    }
 }
 
 /// A FIFO that logmon made with no mode asked for has 0600, or less.
@@ -125,6 +160,13 @@ fn broken_pipes(timeline: &Timeline<'_>, verdict: &mut Verdict) {
 }
 
 #[cfg(test)]
+fn waits_of(history: &crate::history::History) -> Vec<Shape> {
+    let mut verdict = Verdict::default();
+    waits(&Timeline::new(history), &mut verdict);
+    verdict.findings.iter().map(|one| one.shape).collect()
+}
+
+#[cfg(test)]
 mod tests {
     use mock_driver::stream::Stream::{Stderr, Stdout};
 
@@ -170,6 +212,28 @@ mod tests {
             );
             assert_eq!(found(&history), expected, "{lasted_ms} {cpu_ms} {lines}");
         }
+    }
+
+    #[test]
+    fn only_under_drop_a_write_that_takes_long_is_blocked() {
+        let wrote = |at_us| journal::Line {
+            at_us,
+            event: journal::Event::Wrote {
+                stream: Stderr,
+                end: 500,
+                bytes: 1,
+                seq: None,
+            },
+        };
+        let found = |on_full, at_us| {
+            let mut history = history();
+            history.case.scenario.limits.on_full = on_full;
+            history.task.insert(1, vec![wrote(1_000_000), wrote(at_us)]);
+            super::waits_of(&history)
+        };
+        assert_eq!(found(OnFull::Drop, 3_000_999), []);
+        assert_eq!(found(OnFull::Drop, 3_001_000), [Shape::Blocked]);
+        assert_eq!(found(OnFull::Block, 9_000_000), []);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::expectation::{Expectation, Foreseen, Kind, foreseen};
 use super::figures::{count, excerpt, merged, number, pieces, subtracted, total};
 use super::timeline::Timeline;
 use super::wording::{Places, file_place};
-use super::{crowd, direct, loss_marks, pipe_content, rules};
+use super::{crowd, direct, loss_marks, lossy, pipe_content, rules};
 use crate::capability::Capability;
 use crate::finding::{Finding, Shape};
 use crate::history::LogFile;
@@ -97,6 +97,18 @@ struct Ordered<'a> {
 impl Ordered<'_> {
     fn judge(&self, verdict: &mut Verdict) {
         let expected = &self.expectation.bytes;
+        if self.exactness == Exactness::Lossy
+            && let Some(missing) = lossy::missing_lines(expected, &self.observed)
+        {
+            // What is missing because the task was ended was not dropped.
+            let mut generations = self.timeline.generations.iter();
+            if !generations.any(|one| one.was_ended_by_host()) {
+                let said = &self.timeline.history.said;
+                let finding = lossy::unrecorded(self.stream, &missing, said);
+                verdict.findings.extend(finding);
+            }
+            return;
+        }
         if *expected == self.observed || self.is_allowed_prefix() || self.is_allowed_suffix() {
             return;
         }
@@ -121,6 +133,9 @@ impl Ordered<'_> {
         };
         let mut damage = examine(&self.expectation, &self.observed, &identity);
         self.excuse(&mut damage);
+        if self.exactness == Exactness::Lossy {
+            lossy::allow_whole_lines(&mut damage, &self.expectation);
+        }
         self.report(&damage, verdict);
     }
 
@@ -147,6 +162,7 @@ impl Ordered<'_> {
             | Exactness::Unordered
             | Exactness::SameAsDirect
             | Exactness::AtLeastAccepted
+            | Exactness::Lossy
             | Exactness::Unchecked => self.expectation.planted,
         }
     }

@@ -16,6 +16,7 @@ mod fifo;
 mod figures;
 mod life;
 mod loss_marks;
+mod lossy;
 mod mon;
 mod pipe_content;
 mod rotation;
@@ -34,4 +35,5 @@ mod stage;
 mod tests;
 
 pub(crate) use loss_marks::{FROM_NUL, OPEN_LINE, RUN_END};
+pub(crate) use lossy::NO_RECORD;
 pub use verdict::judge;

@@ -431,6 +431,7 @@ mod tests {
             max_files: 9,
             max_file_bytes: Size(max_file_bytes),
             line_guard: Size(150),
+            ..Limits::default()
         };
         let mut history = good(vec![records(Stdout, 50), records(Stderr, 1)]);
         for entry in &mut history.entries {

@@ -48,6 +48,7 @@ pub(super) fn good(steps: Vec<Step>) -> History {
         max_files: 10,
         max_file_bytes: Size(10 << 20),
         line_guard: Size(32 << 10),
+        ..Limits::default()
     };
     let scenario = Scenario {
         id: "data/hand-made".to_owned(),
@@ -133,6 +134,7 @@ pub(super) fn good(steps: Vec<Step>) -> History {
         task: BTreeMap::new(),
         driver: BTreeMap::new(),
         files: BTreeMap::new(),
+        said: Vec::new(),
     };
     let mut lines = Vec::new();
     for stream in Stream::BOTH {

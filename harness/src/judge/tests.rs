@@ -299,6 +299,7 @@ fn retention_may_delete_the_beginning_only_when_there_are_too_many_files() {
         max_files: 2,
         max_file_bytes: Size(2_000),
         line_guard: Size(100),
+        ..Limits::default()
     };
     history.case.scenario.expect.stdout = Exactness::Suffix;
     for entry in &mut history.entries {
@@ -329,6 +330,7 @@ fn closed_files_must_be_full_and_lines_whole() {
                 max_files: 9,
                 max_file_bytes: Size(2_050),
                 line_guard: Size(150),
+                ..Limits::default()
             };
         }
     }

@@ -40,6 +40,7 @@ fn gravity(shape: Shape) -> u8 {
         Shape::Repeated | Shape::Torn | Shape::Reordered | Shape::Altered | Shape::Added => 4,
         Shape::Accepted
         | Shape::Exposed
+        | Shape::Unrecorded
         | Shape::BrokenPipe
         | Shape::Blocked
         | Shape::ForeignReader

@@ -132,7 +132,8 @@ fn rerun(id: &str, history: Option<&History>) -> String {
             words.extend(["--driver".into(), shell_words::join(&case.driver)]);
             Capability::of_any_command()
         };
-        for declared in case.driver_capabilities.difference(&usual) {
+        let declared = case.driver_capabilities.difference(&usual);
+        for declared in declared.filter(|one| one.is_declared_by_hand()) {
             words.extend(["--capability".into(), declared.as_str().into()]);
         }
         if !Subject::is_bundled_logmon(&case.logmon) {

@@ -74,6 +74,7 @@ pub(super) fn logmon(
         ("max_files", limits.max_files.to_string()),
         ("max_file_bytes", limits.max_file_bytes.0.to_string()),
         ("line_guard", limits.line_guard.0.to_string()),
+        ("on_full", limits.on_full.as_str().to_owned()),
         ("task_dir", text(&dir.task())),
         ("keep_dir", text(&dir.keep())),
         ("id", case.scenario.id.clone()),

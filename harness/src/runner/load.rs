@@ -10,9 +10,10 @@ use mock_driver::stream::Stream;
 
 use super::plants;
 use crate::case::{Case, CaseDir, log_name};
-use crate::history::{History, LogFile};
-use crate::observe::stream_files;
-use crate::trace;
+use crate::history::{History, LogFile, Said};
+use crate::observe::{look, stream_files};
+use crate::scenario::OnFull;
+use crate::trace::{self, Entry, Event};
 
 /// A played case could not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -84,13 +85,47 @@ pub fn load(dir: &CaseDir) -> Result<History, LoadError> {
         }
         files.insert(stream, list);
     }
+    let said = match case.scenario.limits.on_full {
+        OnFull::Block => Vec::new(),
+        OnFull::Drop => said(dir, &entries)?,
+    };
     Ok(History {
+        said,
         task: journals(dir, "task")?,
         driver: journals(dir, "driver")?,
         case,
         entries,
         files,
     })
+}
+
+/// What every logmon printed, and the text files in the log folder that are no stream's.
+fn said(dir: &CaseDir, entries: &[Entry]) -> Result<Vec<Said>, LoadError> {
+    let lives = entries.iter().filter_map(|entry| {
+        if let Event::LogmonStarted { life, .. } = entry.event {
+            Some(life)
+        } else {
+            None
+        }
+    });
+    let printed = lives.flat_map(|life| Stream::BOTH.map(|to| dir.output("logmon", life, to)));
+    let of_streams: Vec<PathBuf> = Stream::BOTH
+        .into_iter()
+        .flat_map(|stream| stream_files(&dir.log(), &log_name(stream)))
+        .map(|(_, path)| path)
+        .collect();
+    let beside = look(&dir.log())
+        .into_iter()
+        .filter(|entry| entry.kind == "file")
+        .map(|entry| dir.log().join(entry.name))
+        .filter(|path| !of_streams.contains(path));
+    let text = |path: PathBuf| {
+        let place = path.file_name().unwrap_or_default().to_string_lossy();
+        let place = place.into_owned();
+        let text = read(&path)?;
+        Ok(Said { place, text })
+    };
+    printed.chain(beside).map(text).collect()
 }
 
 fn journals(dir: &CaseDir, who: &str) -> Result<BTreeMap<u32, Vec<journal::Line>>, LoadError> {

@@ -6,6 +6,7 @@ use mock_driver::script::{Script, Step as ScriptStep};
 
 use super::expand::Wrong;
 use super::fault::HostFault;
+use super::limits::OnFull;
 use super::model::{
     Action, Await, Condition, FolderKind, LogmonBinary, LogmonOutput, Need, Scenario, Size, Step,
 };
@@ -41,6 +42,9 @@ pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
             .map_err(|error| Wrong::new("needs", error.to_string(), "correct the name"))?;
     }
     storage(scenario)?;
+    if scenario.limits.on_full == OnFull::Drop {
+        needed(scenario, "limits.on_full", Capability::DropPolicy)?;
+    }
     if scenario.plan.is_empty() {
         return Err(Wrong::new("plan", "it is empty", "add `[[plan]]` steps"));
     }

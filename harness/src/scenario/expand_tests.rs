@@ -250,6 +250,11 @@ fn nonsense_is_refused_with_its_key_and_a_way_out() {
             "host.log_folder: not everybody has storage-faults; add \"storage-faults\" to `needs`",
         ),
         (
+            "[[plan]]",
+            "limits.on_full = \"drop\"\n[[plan]]",
+            "limits.on_full: not everybody has drop-policy; add \"drop-policy\" to `needs`",
+        ),
+        (
             "start-logmon\"",
             "break\"\nwhat = \"disk-full\"",
             "plan 1.what: `disk-full` is not prepared; add `log_folder = \"tmpfs\"`",

@@ -3,14 +3,16 @@
 mod check;
 mod expand;
 mod fault;
+mod limits;
 mod model;
 mod shipped;
 
 pub use expand::{ScenarioError, expand};
 pub use fault::{HostFault, Victim};
+pub use limits::{Limits, OnFull};
 pub use model::{
-    Action, Await, Condition, Exactness, Expect, FifoKind, FolderKind, Growth, Host, Limits,
-    LogmonBinary, LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario,
-    SignalName, Size, Step, Who,
+    Action, Await, Condition, Exactness, Expect, FifoKind, FolderKind, Growth, Host, LogmonBinary,
+    LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Size,
+    Step, Who,
 };
 pub use shipped::shipped;

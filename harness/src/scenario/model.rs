@@ -13,6 +13,7 @@ use mock_driver::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{HostFault, Victim};
+use super::limits::Limits;
 use crate::rule::{Level, Profile, RuleId};
 
 /// One case: data that a runner can play, a judge can judge and a reader can read.
@@ -123,28 +124,6 @@ impl TryFrom<SizeText> for Size {
 impl From<Size> for u64 {
     fn from(size: Size) -> Self {
         size.0
-    }
-}
-
-/// What logmon is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Files kept per stream.
-    pub max_files: u32,
-    /// The largest size of one file.
-    pub max_file_bytes: Size,
-    /// Lines up to this length are never split.
-    pub line_guard: Size,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_files: 10,
-            max_file_bytes: Size(10 << 20),
-            line_guard: Size(32 << 10),
-        }
     }
 }
 
@@ -580,6 +559,9 @@ pub enum Exactness {
     SameAsDirect,
     /// A prefix of what the script would have written, at least as long as what was accepted.
     AtLeastAccepted,
+    /// Whole lines may be missing anywhere, and the loss is recorded (DATA-6); what is there stands
+    /// in order and once.
+    Lossy,
     /// Not judged.
     Unchecked,
 }

@@ -64,6 +64,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "rot/retention-at-start.toml",
         "rot/retention.toml",
         "heal/disk-full.toml",
+        "heal/disk-full-drop.toml",
         "heal/file-size-limit.toml",
         "heal/log-folder-away.toml",
         "heal/log-folder-removed.toml",

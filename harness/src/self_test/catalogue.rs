@@ -164,7 +164,7 @@ fn faulty_logmon(name: &str, kind: Kind) -> Known {
             "{{self}} faulty-logmon {name} run --log-dir {{log_dir}} \
              --stdout {{stdout_fifo}}={{stdout_name}} --stderr {{stderr_fifo}}={{stderr_name}} \
              --max-files {{max_files}} --max-file-size {{max_file_bytes}} \
-             --line-guard {{line_guard}}{holder}"
+             --line-guard {{line_guard}} --on-full {{on_full}}{holder}"
         ),
         capabilities: if is_held || name == LogmonFault::KeepsNothing.as_str() {
             KEEPS
@@ -302,6 +302,10 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::LeavesItsHolder => ("mon/stop-drains", Shape::LeftBehind),
         LogmonFault::DeletesHistoryWhenFull => ("heal/disk-full", Shape::LostHead),
         LogmonFault::EndsOnReadOnly => ("heal/read-only", Shape::Died),
+        LogmonFault::BlocksUnderDrop => ("heal/disk-full-drop", Shape::Blocked),
+        LogmonFault::DropsWithoutRecord => ("heal/disk-full-drop", Shape::Unrecorded),
+        LogmonFault::MiscountsDrops => ("heal/disk-full-drop", Shape::Unrecorded),
+        LogmonFault::DropsPartsOfLines => ("heal/disk-full-drop", Shape::Torn),
         LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }

@@ -16,7 +16,7 @@ pub const BUNDLED_LOGMON: &str = "{self} logmon run --log-dir {log_dir} \
                                   --stdout {stdout_fifo}={stdout_name} \
                                   --stderr {stderr_fifo}={stderr_name} \
                                   --max-files {max_files} --max-file-size {max_file_bytes} \
-                                  --line-guard {line_guard}";
+                                  --line-guard {line_guard} --on-full {on_full}";
 
 /// What makes the bundled logmon keep its descriptors, behind [`BUNDLED_LOGMON`].
 pub const BUNDLED_KEEPER: &str = "--keeper {keep_dir}/keeper.sock";
@@ -78,7 +78,7 @@ impl Subject {
     pub fn bundled() -> Self {
         Self {
             driver: words("driver", BUNDLED_DRIVER).expect("a test splits the constant"),
-            capabilities: Self::bundled_driver_capabilities(),
+            capabilities: with_drop_policy(Self::bundled_driver_capabilities(), BUNDLED_LOGMON),
             logmon: words("logmon", BUNDLED_LOGMON).expect("a test splits the constant"),
             kept_logmon: Some(
                 words("logmon", &Self::bundled_kept_logmon()).expect("a test splits the constant"),
@@ -123,7 +123,7 @@ impl Subject {
                     template: template.to_owned(),
                 });
             }
-            subject.capabilities = Capability::of_any_command();
+            subject.capabilities = with_drop_policy(Capability::of_any_command(), BUNDLED_LOGMON);
             subject.under_test.insert(Role::Driver);
         }
         if let Some(template) = logmon {
@@ -132,6 +132,7 @@ impl Subject {
                 subject.kept_logmon = None;
             }
             subject.logmon = given;
+            subject.capabilities = with_drop_policy(subject.capabilities, template);
             subject.under_test.insert(Role::Logmon);
         }
         subject.capabilities.extend(declared);
@@ -244,6 +245,7 @@ const LOGMON_PLACEHOLDERS: &[&str] = &[
     "log_dir",
     "max_file_bytes",
     "max_files",
+    "on_full",
     "self",
     "stderr_fifo",
     "stderr_name",
@@ -251,6 +253,16 @@ const LOGMON_PLACEHOLDERS: &[&str] = &[
     "stdout_name",
     "task_dir",
 ];
+
+/// A logmon that is told what to do on a full disk declares that it can do so.
+fn with_drop_policy(mut all: BTreeSet<Capability>, logmon: &str) -> BTreeSet<Capability> {
+    if logmon.contains("{on_full}") {
+        all.insert(Capability::DropPolicy);
+    } else {
+        all.remove(&Capability::DropPolicy);
+    }
+    all
+}
 
 /// A template's words, with every placeholder known.
 fn words(which: &'static str, template: &str) -> Result<Vec<String>, SubjectError> {
@@ -327,6 +339,19 @@ mod tests {
         assert!(subject.capabilities.contains(&Capability::Merged));
         assert!(!subject.capabilities.contains(&Capability::Forwards));
         assert_eq!(subject.driver, ["sh", "-c", "exec {task}"]);
+    }
+
+    #[test]
+    fn a_logmon_that_is_told_what_to_do_on_a_full_disk_declares_it() {
+        let declares = |driver: Option<&str>, logmon: Option<&str>| {
+            let subject = Subject::from_templates(driver, logmon, &BTreeSet::new()).unwrap();
+            subject.capabilities.contains(&Capability::DropPolicy)
+        };
+        assert!(declares(None, None));
+        assert!(declares(Some("drv {task}"), None));
+        assert!(declares(None, Some("mon --on-full {on_full}")));
+        assert!(!declares(None, Some("mon")));
+        assert!(!declares(Some("drv {task}"), Some("mon")));
     }
 
     #[test]
