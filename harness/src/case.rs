@@ -27,7 +27,7 @@ pub struct Case {
     pub logmon: Vec<String>,
     /// How to start this program again (`harness` and what goes before a subcommand).
     pub reexec: Vec<String>,
-    /// What the driver declares.
+    /// What driver and logmon declare, and what the machine allows.
     pub driver_capabilities: BTreeSet<Capability>,
     /// The records left out by the payload, for the canary: (stream, sequence number).
     pub leave_out: Option<(Stream, u64)>,

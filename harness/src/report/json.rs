@@ -61,7 +61,7 @@ pub struct SubjectFacts {
     pub kept_logmon: Option<Vec<String>>,
     /// Whose rules are judged: `driver`, `logmon`, `host`.
     pub under_test: Vec<String>,
-    /// What the driver declares.
+    /// What driver and logmon declare, and what the machine allows.
     pub capabilities: Vec<String>,
 }
 

@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
@@ -253,7 +255,7 @@ struct Closed {
 
 impl Closed {
     /// Closes a folder. Root heeds no permissions, but an immutable folder is closed to root too. Only
-    /// root can make it immutable, and not on every kernel.
+    /// root can make it immutable, and not on every kernel; one that stays open is an error.
     fn close(folder: &Path) -> io::Result<Self> {
         let folder = File::open(folder)?;
         let permissions = folder.metadata()?.permissions();
@@ -261,11 +263,26 @@ impl Closed {
         let flags = ioctl_getflags(&folder)
             .and_then(|before| ioctl_setflags(&folder, before | IFlags::IMMUTABLE).map(|()| before))
             .ok();
-        Ok(Self {
+        let closed = Self {
             folder,
             permissions,
             flags,
-        })
+        };
+        if closed.takes_files() {
+            closed.open()?;
+            return Err(io::Error::other(
+                "root can make files in it all the same; run the suite as another user",
+            ));
+        }
+        Ok(closed)
+    }
+
+    /// Whether a file can be made in it by who has it open.
+    fn takes_files(&self) -> bool {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let made = openat(&self.folder, ".probe", flags, Mode::S_IRUSR).is_ok();
+        // It may be gone already, by retention.
+        made && unlinkat(&self.folder, ".probe", UnlinkatFlags::NoRemoveDir).is_ok()
     }
 
     fn open(&self) -> io::Result<()> {

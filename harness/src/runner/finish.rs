@@ -217,7 +217,7 @@ impl Stage {
 
 /// Removes every FIFO and socket that lies where a case makes them.
 pub(super) fn remove_fifos(dir: &CaseDir) {
-    for folder in ["fifo", "elsewhere"].map(|name| dir.path().join(name)) {
+    for folder in ["fifo", "elsewhere", "keep"].map(|name| dir.path().join(name)) {
         // A link that a subject put there leads to what is not the case's own.
         if !folder.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
             continue;

@@ -75,11 +75,16 @@ impl Stage {
     }
 
     fn kill_keepers(&mut self) -> Result<(), Stop> {
-        let keepers = self.keepers();
+        let mut keepers = self.keepers();
+        if keepers.is_empty() {
+            self.await_keeper(None)?;
+            keepers = self.keepers();
+        }
         for &pid in &keepers {
-            // Looked at just now; it may have ended since.
-            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
-            self.trace.add(Event::KeeperKilled { pid });
+            // Looked at just now; one that has ended since was not killed.
+            if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
+                self.trace.add(Event::KeeperKilled { pid });
+            }
         }
         let are_gone = |_: &mut Self| (!keepers.iter().any(|&pid| lives(pid))).then_some(());
         match self.wait(SETTLE, are_gone)? {
@@ -119,12 +124,14 @@ impl Stage {
             return Vec::new();
         };
         let snapshot = self.look_at_processes();
-        // One that was born just now has all that its parent has, until it becomes a program of its own.
+        // One that was born just now has all that its parent has, until it becomes a program of its own:
+        // first its parent's words, then none, in brackets, while its descriptors are being closed.
         let own = command_line(main);
+        let is_itself = |line: &str| line != own && !line.starts_with('[');
         let mut pids = self.kin.pids(&[Part::Logmon]);
         pids.retain(|&pid| {
             let is_there = snapshot.get(pid).is_some_and(Stat::lives);
-            pid != main && is_there && command_line(pid) != own
+            pid != main && is_there && is_itself(&command_line(pid))
         });
         for stream in Stream::BOTH {
             match self.watch(stream) {

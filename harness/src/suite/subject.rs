@@ -26,7 +26,7 @@ pub const BUNDLED_KEEPER: &str = "--keeper {keep_dir}/keeper.sock";
 pub struct Subject {
     /// The driver's command template, as words; not empty.
     pub driver: Vec<String>,
-    /// What the driver declares.
+    /// What driver and logmon declare, and what the machine allows.
     pub capabilities: BTreeSet<Capability>,
     /// logmon's command template, as words; not empty.
     pub logmon: Vec<String>,
@@ -56,6 +56,18 @@ pub enum SubjectError {
     Empty {
         /// `driver` or `logmon`.
         which: &'static str,
+    },
+    /// A capability that is no matter of a declaration.
+    #[error(
+        "--capability {capability} is not declared: {}",
+        match capability.declarer() {
+            Declarer::Machine => "the suite asks the machine for it; `harness doctor` tells what it found",
+            Declarer::Driver | Declarer::Logmon => "put {on_full} into the template of logmon",
+        }
+    )]
+    NotDeclared {
+        /// The capability.
+        capability: Capability,
     },
     /// A driver's template says nothing of the task.
     #[error(
@@ -112,6 +124,9 @@ impl Subject {
         logmon: Option<&str>,
         declared: &BTreeSet<Capability>,
     ) -> Result<Self, SubjectError> {
+        if let Some(&capability) = declared.iter().find(|one| !one.is_declared_by_hand()) {
+            return Err(SubjectError::NotDeclared { capability });
+        }
         let mut subject = Self::bundled();
         if driver.is_some() || logmon.is_some() {
             subject.under_test.clear();
@@ -355,9 +370,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_machine_allows_is_not_declared_by_a_subject() {
-        let declared = BTreeSet::from([Capability::StorageFaults]);
-        let subject = Subject::from_templates(None, None, &declared).unwrap();
+    fn what_the_machine_allows_and_what_the_template_says_is_not_declared() {
+        for capability in [Capability::StorageFaults, Capability::DropPolicy] {
+            let declared = BTreeSet::from([capability]);
+            let refused = Subject::from_templates(None, None, &declared).unwrap_err();
+            let text = refused.to_string();
+            assert!(text.contains(&capability.to_string()), "{text}");
+        }
+        let subject = Subject::bundled();
         let allows = |machine: &[Capability]| {
             let machine = machine.iter().copied().collect();
             let subject = subject.clone().on(&machine);
