@@ -1,6 +1,7 @@
 //! Edge: the streams of one task, each started, running and stopped on its own.
 
 use std::future::{Future, poll_fn};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use fifo::Reader;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::collect::{Counters, DRAIN_END};
 use crate::config::StreamConfig;
@@ -124,10 +125,39 @@ impl Collector {
         if let Some(running) = self.running_one(config.kind) {
             return Ok(running.set_limits(config.limits));
         }
-        let kind = config.kind;
         let stream = self.open(&config)?;
+        self.launch(config, stream);
+        Ok(Started::Now)
+    }
+
+    /// Starts streams of which none runs: all of them, or none. No byte is read before all are open.
+    ///
+    /// # Errors
+    /// As [`Collector::start`].
+    ///
+    /// # Panics
+    /// As [`Collector::start`].
+    pub(crate) fn start_all(&mut self, configs: Vec<StreamConfig>) -> Result<(), Error> {
+        let open = |config: StreamConfig| {
+            let stream = self.open(&config)?;
+            Ok((config, stream))
+        };
+        let opened: Vec<_> = configs
+            .into_iter()
+            .map(open)
+            .collect::<Result<_, Error>>()?;
+        for (config, stream) in opened {
+            self.launch(config, stream);
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, config: StreamConfig, stream: Stream) {
+        let kind = config.kind;
         let (commander, mailbox) = mailbox();
-        let task = tokio::spawn(stream.collect(mailbox));
+        // A stream gives way by itself. The runtime's way of making it do so would leave it where only the
+        // thread finds it that may hang by then.
+        let task = tokio::spawn(tokio::task::unconstrained(stream.collect(mailbox)));
         self.running.retain(|running| running.config.kind != kind);
         let at = self
             .running
@@ -139,7 +169,6 @@ impl Collector {
         };
         self.running.reserve_exact(1);
         self.running.insert(at, running);
-        Ok(Started::Now)
     }
 
     /// Opens a stream with what an earlier life left, and has it kept before its first byte is moved, so
@@ -278,7 +307,8 @@ impl Collector {
             } = running.config;
             let name = name.to_string();
             let Some(ended) = unless_it_hangs(deadline, &mut running.task).await else {
-                running.task.abort();
+                let keeping = self.keeping.clone();
+                tokio::spawn(end_later(running.task, keeping, name.clone(), fifo));
                 failure = Some(Error::StorageStuck {
                     name,
                     path: log_dir,
@@ -304,6 +334,25 @@ impl Collector {
             }
         }
         failure.map_or(Ok(summaries), Err)
+    }
+}
+
+/// Waits for a stream that could not end in time. It has been told to stop, and drains when its storage
+/// answers again.
+async fn end_later(
+    task: JoinHandle<Collected>,
+    keeping: Option<Keeping>,
+    name: String,
+    fifo: PathBuf,
+) {
+    match task.await {
+        Ok(Collected { lost_bytes, .. }) => {
+            if let Some(keeping) = keeping {
+                keeping.release(&fifo);
+            }
+            info!(stream = name, lost_bytes, "stopped at last");
+        }
+        Err(_) => warn!(stream = name, "ended by a bug of logmon; please report it"),
     }
 }
 

@@ -315,7 +315,7 @@ pub enum Error {
     Supervise(#[from] SuperviseError),
     /// A call to a stream's file system does not return.
     #[error(
-        "stop the stream {name} in time: the storage of {} does not answer; what is not written stays in the FIFO, or at the keeper",
+        "stop the stream {name} in time: the storage of {} does not answer; what is not written stays in the FIFO and at the keeper, and without a keeper what was on its way is lost",
         path.display()
     )]
     StorageStuck {

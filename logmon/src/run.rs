@@ -201,10 +201,8 @@ async fn start_all(
     mut collector: Collector,
     streams: Vec<StreamConfig>,
 ) -> Result<Collector, Error> {
-    for config in streams {
-        let turn = storage::first_turn().await;
-        turn.call(|| collector.start(config))?;
-    }
+    let turn = storage::first_turn().await;
+    turn.call(|| collector.start_all(streams))?;
     Ok(collector)
 }
 

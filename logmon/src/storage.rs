@@ -16,10 +16,12 @@
 //! and the threads do not run out for those on other disks.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -31,9 +33,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Threads of the runtime that run streams: one for the inline call that may hang, and one for everything
 /// else.
 pub(crate) const WORKER_THREADS: usize = 2;
-/// Threads that the runtime may have beside them: for calls aside, on this many divided by
-/// [`CALLS_ASIDE`] file systems that hang at once.
+/// Threads that the runtime may have beside them: one for each call aside and some to spare, as a call
+/// without a thread to replace its own would stop everything.
 pub(crate) const MAX_THREADS_ASIDE: usize = 64;
+/// How many calls of streams may be made aside, and how many starts.
+const MAX_CALLS_ASIDE: usize = 48;
+const MAX_STARTS_ASIDE: usize = 8;
 /// How many calls to one file system may hang aside.
 const CALLS_ASIDE: usize = 4;
 /// After so long the call before is taken for stuck: far longer than a write that only copies, far
@@ -55,6 +60,8 @@ static INLINE_HANGS: AtomicBool = AtomicBool::new(false);
 static ASIDE: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
 static GUARD: OnceLock<Thread> = OnceLock::new();
 static GUARD_SLEEPS: AtomicBool = AtomicBool::new(false);
+static CALLS: Semaphore = Semaphore::const_new(MAX_CALLS_ASIDE);
+static STARTS: Semaphore = Semaphore::const_new(MAX_STARTS_ASIDE);
 static INLINE: Semaphore = Semaphore::const_new(1);
 static IS_STUCK: AtomicBool = AtomicBool::new(false);
 static DEVICES: Mutex<BTreeMap<dev_t, Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
@@ -70,9 +77,16 @@ pub(crate) struct Device {
 pub(crate) enum Turn {
     /// On this thread.
     Inline(Inline),
-    /// On this thread, after the runtime got another one. What is on no known file system has no place
-    /// among the calls to it.
-    Aside(Option<OwnedSemaphorePermit>),
+    /// On this thread, after the runtime got another one.
+    Aside(Places),
+}
+
+/// What a call aside holds while it is made: a place among all, and one among those to its file system.
+/// One to a file system that is not known yet holds one of those for starts.
+#[derive(Debug)]
+pub(crate) struct Places {
+    _of_all: Option<SemaphorePermit<'static>>,
+    _of_device: Option<OwnedSemaphorePermit>,
 }
 
 /// The one inline turn.
@@ -118,8 +132,14 @@ impl Device {
     pub(crate) async fn turn(&self) -> Turn {
         match inline_turn().await {
             Some(inline) => Turn::Inline(inline),
-            // It fails only when it is closed, and nobody closes it.
-            None => Turn::Aside(Arc::clone(&self.aside).acquire_owned().await.ok()),
+            // A semaphore fails only when it is closed, and nobody closes these.
+            None => {
+                let of_device = Arc::clone(&self.aside).acquire_owned().await.ok();
+                Turn::Aside(Places {
+                    _of_all: CALLS.acquire().await.ok(),
+                    _of_device: of_device,
+                })
+            }
         }
     }
 }
@@ -131,7 +151,10 @@ impl Device {
 pub(crate) async fn first_turn() -> Turn {
     match inline_turn().await {
         Some(inline) => Turn::Inline(inline),
-        None => Turn::Aside(None),
+        None => Turn::Aside(Places {
+            _of_all: STARTS.acquire().await.ok(),
+            _of_device: None,
+        }),
     }
 }
 
@@ -160,18 +183,33 @@ impl Turn {
                 drop(turn);
                 result
             }
-            Turn::Aside(place) => {
+            Turn::Aside(places) => {
                 let made = Aside::begin();
                 let result = if has_spare_threads() {
                     tokio::task::block_in_place(call)
                 } else {
                     call()
                 };
-                drop((made, place));
+                drop((made, places));
                 result
             }
         }
     }
+}
+
+/// Lets the other tasks have their turns. Meanwhile any thread can go on with this one;
+/// `tokio::task::yield_now` leaves it to the thread that it was on, which may hang by then.
+pub(crate) async fn give_way() {
+    let mut has_given_way = false;
+    poll_fn(|context| {
+        if has_given_way {
+            return Poll::Ready(());
+        }
+        has_given_way = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A call that is made aside.

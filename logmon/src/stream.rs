@@ -21,7 +21,7 @@ use crate::planner::{Planner, RotationStep, Step};
 use crate::pump::{Filled, Pump, StagingPipe, can_hold, refuses_splice};
 use crate::recovery::{Entry, Owner, recover};
 use crate::status::{PumpKind, StreamStatus};
-use crate::storage::Device;
+use crate::storage::{Device, give_way};
 
 /// Capacity of a pipe that nobody has changed, in bytes (`pipe(7)`).
 const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
@@ -142,7 +142,7 @@ impl Stream {
                 Action::Wait { reading, until } => {
                     rounds += 1;
                     if rounds % ROUNDS_PER_TURN == 0 {
-                        tokio::task::yield_now().await;
+                        give_way().await;
                     }
                     self.wait(reading, until, &mut mailbox).await
                 }
@@ -212,7 +212,11 @@ impl Stream {
                     }
                     Command::Stop => return Event::Stop,
                     // Who asked may be gone.
-                    Command::Ask(answer) => drop(answer.send(self.status())),
+                    Command::Ask(answer) => {
+                        answer.send(self.status()).ok();
+                        // Whoever asked has its turn before a call that may hang.
+                        give_way().await;
+                    }
                 },
                 filled = self.pump.fill(reading), if reading != Reading::No => return match filled {
                     Ok(Filled::Bytes(bytes)) => Event::Read(bytes),

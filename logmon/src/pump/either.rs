@@ -212,7 +212,9 @@ impl Pump {
             if reading == Reading::AtOnce {
                 return Ok(Filled::Empty);
             }
-            self.had_writer = self.reader.changed().await? == Change::HasWriter;
+            let change = self.reader.changed().await?;
+            // While bytes lie there, writers that left before this reader came are not noticed (`poll(2)`).
+            self.had_writer = self.known == 0 && change == Change::HasWriter;
         }
     }
 

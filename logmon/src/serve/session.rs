@@ -18,6 +18,7 @@ use tracing::debug;
 use super::answer::{Answer, Body, Failure};
 use super::request::{Lines, Op, Refusal, Request, parse};
 use super::tasks::{Outcome, Tasks};
+use crate::storage::give_way;
 
 /// How many requests of a connection may be under way.
 const MAX_PENDING: usize = 256;
@@ -59,7 +60,7 @@ async fn talk(client: &UnixStream, tasks: &Tasks) -> io::Result<()> {
                 Ok(Some(line)) => {
                     pending.push_back(begin(line, tasks).await);
                     // The streams have their turns between any two requests.
-                    tokio::task::yield_now().await;
+                    give_way().await;
                     true
                 }
                 Ok(None) => false,

@@ -196,7 +196,7 @@ impl Tasks {
             tasks.lock().tasks.remove(&id);
             match &stopped {
                 Ok(_) => info!(task = %id, "stopped a task"),
-                Err(cause) => error!(task = %id, %cause, "a stream had died"),
+                Err(cause) => error!(task = %id, %cause, "a task did not stop as it should"),
             }
             // Who asked may be gone.
             drop(answer.send(stopped));
@@ -215,12 +215,13 @@ impl Tasks {
         let grace = Instant::now() + START_GRACE;
         let some_start = || self.stuck_start().is_some();
         let all_started = unless_it_hangs(grace, self.wait_while(some_start)).await;
-        waiting.extend(self.begin_stop_of_all());
-        let mut lost_bytes = 0;
+        // Asked before the rest is stopped: a start that ends in between is stopped, too.
         let mut failure = match all_started {
             Some(()) => None,
             None => self.stuck_start(),
         };
+        waiting.extend(self.begin_stop_of_all());
+        let mut lost_bytes = 0;
         for stopped in waiting {
             match stopped.await {
                 Ok(Ok(summaries)) => {
@@ -319,6 +320,9 @@ impl Table {
     /// Finds what forbids a start before anything is touched.
     fn check(&self, id: &TaskId, streams: &[StreamConfig]) -> Result<(), Error> {
         let task = id.clone();
+        if self.is_closed {
+            return Err(Error::TaskStops { task });
+        }
         match self.tasks.get(id) {
             Some(Task::Starting(_)) => return Err(Error::TaskStarts { task }),
             Some(Task::Stopping) => return Err(Error::TaskStops { task }),
@@ -327,7 +331,6 @@ impl Table {
                     collector.check(config)?;
                 }
             }
-            None if self.is_closed => return Err(Error::TaskStops { task }),
             None => {}
         }
         if !streams
@@ -399,8 +402,15 @@ impl Start {
 impl Drop for Start {
     fn drop(&mut self) {
         let mut table = self.tasks.lock();
-        table.tasks.remove(&self.id);
-        if let Some(collector) = self.collector.take().filter(|one| !one.is_empty()) {
+        let begun = table.tasks.remove(&self.id);
+        let collector = self.collector.take();
+        for config in begun.iter().flat_map(Task::configs) {
+            if !collector.as_ref().is_some_and(|one| one.has(config.kind)) {
+                let hash = table.hash(config);
+                table.files.remove(&hash);
+            }
+        }
+        if let Some(collector) = collector.filter(|one| !one.is_empty()) {
             let task = Task::Running(collector);
             table.tasks.insert(self.id.clone(), task);
         }

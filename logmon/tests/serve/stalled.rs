@@ -80,3 +80,51 @@ fn a_task_whose_storage_hangs_holds_no_other_one() {
     });
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn more_starts_than_threads_on_a_disk_that_hangs_hold_nobody() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let test = "more_starts_than_threads_on_a_disk_that_hangs_hold_nobody";
+    let Some(disk) = Disk::mount(&place.path("disk"), test) else {
+        return;
+    };
+    let server = place.serve();
+    place.start("calm");
+    let on_disk = |task: &str| {
+        let mut request = place.start_request(task, 3, 1 << 20);
+        request["log_dir"] = json!(place.path("disk"));
+        request
+    };
+    let frozen = disk.freeze();
+    let mut clients = Vec::new();
+    for client in 0..12 {
+        let mut asking = place.client();
+        for number in 0..6 {
+            let request = on_disk(&format!("stuck{client}-{number}"));
+            asking.send(format!("{request}\n").as_bytes());
+        }
+        clients.push(asking);
+    }
+    for asking in &mut clients {
+        for _ in 0..6 {
+            assert_eq!(asking.answer()["error"]["code"], "starting");
+        }
+    }
+    write_all(&place.writer("calm.out"), &lines(0, 500));
+    place.wait_for_log("calm.stdout", &lines(0, 500));
+    assert_eq!(place.ask(&json!({"v": 1, "op": "ping"}))["ok"], true);
+    drop(frozen);
+    wait_until("all of them run", || {
+        let tasks = place.ask(&json!({"v": 1, "op": "status"}))["tasks"].clone();
+        let runs = |task: &serde_json::Value| task["streams"]["stdout"]["state"] == "no-writer";
+        tasks
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|task| runs(task))
+            .count()
+            == 73
+    });
+    assert_eq!(server.stop(), Some(0));
+}

@@ -2,9 +2,12 @@
 //! loop device, `mkfs.ext4`, `mount` and `fsfreeze`; where they are not to be had a test is skipped by
 //! name.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Bytes of the file system.
 const DISK_BYTES: u64 = 16 << 20;
@@ -26,7 +29,9 @@ impl Disk {
                 &[Path::new("-o"), Path::new("loop"), &image, place],
             );
         if !made {
-            eprintln!("skipped {test}: no file system can be made and mounted here (needs root)");
+            // Not by `eprintln!`, which is shown of a test that fails only.
+            let text = format!("SKIPPED {test}: no file system can be mounted here (needs root)\n");
+            std::io::stderr().write_all(text.as_bytes()).unwrap();
             return None;
         }
         Some(Disk {
@@ -71,15 +76,33 @@ fn does(program: &str, words: &[&Path]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// True when a thread of the process hangs in the kernel (`proc_pid_stat(5)`, state `D`).
+/// How long a thread must be seen to hang: one that waits for a page does so for a moment only.
+const SEEN: Duration = Duration::from_millis(200);
+
+/// True when a thread of the process hangs in the kernel, as far as can be seen.
 pub(crate) fn hangs(pid: u32) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return false;
-    };
-    threads.flatten().any(|thread| {
-        std::fs::read_to_string(thread.path().join("stat")).is_ok_and(|stat| {
+    let begun = Instant::now();
+    let mut hanging = in_the_kernel(pid);
+    while !hanging.is_empty() && begun.elapsed() < SEEN {
+        hanging = &hanging & &in_the_kernel(pid);
+    }
+    !hanging.is_empty()
+}
+
+/// The threads in state `D` (`proc_pid_stat(5)`).
+fn in_the_kernel(pid: u32) -> BTreeSet<String> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let is_there = |path: &Path| {
+        std::fs::read_to_string(path.join("stat")).is_ok_and(|stat| {
             stat.rsplit_once(") ")
                 .is_some_and(|(_, rest)| rest.starts_with('D'))
         })
-    })
+    };
+    threads
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|thread| is_there(&thread.path()))
+        .map(|thread| thread.file_name().to_string_lossy().into_owned())
+        .collect()
 }
