@@ -122,8 +122,9 @@ fn a_gap_is_recorded_with_its_exact_place_when_the_storage_takes_bytes_again() {
     assert_eq!(number_after(stopped, "dropped_bytes="), dropped);
     // The next life takes the file of records for what it is.
     let next = place.start("5", "1MiB");
+    let before = place.log();
     place.write(b"after\n");
-    place.wait_for_log(&[place.log(), b"after\n".to_vec()].concat());
+    place.wait_for_log(&[before, b"after\n".to_vec()].concat());
     assert!(!place.diagnostics().contains("left alone"), "{told}");
     assert_eq!(next.stop().0, Some(0));
 }
