@@ -35,6 +35,8 @@ pub enum Capability {
     DropPolicy,
     /// This machine lets a case have a file system of its own, which can be full or read-only.
     StorageFaults,
+    /// This machine lets a case have a file system that the suite serves, which can stall.
+    StallingStorage,
 }
 
 /// Who declares a capability.
@@ -62,6 +64,7 @@ impl Capability {
         Self::KeepsDescriptors,
         Self::DropPolicy,
         Self::StorageFaults,
+        Self::StallingStorage,
     ];
 
     /// The name used in command lines, scenarios and reports.
@@ -79,6 +82,7 @@ impl Capability {
             Self::KeepsDescriptors => "keeps-descriptors",
             Self::DropPolicy => "drop-policy",
             Self::StorageFaults => "storage-faults",
+            Self::StallingStorage => "stalling-storage",
         }
     }
 
@@ -95,7 +99,7 @@ impl Capability {
             | Self::UserChange
             | Self::PayloadExec => Declarer::Driver,
             Self::KeepsDescriptors | Self::DropPolicy => Declarer::Logmon,
-            Self::StorageFaults => Declarer::Machine,
+            Self::StorageFaults | Self::StallingStorage => Declarer::Machine,
         }
     }
 
@@ -112,7 +116,7 @@ impl Capability {
             | Self::UserChange
             | Self::PayloadExec
             | Self::KeepsDescriptors => true,
-            Self::DropPolicy | Self::StorageFaults => false,
+            Self::DropPolicy | Self::StorageFaults | Self::StallingStorage => false,
         }
     }
 
@@ -132,7 +136,7 @@ impl fmt::Display for Capability {
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors, drop-policy and storage-faults"
+    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors, drop-policy, storage-faults and stalling-storage"
 )]
 pub struct UnknownCapability(pub String);
 

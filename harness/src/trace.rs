@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Shape;
 use crate::rule::RuleId;
-use crate::scenario::{HostFault, SignalName, Who};
+use crate::scenario::{HostFault, LogmonOutcome, SignalName, Who};
 
 /// One event and its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,8 +90,11 @@ pub enum Event {
         life: u32,
         /// Its process.
         pid: i32,
-        /// Whether it must refuse.
-        must_refuse: bool,
+        /// What must come of it.
+        expect: LogmonOutcome,
+        /// What was added to its command line.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        words: Vec<String>,
         /// Its limits: files, bytes per file, line guard.
         limits: crate::scenario::Limits,
     },

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::capability::Capability;
 use crate::rule::{Level, Profile};
-use crate::runner::STORAGE_PROBE_WORD;
+use crate::runner::MACHINE_PROBE_WORD;
 use crate::suite::Keep;
 
 /// A conformance suite for task drivers and logmon.
@@ -49,9 +49,12 @@ pub(super) enum Command {
     },
     /// Runs the suite against good and faulty subjects: the kill matrix.
     SelfTest(SelfTestArgs),
-    /// Tries whether a case can have a file system of its own.
-    #[command(name = STORAGE_PROBE_WORD, hide = true)]
-    Storage,
+    /// Tries what this machine allows a case.
+    #[command(name = MACHINE_PROBE_WORD, hide = true)]
+    Machine {
+        /// The capability that stands for it.
+        capability: Capability,
+    },
     /// Plays the case in a folder.
     #[command(name = "__case", hide = true)]
     Case {

@@ -8,6 +8,7 @@ use std::thread;
 use super::console;
 use super::refusal::Refusal;
 use super::run::{default_jobs, reexec, scenarios};
+use crate::capability::Capability;
 use crate::outcome::Ending;
 use crate::report;
 use crate::runner;
@@ -31,7 +32,14 @@ pub(super) fn doctor(out: &Path) -> Result<Ending, Refusal> {
         ("user", user()),
         ("bash", program("bash", "the bash example driver")),
         ("python3", program("python3", "the Python example driver")),
-        ("file systems", storage(&reexec()?)),
+        (
+            "file systems",
+            storage(Capability::StorageFaults, "fill it", &reexec()?),
+        ),
+        (
+            "stalling storage",
+            storage(Capability::StallingStorage, "stall it", &reexec()?),
+        ),
         ("cases", cases(&reexec()?)?),
     ];
     let mut ending = Ending::Conformant;
@@ -153,13 +161,13 @@ fn program(name: &str, needed_by: &str) -> Answer {
     }
 }
 
-/// Whether a case can have a file system of its own.
-fn storage(reexec: &[String]) -> Answer {
-    match runner::storage_faults(reexec) {
-        Ok(()) => Answer::Fine("a case may have one of its own, and fill it".to_owned()),
+/// Whether a case can have a file system of its own and do that to it.
+fn storage(capability: Capability, use_of_it: &str, reexec: &[String]) -> Answer {
+    match runner::machine_allows(capability, reexec) {
+        Ok(()) => Answer::Fine(format!("a case may have one of its own, and {use_of_it}")),
         Err(why) => Answer::Less(format!(
-            "a case can't have one of its own: failed to {why}; cases that need storage-faults are \
-             left out"
+            "a case can't have one of its own and {use_of_it}: failed to {why}; cases that need \
+             {capability} are left out"
         )),
     }
 }

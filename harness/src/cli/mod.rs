@@ -52,8 +52,8 @@ pub fn main_impl(args: Vec<OsString>) -> ExitCode {
             }
         };
     }
-    if let Some(Command::Storage) = &args.command {
-        return runner::storage_probe_main();
+    if let Some(Command::Machine { capability }) = &args.command {
+        return runner::machine_probe_main(*capability);
     }
     exit_code(command(args).unwrap_or_else(|refusal: Refusal| {
         console::complain(&refusal.text);
@@ -70,7 +70,7 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         Some(Command::Doctor { out }) => doctor::doctor(&out),
         Some(Command::SelfTest(options)) => self_test::self_test(&options),
         // Handled before.
-        Some(Command::Case { .. } | Command::Storage) => Ok(Ending::SuiteBug),
+        Some(Command::Case { .. } | Command::Machine { .. }) => Ok(Ending::SuiteBug),
     }
 }
 

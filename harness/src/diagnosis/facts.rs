@@ -9,7 +9,7 @@ use crate::finding::{Finding, Shape};
 use crate::history::History;
 use crate::judge;
 use crate::rule::Family;
-use crate::scenario::{FolderKind, HostFault, OnFull, SignalName};
+use crate::scenario::{FolderKind, HostFault, LogmonOutcome, OnFull, SignalName};
 use crate::tally;
 use crate::trace::{Event, Exit};
 
@@ -90,6 +90,8 @@ pub enum Fact {
     KeeperKilled,
     /// A second logmon was given other limits than the first.
     OtherLimits,
+    /// A logmon was given an option that it can't know.
+    UnknownOption,
     /// A symbolic link stood at the log folder's path.
     LinkedFolder,
     /// Nothing of logmon's tells of a loss.
@@ -200,18 +202,22 @@ fn played(history: &History) -> BTreeSet<Fact> {
             },
             Event::LogmonStarted {
                 life,
-                must_refuse: must,
+                expect,
                 limits,
                 ..
             } => {
-                if *must {
+                let must = *expect == LogmonOutcome::Refused;
+                if must {
                     must_refuse.insert(*life);
                 }
                 let is_zero = limits.max_files == 0 || limits.max_file_bytes.0 == 0;
-                if *must && *life > 1 && *limits != history.case.scenario.limits {
+                if must && *life > 1 && *limits != history.case.scenario.limits {
                     facts.insert(Fact::OtherLimits);
                 }
-                (*must && is_zero).then_some(Fact::ZeroLimits)
+                if *expect == LogmonOutcome::ReadyOrRefused {
+                    facts.insert(Fact::UnknownOption);
+                }
+                (must && is_zero).then_some(Fact::ZeroLimits)
             }
             Event::LogmonReady { life, .. } => {
                 ready += 1;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use super::collect::{CollectError, collect};
 use super::config::{Config, OnFull, StreamConfig};
@@ -94,9 +95,13 @@ fn octal(text: &str) -> Result<u32, std::num::ParseIntError> {
 /// The status is 0 after a stop, 64 for a command line that makes no sense, 65 for a refused limit,
 /// 66 for a refused path, 71 if the system failed and 75 if another logmon holds a FIFO.
 pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
-        Ok(args) => args,
-        Err(error) => {
+    let (args, collects) = match parse(args.into_iter().collect()) {
+        Ok(parsed) => parsed,
+        Err(Unparsed::Untold) => {
+            eprintln!("faulty-logmon: can't start");
+            return ExitCode::from(USAGE);
+        }
+        Err(Unparsed::Told(error)) => {
             // Nobody is left to tell if the message can't be printed.
             error.print().ok();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
@@ -127,9 +132,37 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         line_guard: run.line_guard,
         on_full: run.on_full,
         fifo_mode: run.fifo_mode,
+        collects,
         holder: run.holder,
     };
     ended(args.fault, collect(&config))
+}
+
+/// A command line that makes no sense.
+enum Unparsed {
+    Told(clap::Error),
+    Untold,
+}
+
+/// The arguments, and whether output is to be collected. Two faults have a way of their own with an
+/// option that nobody knows.
+fn parse(mut words: Vec<OsString>) -> Result<(Args, bool), Unparsed> {
+    let error = match Args::try_parse_from(&words) {
+        Ok(args) => return Ok((args, true)),
+        Err(error) => error,
+    };
+    let is = |fault: Fault| words.get(1).is_some_and(|word| word == fault.as_str());
+    if error.kind() != ErrorKind::UnknownArgument {
+        Err(Unparsed::Told(error))
+    } else if is(Fault::UnknownOptionTurnsOff) {
+        words.pop();
+        let args = Args::try_parse_from(words).map_err(Unparsed::Told)?;
+        Ok((args, false))
+    } else if is(Fault::RefusesWithoutAName) {
+        Err(Unparsed::Untold)
+    } else {
+        Err(Unparsed::Told(error))
+    }
 }
 
 /// Tells what went wrong, and gives the status.

@@ -98,6 +98,7 @@ struct Stream {
     again_at: Instant,
     name: String,
     on_full: OnFull,
+    collects: bool,
     shedder: Shedder,
     /// Since when the first pending step fails.
     failing_since: Option<Instant>,
@@ -266,6 +267,7 @@ impl Stream {
             again_at: Instant::now(),
             name: stream.name.clone(),
             on_full: config.on_full,
+            collects: config.collects,
             shedder: Shedder::new(if fault == Fault::DropsPartsOfLines {
                 Shed::Reads
             } else {
@@ -331,6 +333,9 @@ impl Stream {
         if self.fault == Fault::RepeatsAfterKill {
             return self.copy(chunk);
         }
+        if self.fault == Fault::SplicesStraightToFile {
+            return self.splice(chunk);
+        }
         match self.read(chunk)? {
             Outcome::Bytes(bytes) => {
                 self.hung = false;
@@ -348,6 +353,26 @@ impl Stream {
             && self.buffered_since.elapsed() >= limit
         {
             self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what lies in the FIFO, and moves as much of it to the files as is decided.
+    fn splice(&mut self, chunk: &mut [u8]) -> Result<(), CollectError> {
+        match copy::look(&self.fd, chunk)? {
+            Outcome::Bytes(bytes) => {
+                (self.hung, self.seen_writer) = (false, true);
+                let steps = self.planner.feed(&chunk[..bytes]);
+                self.planner.give_back();
+                for step in steps {
+                    match step {
+                        Step::Write(bytes) => self.files.splice(&self.fd, bytes.len())?,
+                        Step::Rotate => self.files.rotate()?,
+                    }
+                }
+            }
+            Outcome::Empty => (self.hung, self.seen_writer) = (false, true),
+            Outcome::NoWriter => self.end_of_file(),
         }
         Ok(())
     }
@@ -418,6 +443,9 @@ impl Stream {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), CollectError> {
+        if !self.collects {
+            return Ok(());
+        }
         let bytes = match self.on_full {
             OnFull::Block => Cow::Borrowed(bytes),
             OnFull::Drop => Cow::Owned(self.shedder.sift(bytes, self.is_shedding())),

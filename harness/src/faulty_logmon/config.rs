@@ -22,6 +22,8 @@ pub(super) struct Config {
     pub(super) line_guard: u64,
     pub(super) on_full: OnFull,
     pub(super) fifo_mode: u32,
+    /// Whether what comes is written; else it is read and thrown away.
+    pub(super) collects: bool,
     /// The file of whoever holds the FIFOs while this process is dead.
     pub(super) holder: Option<PathBuf>,
 }

@@ -108,6 +108,12 @@ pub enum Fault {
     MiscountsDrops,
     /// Drops by policy what it reads, wherever a line begins or ends.
     DropsPartsOfLines,
+    /// Takes an option that it does not know for one that turns collection off.
+    UnknownOptionTurnsOff,
+    /// Says only that it can't start when an option is unknown.
+    RefusesWithoutAName,
+    /// Moves bytes from the FIFO straight to the file, and holds the FIFO's lock meanwhile.
+    SplicesStraightToFile,
 }
 
 impl Fault {
@@ -164,6 +170,9 @@ impl Fault {
         Self::DropsWithoutRecord,
         Self::MiscountsDrops,
         Self::DropsPartsOfLines,
+        Self::UnknownOptionTurnsOff,
+        Self::RefusesWithoutAName,
+        Self::SplicesStraightToFile,
     ];
 
     /// The name used on command lines and in reports.
@@ -221,6 +230,9 @@ impl Fault {
             Self::DropsWithoutRecord => "drops-without-record",
             Self::MiscountsDrops => "miscounts-drops",
             Self::DropsPartsOfLines => "drops-parts-of-lines",
+            Self::UnknownOptionTurnsOff => "unknown-option-turns-off",
+            Self::RefusesWithoutAName => "refuses-without-a-name",
+            Self::SplicesStraightToFile => "splices-straight-to-file",
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fs::{File, OpenOptions, create_dir, read_dir, remove_file};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, SpliceFFlags, splice};
 
 use super::fault::Fault;
 
@@ -159,6 +159,27 @@ impl Files {
         let mut written = 0;
         while written < bytes.len() {
             match nix::unistd::write(&self.current, &bytes[written..]) {
+                Ok(more) => written += more,
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    return Err(FilesError::Write {
+                        path: path_of(&self.folder, &self.name, self.index),
+                        written,
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves so many bytes from a FIFO to the current file.
+    pub(super) fn splice(&mut self, fifo: &OwnedFd, bytes: usize) -> Result<(), FilesError> {
+        let mut written = 0;
+        while written < bytes {
+            let flags = SpliceFFlags::empty();
+            match splice(fifo, None, &self.current, None, bytes - written, flags) {
+                Ok(0) => break,
                 Ok(more) => written += more,
                 Err(Errno::EINTR) => {}
                 Err(errno) => {

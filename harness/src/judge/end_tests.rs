@@ -10,7 +10,7 @@ use crate::capability::Capability;
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Status;
-use crate::scenario::{Action, Growth, SignalName, Step, Victim, Who};
+use crate::scenario::{Action, Growth, LogmonOutcome, SignalName, Step, Victim, Who};
 use crate::tally::Tally;
 use crate::trace::{Event, Exit};
 
@@ -124,7 +124,8 @@ fn with_a_second() -> History {
     let started = Event::LogmonStarted {
         life: 2,
         pid: 101,
-        must_refuse: true,
+        expect: LogmonOutcome::Refused,
+        words: Vec::new(),
         limits,
     };
     add(&mut history, 100, started);

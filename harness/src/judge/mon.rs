@@ -6,7 +6,7 @@ use super::timeline::{Life, Timeline};
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
-use crate::scenario::Who;
+use crate::scenario::{LogmonOutcome, Who};
 use crate::trace::{Event, Exit};
 
 /// Judges how logmon started, lived and ended.
@@ -17,7 +17,12 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         let took_over = gave_way
             .iter()
             .any(|&(second, gone)| second == life.number && gone != second);
-        if life.must_refuse && !took_over {
+        let refuses = match life.expect {
+            LogmonOutcome::Ready => false,
+            LogmonOutcome::Refused => !took_over,
+            LogmonOutcome::ReadyOrRefused => life.ready_us.is_none(),
+        };
+        if refuses {
             refusal(timeline, life, verdict);
         } else if !gave_way.iter().any(|&(_, gone)| gone == life.number) {
             death(timeline, life, verdict);
@@ -125,6 +130,13 @@ fn refusal(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
             let headline = format!("{name} died of signal {signal} instead of refusing");
             push(verdict, Shape::Died, rule, headline, words(stderr));
         }
+        Some((_, Exit::Code(_), _, stderr)) if !names_one_of(life.words, stderr) => {
+            let headline = format!(
+                "{name} refused to start and did not name what it refused: {}",
+                life.words.join(" ")
+            );
+            push(verdict, Shape::Died, rule, headline, words(stderr));
+        }
         Some((_, Exit::Code(_), _, _)) => {}
         Some((_, _, true, _)) | None => {
             if let Some((within_ms, stderr)) = not_ready(timeline, life.number) {
@@ -136,6 +148,14 @@ fn refusal(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
             }
         }
     }
+}
+
+/// Whether the text has one of the words that were too much, without the dashes of an option.
+fn names_one_of(words: &[String], text: &str) -> bool {
+    words.is_empty()
+        || words
+            .iter()
+            .any(|word| text.contains(word.trim_start_matches('-')))
 }
 
 /// Of two logmons on the same FIFOs one must end by itself, and only that one and only then: the

@@ -11,7 +11,7 @@ use super::timeline::Timeline;
 use crate::finding::{Finding, Shape};
 use crate::history::LogFile;
 use crate::outcome::Verdict;
-use crate::scenario::{Limits, PlantKind};
+use crate::scenario::{Limits, LogmonOutcome, PlantKind};
 use crate::trace::{Event, LookEntry};
 
 /// Judges the log folder at every look and the retained files at the end.
@@ -72,7 +72,7 @@ fn looks(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
             if let Some(life) = timeline
                 .lives
                 .iter()
-                .find(|one| one.number == *life && !one.must_refuse)
+                .find(|one| one.number == *life && one.expect != LogmonOutcome::Refused)
             {
                 watch.limits = Some(life.limits);
                 watch.before_limits = watch
@@ -322,7 +322,7 @@ fn bounds(timeline: &Timeline<'_>) -> Option<Bounds> {
     timeline
         .lives
         .iter()
-        .filter(|life| life.ready_us.is_some() && !life.must_refuse)
+        .filter(|life| life.ready_us.is_some() && life.expect != LogmonOutcome::Refused)
         .map(|life| {
             let (limit, guard) = (life.limits.max_file_bytes.0, life.limits.line_guard.0);
             Bounds {
@@ -450,7 +450,8 @@ mod tests {
             Event::LogmonStarted {
                 life: 2,
                 pid: 101,
-                must_refuse: false,
+                expect: LogmonOutcome::Ready,
+                words: Vec::new(),
                 limits: limits(1_050),
             },
             Event::LogmonReady {

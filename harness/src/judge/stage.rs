@@ -10,7 +10,7 @@ use mock_driver::stream::Stream;
 use crate::capability::Capability;
 use crate::case::{Case, log_name};
 use crate::history::{History, LogFile};
-use crate::scenario::{Expect, FifoKind, Host, Limits, Scenario, Size};
+use crate::scenario::{Expect, FifoKind, Host, Limits, LogmonOutcome, Scenario, Size};
 use crate::trace::{Entry, Event, Exit};
 
 pub(super) const RUN: RunId = RunId(0xcafe_0001);
@@ -91,7 +91,8 @@ pub(super) fn good(steps: Vec<Step>) -> History {
                 Event::LogmonStarted {
                     life: 1,
                     pid: 100,
-                    must_refuse: false,
+                    expect: LogmonOutcome::Ready,
+                    words: Vec::new(),
                     limits,
                 },
             ),

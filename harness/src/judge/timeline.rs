@@ -8,7 +8,7 @@ use mock_driver::stream::Stream;
 
 use crate::capability::Capability;
 use crate::history::History;
-use crate::scenario::{Limits, SignalName};
+use crate::scenario::{Limits, LogmonOutcome, SignalName};
 use crate::trace::{Event, Exit};
 
 /// One process of logmon.
@@ -16,7 +16,9 @@ use crate::trace::{Event, Exit};
 pub(super) struct Life<'a> {
     pub(super) number: u32,
     pub(super) pid: i32,
-    pub(super) must_refuse: bool,
+    pub(super) expect: LogmonOutcome,
+    /// What was added to its command line.
+    pub(super) words: &'a [String],
     pub(super) limits: &'a Limits,
     pub(super) started_us: u64,
     pub(super) ready_us: Option<u64>,
@@ -97,7 +99,8 @@ impl<'a> Timeline<'a> {
                 Event::LogmonStarted {
                     life,
                     pid,
-                    must_refuse,
+                    expect,
+                    words,
                     limits,
                 } => {
                     lives.insert(
@@ -105,7 +108,8 @@ impl<'a> Timeline<'a> {
                         Life {
                             number: *life,
                             pid: *pid,
-                            must_refuse: *must_refuse,
+                            expect: *expect,
+                            words,
                             limits,
                             started_us: at,
                             ready_us: None,

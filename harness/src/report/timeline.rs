@@ -11,7 +11,7 @@ use mock_driver::stream::Stream;
 
 use crate::history::History;
 use crate::report::words::{bytes, cut, ended, grouped, signal_name};
-use crate::scenario::SignalName;
+use crate::scenario::{LogmonOutcome, SignalName};
 use crate::trace::Event;
 
 /// The most rows that are shown.
@@ -453,14 +453,19 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
         ),
         Event::LogmonStarted {
             life,
-            must_refuse: false,
+            expect: LogmonOutcome::Ready,
             ..
         } => logmon(Weight::Step, format!("#{life} started")),
         Event::LogmonStarted {
             life,
-            must_refuse: true,
+            expect: LogmonOutcome::Refused,
             ..
         } => logmon(Weight::Step, format!("#{life} started, must refuse")),
+        Event::LogmonStarted {
+            life,
+            expect: LogmonOutcome::ReadyOrRefused,
+            ..
+        } => logmon(Weight::Step, format!("#{life} started, may refuse")),
         Event::LogmonReady { life, .. } => logmon(Weight::Step, format!("#{life} ready")),
         Event::LogmonNotReady {
             life, within_ms, ..

@@ -107,6 +107,15 @@ pub fn step_words(action: &Action) -> String {
             expect: LogmonOutcome::Refused,
             ..
         } => "start logmon, which must refuse".into(),
+        Action::StartLogmon {
+            expect: LogmonOutcome::ReadyOrRefused,
+            words,
+            ..
+        } => format!(
+            "start logmon with `{}` at the end of its command line; if it refuses that by name, start it \
+             without",
+            words.join(" ")
+        ),
         Action::SecondLogmon { limits: None } => "start a second logmon on the same FIFOs".into(),
         Action::SecondLogmon { limits: Some(_) } => {
             "start a second logmon on the same FIFOs, with other limits".into()
@@ -208,6 +217,7 @@ fn await_words(wait: &Await) -> String {
         Condition::DriverGone => "the driver has ended".into(),
         Condition::LogmonGone => "logmon has ended by itself".into(),
         Condition::DeletedFilesClosed => "logmon holds no deleted log file open".into(),
+        Condition::StorageHangs => "a call on the stalled file system waits".into(),
     };
     let meaning = match wait.otherwise {
         Some(shape) => format!("else the damage is `{shape}`"),

@@ -46,7 +46,11 @@ impl Stage {
 
     fn act(&mut self, action: &Action, path: &str) -> Result<(), Stop> {
         match action {
-            Action::StartLogmon { expect, limits } => self.start_logmon(*expect, limits.as_ref()),
+            Action::StartLogmon {
+                expect,
+                words,
+                limits,
+            } => self.start_logmon(*expect, words, limits.as_ref()),
             Action::SecondLogmon { limits } => self.second_logmon(limits.as_ref()),
             Action::StopLogmon { within_ms } => self.stop_logmon(*within_ms),
             Action::SignalLogmon { signal } => self.signal_logmon(*signal),

@@ -17,7 +17,7 @@ use super::kin::Kin;
 use super::load::load_case;
 use super::namespace;
 use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE, PARENT_VARIABLE};
-use super::prepare::prepare;
+use super::prepare::{Prepared, prepare};
 use super::sampling::Samples;
 use super::spawn::chain;
 use super::stage::{Stage, Stop};
@@ -56,7 +56,7 @@ fn run(dir: &CaseDir) -> Result<()> {
     let case = load_case(dir).map_err(|error| anyhow::anyhow!(chain(&error)))?;
     match case.scenario.host.log_folder {
         FolderKind::Present | FolderKind::Symlink => {}
-        FolderKind::Tmpfs => {
+        FolderKind::Tmpfs | FolderKind::Stalling => {
             // Now: this process has one thread and no child.
             namespace::enter().map_err(|error| anyhow::anyhow!(chain(&error)))?;
             // New credentials may have cleared it, PR_SET_PDEATHSIG(2const).
@@ -84,6 +84,7 @@ fn run(dir: &CaseDir) -> Result<()> {
         spare: None,
         samples: Samples::new(),
         broken: Vec::new(),
+        storage: None,
         printed: Vec::new(),
         ended: BTreeMap::new(),
         task_seen: began,
@@ -116,7 +117,9 @@ fn run(dir: &CaseDir) -> Result<()> {
 }
 
 fn whole_case(stage: &mut Stage) -> Result<(), Stop> {
-    let planted = prepare(&stage.case, &stage.dir).map_err(|error| Stop::Suite(chain(&error)))?;
+    let Prepared { planted, storage } =
+        prepare(&stage.case, &stage.dir).map_err(|error| Stop::Suite(chain(&error)))?;
+    stage.storage = storage;
     stage.record_fifos("before");
     let plan = stage.case.scenario.plan.clone();
     let is_complete = match stage.play(&plan, "") {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mock_driver::stream::Stream;
 
 use super::stage::{Expectation, Stage, Stop, millis};
+use super::stalling::Stalling;
 use super::words;
 use crate::case::log_name;
 use crate::observe::{descriptors_of, holds_deleted, stream_files, threads};
@@ -129,6 +130,7 @@ impl Stage {
                 let pids = self.logmon_pids();
                 !pids.is_empty() && !holds_deleted(&self.dir.log(), pids)
             }
+            Condition::StorageHangs => self.storage.as_ref().is_some_and(Stalling::hangs),
         }
     }
 
@@ -146,7 +148,8 @@ impl Stage {
             | Condition::TaskGone
             | Condition::DriverGone
             | Condition::LogmonGone
-            | Condition::DeletedFilesClosed => return false,
+            | Condition::DeletedFilesClosed
+            | Condition::StorageHangs => return false,
         }
         self.generation().is_some_and(|generation| {
             let is_gone =

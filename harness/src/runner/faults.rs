@@ -16,6 +16,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use super::kin::Part;
 use super::namespace;
 use super::stage::{Stage, Stop, millis};
+use super::stalling::Stalling;
 use crate::observe::{cpu_ms, lowest_free_fd};
 use crate::scenario::HostFault;
 use crate::trace::Event;
@@ -41,6 +42,8 @@ enum Undo {
     Filler(File),
     /// Uncover the log folder and open it to its owner again.
     Closed(Closed),
+    /// Answer what waits for the file system.
+    Stalled,
     Nothing,
 }
 
@@ -192,6 +195,14 @@ impl Stage {
                 namespace::cover_read_only(&self.dir.log()).map_err(io::Error::other)?;
                 Ok(Undo::Closed(closed))
             }
+            HostFault::StorageStalled => {
+                let storage = self
+                    .storage
+                    .as_ref()
+                    .ok_or_else(|| io::Error::other("the log folder can't stall"))?;
+                storage.stall();
+                Ok(Undo::Stalled)
+            }
             HostFault::OwnOutput => {
                 self.read_printed();
                 self.printed.clear();
@@ -239,6 +250,10 @@ impl Stage {
             Undo::Closed(closed) => {
                 namespace::uncover(&self.dir.log())?;
                 closed.open()
+            }
+            Undo::Stalled => {
+                self.storage.iter().for_each(Stalling::go_on);
+                Ok(())
             }
             Undo::Nothing => Ok(()),
         }

@@ -44,7 +44,7 @@ impl Stage {
             match target {
                 Target::Logmon => {
                     self.signal_logmon(SignalName::Kill)?;
-                    self.start_logmon(LogmonOutcome::Ready, None)?;
+                    self.start_logmon(LogmonOutcome::Ready, &[], None)?;
                 }
                 Target::Keeper => self.kill_keepers()?,
             }

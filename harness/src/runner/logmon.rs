@@ -31,13 +31,10 @@ impl Stage {
     pub(super) fn start_logmon(
         &mut self,
         expect: LogmonOutcome,
+        words: &[String],
         limits: Option<&Limits>,
     ) -> Result<(), Stop> {
-        let must_refuse = match expect {
-            LogmonOutcome::Ready => false,
-            LogmonOutcome::Refused => true,
-        };
-        let index = self.spawn_logmon(must_refuse, limits)?;
+        let index = self.spawn_logmon(expect, words, limits)?;
         let came = self.wait(SETTLE, |stage| {
             if stage.lives[index].exit.is_some() {
                 Some(Came::Ended)
@@ -50,7 +47,7 @@ impl Stage {
         let life = self.lives[index].number;
         let after = self.lives[index].started.elapsed();
         match (came, expect) {
-            (Some(Came::Ready), LogmonOutcome::Ready) => {
+            (Some(Came::Ready), LogmonOutcome::Ready | LogmonOutcome::ReadyOrRefused) => {
                 self.trace.add(Event::LogmonReady {
                     life,
                     after_ms: millis(after),
@@ -59,6 +56,9 @@ impl Stage {
                 Ok(())
             }
             (Some(Came::Ended), LogmonOutcome::Refused) => Ok(()),
+            (Some(Came::Ended), LogmonOutcome::ReadyOrRefused) => {
+                self.start_logmon(LogmonOutcome::Ready, &[], limits)
+            }
             (Some(Came::Ready), LogmonOutcome::Refused) => {
                 // It accepted what it must refuse: the trace says so, and the plan can't go on.
                 self.trace.add(Event::LogmonReady {
@@ -68,8 +68,7 @@ impl Stage {
                 self.kill_logmon(index)?;
                 Err(Stop::Unmet)
             }
-            (Some(Came::Ended), LogmonOutcome::Ready)
-            | (None, LogmonOutcome::Ready | LogmonOutcome::Refused) => {
+            (Some(Came::Ended), LogmonOutcome::Ready) | (None, _) => {
                 let stderr = end_of(&self.dir.output("logmon", life, Stream::Stderr));
                 self.trace.add(Event::LogmonNotReady {
                     life,
@@ -84,11 +83,17 @@ impl Stage {
         }
     }
 
-    fn spawn_logmon(&mut self, must_refuse: bool, limits: Option<&Limits>) -> Result<usize, Stop> {
+    fn spawn_logmon(
+        &mut self,
+        expect: LogmonOutcome,
+        words: &[String],
+        limits: Option<&Limits>,
+    ) -> Result<usize, Stop> {
         let number = u32::try_from(self.lives.len() + 1).unwrap_or(u32::MAX);
         let limits = limits.unwrap_or(&self.case.scenario.limits).clone();
         let mut invocation = command::logmon(&self.case, &self.dir, &limits)
             .map_err(|error| Stop::Suite(chain(&error)))?;
+        invocation.words.extend_from_slice(words);
         if self.case.scenario.host.logmon_binary == LogmonBinary::Copy
             && let Some(program) = invocation.words.first_mut()
         {
@@ -113,7 +118,8 @@ impl Stage {
         self.trace.add(Event::LogmonStarted {
             life: number,
             pid,
-            must_refuse,
+            expect,
+            words: words.to_vec(),
             limits,
         });
         let started = Instant::now();
@@ -170,7 +176,7 @@ impl Stage {
                 "a second logmon needs a first one that runs".into(),
             ));
         };
-        let index = self.spawn_logmon(true, limits)?;
+        let index = self.spawn_logmon(LogmonOutcome::Refused, &[], limits)?;
         let settled = self.wait(SETTLE, |stage| {
             (stage.lives[index].exit.is_some() || stage.lives[first].exit.is_some()).then_some(())
         })?;

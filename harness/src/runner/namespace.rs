@@ -17,7 +17,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 
 use super::spawn::chain;
-use crate::capability::Capability;
+use super::stalling::Stalling;
+use crate::capability::{Capability, Declarer};
 use crate::case::CaseDir;
 
 /// The flags of every mount: what lies there is nobody's program and no device.
@@ -47,6 +48,8 @@ pub(super) enum NamespaceError {
         path: PathBuf,
         source: Errno,
     },
+    #[error("serve a file system at {path}")]
+    Served { path: PathBuf, source: io::Error },
     #[error("mount {path} at {place}")]
     Bind {
         path: PathBuf,
@@ -85,20 +88,33 @@ fn own_users() -> Result<(), NamespaceError> {
     write("/proc/self/gid_map", format!("{group} {group} 1"))
 }
 
-/// Mounts a file system of so many bytes, and a folder of it at the log folder's path. The log
-/// folder is not the whole of it, so that the host has a place on it for what fills it.
-pub(super) fn mount_log_folder(dir: &CaseDir, bytes: u64) -> Result<(), NamespaceError> {
+/// Mounts a file system, and a folder of it at the log folder's path; gives what mounting it gave. The
+/// log folder is not the whole of it, so that the host has a place on it for what fills it.
+pub(super) fn mount_log_folder<T>(
+    dir: &CaseDir,
+    mount_at: impl FnOnce(&Path) -> Result<T, NamespaceError>,
+) -> Result<T, NamespaceError> {
     let create = |path: PathBuf| {
         fs::create_dir_all(&path).map_err(|source| NamespaceError::Folder { path, source })
     };
     create(dir.storage())?;
     create(dir.log())?;
-    mount_tmpfs(&dir.storage(), bytes)?;
+    let mounted = mount_at(&dir.storage())?;
     create(dir.stored_log())?;
-    bind(&dir.stored_log(), &dir.log())
+    bind(&dir.stored_log(), &dir.log())?;
+    Ok(mounted)
 }
 
-fn mount_tmpfs(path: &Path, bytes: u64) -> Result<(), NamespaceError> {
+/// Mounts a file system that this process serves.
+pub(super) fn mount_stalling(path: &Path) -> Result<Stalling, NamespaceError> {
+    Stalling::mount(path, FLAGS).map_err(|source| NamespaceError::Served {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Mounts a file system of so many bytes.
+pub(super) fn mount_tmpfs(path: &Path, bytes: u64) -> Result<(), NamespaceError> {
     let options = format!("size={bytes},mode=0700");
     mount(
         Some("tmpfs"),
@@ -175,21 +191,16 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The word that makes this program try whether a case can have a file system of its own.
-pub const STORAGE_PROBE_WORD: &str = "__storage";
+/// The word that makes this program try what this machine allows.
+pub const MACHINE_PROBE_WORD: &str = "__machine";
 
-/// Tries what a case does that asks for a file system of its own. This is the whole of a process,
-/// because a process with threads can't enter a user namespace; [`storage_faults`] starts it.
+/// Tries what a case does that needs this capability of the machine. This is the whole of a process,
+/// because a process with threads can't enter a user namespace; [`machine_allows`] starts it.
 ///
 /// The status is 0 if it works; else the reason is printed to standard error.
 #[must_use]
-pub fn storage_probe_main() -> ExitCode {
-    // The mount covers the folder for this process only.
-    let place = std::env::temp_dir();
-    let tried = enter()
-        .and_then(|()| mount_tmpfs(&place, PROBE_BYTES))
-        .and_then(|()| cover_read_only(&place));
-    match tried {
+pub fn machine_probe_main(capability: Capability) -> ExitCode {
+    match probe(capability) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The status says as much if the reason can't be printed.
@@ -199,17 +210,37 @@ pub fn storage_probe_main() -> ExitCode {
     }
 }
 
-/// Whether a case can have a file system of its own on this machine. `reexec` starts this program.
+fn probe(capability: Capability) -> Result<(), NamespaceError> {
+    enter()?;
+    // The mount covers the folder for this process only.
+    let place = std::env::temp_dir();
+    if capability != Capability::StallingStorage {
+        mount_tmpfs(&place, PROBE_BYTES)?;
+        return cover_read_only(&place);
+    }
+    mount_stalling(&place)?;
+    let path = place.join("probe");
+    fs::write(&path, "kept")
+        .and_then(|()| fs::read(&path))
+        .and_then(|bytes| match bytes.as_slice() {
+            b"kept" => Ok(()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        })
+        .map_err(|source| NamespaceError::Served { path, source })
+}
+
+/// Whether a case can have what this capability of the machine stands for. `reexec` starts this
+/// program.
 ///
 /// # Errors
 /// Why not, as the end of "failed to …".
-pub fn storage_faults(reexec: &[String]) -> Result<(), String> {
+pub fn machine_allows(capability: Capability, reexec: &[String]) -> Result<(), String> {
     let [program, rest @ ..] = reexec else {
         return Err("find this program".to_owned());
     };
     let output = Command::new(program)
         .args(rest)
-        .arg(STORAGE_PROBE_WORD)
+        .args([MACHINE_PROBE_WORD, capability.as_str()])
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("start {program}: {error}"))?;
@@ -227,8 +258,12 @@ pub fn storage_faults(reexec: &[String]) -> Result<(), String> {
 /// The capabilities that are this machine's own. `reexec` starts this program.
 #[must_use]
 pub fn machine_capabilities(reexec: &[String]) -> BTreeSet<Capability> {
-    let faults = storage_faults(reexec).map(|()| Capability::StorageFaults);
-    faults.into_iter().collect()
+    Capability::ALL
+        .iter()
+        .copied()
+        .filter(|capability| capability.declarer() == Declarer::Machine)
+        .filter(|capability| machine_allows(*capability, reexec).is_ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -261,7 +296,10 @@ mod tests {
 
     #[test]
     fn a_machine_that_can_not_be_asked_allows_nothing() {
-        assert_eq!(storage_faults(&[]), Err("find this program".to_owned()));
+        assert_eq!(
+            machine_allows(Capability::StorageFaults, &[]),
+            Err("find this program".to_owned())
+        );
         assert_eq!(
             machine_capabilities(&["/bin/false".to_owned()]),
             BTreeSet::new()

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::namespace::{self, NamespaceError};
 use super::plants::{Planted, plant_all};
+use super::stalling::Stalling;
 use crate::case::{Case, CaseDir};
 use crate::scenario::{FifoKind, FolderKind, Host, Size};
 
@@ -39,9 +40,16 @@ pub(super) enum PrepareError {
     },
 }
 
+/// What is there before the first step.
+pub(super) struct Prepared {
+    pub(super) planted: Vec<Planted>,
+    /// The log folder's file system, where the suite serves it.
+    pub(super) storage: Option<Stalling>,
+}
+
 /// Makes everything that is there before the first step.
-pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, PrepareError> {
-    put_log_folder(dir, &case.scenario.host)?;
+pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Prepared, PrepareError> {
+    let storage = put_log_folder(dir, &case.scenario.host)?;
     for path in [dir.fifos(), dir.task(), dir.gates()] {
         fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })?;
     }
@@ -59,7 +67,7 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Vec<Planted>, Prepar
             planted.push(Planted::remember(dir.fifo(stream)));
         }
     }
-    Ok(planted)
+    Ok(Prepared { planted, storage })
 }
 
 /// Makes a folder that only its owner can enter: whoever reaches a keeper's socket may take the
@@ -73,25 +81,31 @@ fn make_private(path: PathBuf) -> Result<(), PrepareError> {
 }
 
 /// Puts something at the log folder's path.
-fn put_log_folder(dir: &CaseDir, host: &Host) -> Result<(), PrepareError> {
+fn put_log_folder(dir: &CaseDir, host: &Host) -> Result<Option<Stalling>, PrepareError> {
     let create = |path: PathBuf| {
         fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })
     };
     match host.log_folder {
-        FolderKind::Present => create(dir.log()),
+        FolderKind::Present => create(dir.log()).map(|()| None),
         FolderKind::Tmpfs => {
             let bytes = host.log_folder_bytes.map_or(0, |Size(bytes)| bytes);
-            namespace::mount_log_folder(dir, bytes)
+            namespace::mount_log_folder(dir, |place| namespace::mount_tmpfs(place, bytes))
+                .map(|()| None)
                 .map_err(|source| PrepareError::Storage { source })
         }
+        FolderKind::Stalling => namespace::mount_log_folder(dir, namespace::mount_stalling)
+            .map(Some)
+            .map_err(|source| PrepareError::Storage { source }),
         FolderKind::Symlink => {
             let elsewhere = dir.path().join("elsewhere").join("log");
             create(elsewhere.clone())?;
-            symlink(&elsewhere, dir.log()).map_err(|source| PrepareError::Instead {
-                what: "symbolic link",
-                path: dir.log(),
-                source,
-            })
+            symlink(&elsewhere, dir.log())
+                .map(|()| None)
+                .map_err(|source| PrepareError::Instead {
+                    what: "symbolic link",
+                    path: dir.log(),
+                    source,
+                })
         }
     }
 }

@@ -20,6 +20,7 @@ use super::faults::{Broken, Printed};
 use super::kin::{Kin, Part};
 use super::sampling::Samples;
 use super::spawn::end_of;
+use super::stalling::Stalling;
 use super::tail::Tail;
 use super::trace_file::TraceFile;
 use crate::case::{Case, CaseDir};
@@ -94,6 +95,8 @@ pub(super) struct Stage {
     pub(super) samples: Samples,
     /// Faults of the host that last.
     pub(super) broken: Vec<Broken>,
+    /// The log folder's file system, where the suite serves it.
+    pub(super) storage: Option<Stalling>,
     /// What logmon prints, where it prints into pipes.
     pub(super) printed: Vec<Printed>,
     /// Processes of the host's own and how they ended, until they are asked for.

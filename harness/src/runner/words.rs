@@ -13,6 +13,14 @@ pub(super) fn action(action: &Action) -> String {
             expect: LogmonOutcome::Refused,
             ..
         } => "start logmon, which must refuse".into(),
+        Action::StartLogmon {
+            expect: LogmonOutcome::ReadyOrRefused,
+            words,
+            ..
+        } => format!(
+            "start logmon with `{}`, which it may refuse",
+            words.join(" ")
+        ),
         Action::SecondLogmon { .. } => "start a second logmon beside the first".into(),
         Action::StopLogmon { within_ms } => format!("stop logmon within {within_ms} ms"),
         Action::SignalLogmon { signal } => format!("send {} to logmon", signal_name(*signal)),
@@ -70,6 +78,7 @@ pub(super) fn condition(wait: &Await) -> String {
         Condition::DriverGone => "the driver has ended".into(),
         Condition::LogmonGone => "logmon has ended by itself".into(),
         Condition::DeletedFilesClosed => "logmon holds no deleted log file open".into(),
+        Condition::StorageHangs => "a call on the stalled file system waits".into(),
     }
 }
 

@@ -8,7 +8,8 @@ use super::expand::Wrong;
 use super::fault::HostFault;
 use super::limits::OnFull;
 use super::model::{
-    Action, Await, Condition, FolderKind, LogmonBinary, LogmonOutput, Need, Scenario, Size, Step,
+    Action, Await, Condition, FolderKind, LogmonBinary, LogmonOutcome, LogmonOutput, Need,
+    Scenario, Size, Step,
 };
 use crate::capability::Capability;
 use crate::rule::{Family, RuleId, Spec};
@@ -72,13 +73,18 @@ fn storage(scenario: &Scenario) -> Result<(), Wrong> {
             "there is no size",
             "say how large the file system is, for instance \"4MiB\"",
         )),
-        (FolderKind::Present | FolderKind::Symlink, Some(_)) => Err(Wrong::new(
-            "host.log_folder_bytes",
-            "only `tmpfs` has a size",
-            "add `log_folder = \"tmpfs\"` or leave the size out",
-        )),
+        (FolderKind::Present | FolderKind::Symlink | FolderKind::Stalling, Some(_)) => {
+            Err(Wrong::new(
+                "host.log_folder_bytes",
+                "only `tmpfs` has a size",
+                "add `log_folder = \"tmpfs\"` or leave the size out",
+            ))
+        }
         (FolderKind::Tmpfs, Some(_)) => {
             needed(scenario, "host.log_folder", Capability::StorageFaults)
+        }
+        (FolderKind::Stalling, None) => {
+            needed(scenario, "host.log_folder", Capability::StallingStorage)
         }
         (FolderKind::Present | FolderKind::Symlink, None) => Ok(()),
     }
@@ -200,6 +206,15 @@ impl Plan<'_> {
                 "leave the step out",
             )),
             Action::Repeat { plan, .. } => self.steps(plan, &format!("{key}.plan")),
+            Action::StartLogmon {
+                expect: LogmonOutcome::ReadyOrRefused,
+                words,
+                ..
+            } if words.is_empty() => Err(Wrong::new(
+                format!("{key}.words"),
+                "there is nothing that logmon may refuse",
+                "add the words, or expect `ready` or `refused`",
+            )),
             Action::StartLogmon { .. }
             | Action::SecondLogmon { .. }
             | Action::StopLogmon { .. }
@@ -232,6 +247,10 @@ impl Plan<'_> {
             HostFault::DiskFull | HostFault::ReadOnly => (
                 host.log_folder == FolderKind::Tmpfs,
                 "add `log_folder = \"tmpfs\"` and `log_folder_bytes` to `[host]`",
+            ),
+            HostFault::StorageStalled => (
+                host.log_folder == FolderKind::Stalling,
+                "add `log_folder = \"stalling\"` to `[host]`",
             ),
             HostFault::FileSizeLimit
             | HostFault::NoDescriptors

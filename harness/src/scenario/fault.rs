@@ -24,6 +24,8 @@ pub enum HostFault {
     /// that is open can still be written: no kernel makes it read-only under its writer. Needs
     /// `host.log_folder = "tmpfs"`.
     ReadOnly,
+    /// No call on the log folder's file system comes back. Needs `host.log_folder = "stalling"`.
+    StorageStalled,
     /// Nobody reads logmon's own standard output and error any more; can't be mended. Needs
     /// `host.logmon_output = "pipes"`.
     OwnOutput,
@@ -43,6 +45,7 @@ impl HostFault {
             Self::LogFolderRemoved => "log-folder-removed",
             Self::DiskFull => "disk-full",
             Self::ReadOnly => "read-only",
+            Self::StorageStalled => "storage-stalled",
             Self::OwnOutput => "own-output",
             Self::OwnBinary => "own-binary",
         }
@@ -58,6 +61,7 @@ impl HostFault {
             Self::LogFolderRemoved => "removes the log folder",
             Self::DiskFull => "fills the file system below the log folder",
             Self::ReadOnly => "makes the log folder read-only",
+            Self::StorageStalled => "lets no call on the log folder's file system come back",
             Self::OwnOutput => "reads logmon's own output no more",
             Self::OwnBinary => "replaces logmon's program on disk",
         }
@@ -72,7 +76,8 @@ impl HostFault {
             | Self::LogFolderAway
             | Self::LogFolderRemoved
             | Self::DiskFull
-            | Self::ReadOnly => true,
+            | Self::ReadOnly
+            | Self::StorageStalled => true,
             Self::OwnOutput | Self::OwnBinary => false,
         }
     }
@@ -81,7 +86,7 @@ impl HostFault {
     #[must_use]
     pub fn hides_the_log(self) -> bool {
         match self {
-            Self::LogFolderAway | Self::LogFolderRemoved => true,
+            Self::LogFolderAway | Self::LogFolderRemoved | Self::StorageStalled => true,
             Self::FileSizeLimit
             | Self::NoDescriptors
             | Self::DiskFull

@@ -159,6 +159,9 @@ pub enum FolderKind {
     /// A folder on a file system of its own, of `log_folder_bytes`, in memory. Needs
     /// `storage-faults`.
     Tmpfs,
+    /// A folder on a file system that the suite serves and that can stall. Needs
+    /// `stalling-storage`.
+    Stalling,
 }
 
 /// What logmon prints to.
@@ -266,11 +269,15 @@ pub struct Step {
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// Starts the next life of logmon and waits until it is ready, or until it ends if `expect`
-    /// says that it must refuse.
+    /// says that it must or may refuse. One that may refuse and does is started once more, without
+    /// `words`: so the plan goes on with a logmon that runs.
     StartLogmon {
         /// What must come of it.
         #[serde(default)]
         expect: LogmonOutcome,
+        /// Words at the end of its command line.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        words: Vec<String>,
         /// Other limits than the scenario's.
         #[serde(default)]
         limits: Option<Limits>,
@@ -455,6 +462,8 @@ pub enum Condition {
     LogmonGone,
     /// logmon holds no deleted log file open.
     DeletedFilesClosed,
+    /// A call on the log folder's file system waits, because that is stalled.
+    StorageHangs,
 }
 
 /// What must come of starting a logmon.
@@ -466,6 +475,9 @@ pub enum LogmonOutcome {
     Ready,
     /// It ends with an error and touches nothing.
     Refused,
+    /// It becomes ready all the same and does its work, or it ends with an error that names what it
+    /// refuses: one of `words`, with or without dashes in front.
+    ReadyOrRefused,
 }
 
 /// A process or a group of processes.

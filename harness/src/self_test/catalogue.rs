@@ -306,6 +306,9 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::DropsWithoutRecord => ("heal/disk-full-drop", Shape::Unrecorded),
         LogmonFault::MiscountsDrops => ("heal/disk-full-drop", Shape::Unrecorded),
         LogmonFault::DropsPartsOfLines => ("heal/disk-full-drop", Shape::Torn),
+        LogmonFault::UnknownOptionTurnsOff => ("mon/unknown-option", Shape::LostAll),
+        LogmonFault::RefusesWithoutAName => ("mon/unknown-option", Shape::Died),
+        LogmonFault::SplicesStraightToFile => ("heal/stalled-storage", Shape::Blocked),
         LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }
