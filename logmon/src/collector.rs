@@ -1,8 +1,8 @@
 //! Edge: the streams of one task, each started, running and stopped on its own.
 
 use std::future::{Future, poll_fn};
-use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub struct Summary {
 /// A question to one stream, on its way.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) config: StreamConfig,
+    pub(crate) config: Arc<StreamConfig>,
     answer: oneshot::Receiver<StreamStatus>,
 }
 
@@ -67,7 +67,7 @@ impl Asked {
     ///
     /// # Cancel safety
     /// Not cancel safe: the answer is lost.
-    pub(crate) async fn reply(self, deadline: Instant) -> (StreamConfig, Reply) {
+    pub(crate) async fn reply(self, deadline: Instant) -> (Arc<StreamConfig>, Reply) {
         let reply = match unless_it_hangs(deadline, self.answer).await {
             Some(Ok(status)) => Reply::Status(status),
             Some(Err(_)) => Reply::Died,
@@ -79,7 +79,8 @@ impl Asked {
 
 #[derive(Debug)]
 struct Running {
-    config: StreamConfig,
+    /// The stream's own settings, until it gets other limits.
+    config: Arc<StreamConfig>,
     commander: Commander,
     task: JoinHandle<Collected>,
 }
@@ -125,6 +126,7 @@ impl Collector {
         if let Some(running) = self.running_one(config.kind) {
             return Ok(running.set_limits(config.limits));
         }
+        let config = Arc::new(config);
         let stream = self.open(&config)?;
         self.launch(config, stream);
         Ok(Started::Now)
@@ -139,6 +141,7 @@ impl Collector {
     /// As [`Collector::start`].
     pub(crate) fn start_all(&mut self, configs: Vec<StreamConfig>) -> Result<(), Error> {
         let open = |config: StreamConfig| {
+            let config = Arc::new(config);
             let stream = self.open(&config)?;
             Ok((config, stream))
         };
@@ -152,7 +155,7 @@ impl Collector {
         Ok(())
     }
 
-    fn launch(&mut self, config: StreamConfig, stream: Stream) {
+    fn launch(&mut self, config: Arc<StreamConfig>, stream: Stream) {
         let kind = config.kind;
         let (commander, mailbox) = mailbox();
         // A stream gives way by itself. The runtime's way of making it do so would leave it where only the
@@ -173,15 +176,15 @@ impl Collector {
 
     /// Opens a stream with what an earlier life left, and has it kept before its first byte is moved, so
     /// that there is no time in which a death costs anything.
-    fn open(&self, config: &StreamConfig) -> Result<Stream, Error> {
+    fn open(&self, config: &Arc<StreamConfig>) -> Result<Stream, Error> {
         let Some(keeping) = &self.keeping else {
-            return Stream::open(config.clone(), None);
+            return Stream::open(Arc::clone(config), None);
         };
         let held = match keeping.fetch(&config.fifo)? {
             Some(left) => take_over(config, left)?,
             None => None,
         };
-        let stream = Stream::open(config.clone(), held)?;
+        let stream = Stream::open(Arc::clone(config), held)?;
         keeping.hold(fifo_end::open_existing(config)?, stream.staging_ends()?)?;
         Ok(stream)
     }
@@ -217,7 +220,7 @@ impl Collector {
         self.running
             .iter()
             .filter(|running| !running.task.is_finished())
-            .map(|running| &running.config)
+            .map(|running| &*running.config)
     }
 
     /// Gives the stream other limits, if it runs.
@@ -234,7 +237,7 @@ impl Collector {
     /// Asks every stream how it is, those too that have ended by a panic.
     pub(crate) fn ask(&self) -> Vec<Asked> {
         let ask = |running: &Running| Asked {
-            config: running.config.clone(),
+            config: Arc::clone(&running.config),
             answer: running.commander.ask(),
         };
         self.running.iter().map(ask).collect()
@@ -298,20 +301,14 @@ impl Collector {
         let mut summaries = Vec::new();
         let mut failure = None;
         for mut running in self.running {
-            let StreamConfig {
-                kind,
-                name,
-                fifo,
-                log_dir,
-                ..
-            } = running.config;
-            let name = name.to_string();
+            let config = running.config;
+            let (kind, name) = (config.kind, config.name.to_string());
             let Some(ended) = unless_it_hangs(deadline, &mut running.task).await else {
                 let keeping = self.keeping.clone();
-                tokio::spawn(end_later(running.task, keeping, name.clone(), fifo));
+                tokio::spawn(end_later(running.task, keeping, Arc::clone(&config)));
                 failure = Some(Error::StorageStuck {
                     name,
-                    path: log_dir,
+                    path: config.log_dir.to_path_buf(),
                 });
                 continue;
             };
@@ -321,7 +318,7 @@ impl Collector {
                     lost_bytes,
                 }) => {
                     if let Some(keeping) = &self.keeping {
-                        keeping.release(&fifo);
+                        keeping.release(&config.fifo);
                     }
                     summaries.push(Summary {
                         kind,
@@ -342,17 +339,17 @@ impl Collector {
 async fn end_later(
     task: JoinHandle<Collected>,
     keeping: Option<Keeping>,
-    name: String,
-    fifo: PathBuf,
+    config: Arc<StreamConfig>,
 ) {
+    let stream = &config.name;
     match task.await {
         Ok(Collected { lost_bytes, .. }) => {
             if let Some(keeping) = keeping {
-                keeping.release(&fifo);
+                keeping.release(&config.fifo);
             }
-            info!(stream = name, lost_bytes, "stopped at last");
+            info!(%stream, lost_bytes, "stopped at last");
         }
-        Err(_) => warn!(stream = name, "ended by a bug of logmon; please report it"),
+        Err(_) => warn!(%stream, "ended by a bug of logmon; please report it"),
     }
 }
 
@@ -361,7 +358,7 @@ impl Running {
         if self.config.limits == limits {
             return Started::AlreadyRunning;
         }
-        self.config.limits = limits;
+        Arc::make_mut(&mut self.config).limits = limits;
         self.commander.set_limits(limits);
         Started::OtherLimits
     }
@@ -390,7 +387,7 @@ fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, E
         return Ok(staging);
     }
     let failed = |source| Error::Staging {
-        path: config.fifo.clone(),
+        path: config.fifo.to_path_buf(),
         source,
     };
     let staging = staging.map_or_else(StagingPipe::new, Ok).map_err(failed)?;

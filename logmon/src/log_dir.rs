@@ -14,7 +14,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use fifo::{FolderError, open_folder_below};
 use nix::dir::Dir;
@@ -36,9 +37,9 @@ const LOG_DIR_MODE: libc::mode_t = 0o750;
 /// The log folder, by handle.
 #[derive(Debug)]
 pub(crate) struct LogDir {
-    path: PathBuf,
+    path: Arc<Path>,
     /// From this folder on no link is followed.
-    root: Option<PathBuf>,
+    root: Option<Arc<Path>>,
     folder: OwnedFd,
 }
 
@@ -77,14 +78,15 @@ pub(crate) enum Published {
 
 impl LogDir {
     /// Opens the folder; a symbolic link is refused, and one on the way from the root, too.
-    pub(crate) fn open(path: &Path, root: Option<&Path>) -> Result<LogDir, Error> {
-        let folder = open_folder(path, root).map_err(|source| Error::OpenLogDir {
-            path: path.to_owned(),
-            source,
-        })?;
+    pub(crate) fn open(path: &Arc<Path>, root: Option<&Arc<Path>>) -> Result<LogDir, Error> {
+        let folder =
+            open_folder(path, root.map(|root| &**root)).map_err(|source| Error::OpenLogDir {
+                path: path.to_path_buf(),
+                source,
+            })?;
         Ok(LogDir {
-            path: path.to_owned(),
-            root: root.map(Path::to_owned),
+            path: Arc::clone(path),
+            root: root.map(Arc::clone),
             folder,
         })
     }
@@ -97,7 +99,7 @@ impl LogDir {
     /// Lists the entries whose names begin with the stream's name and a dot.
     pub(crate) fn list(&self, name: &StreamName) -> Result<Vec<Entry>, Error> {
         self.try_list(name).map_err(|errno| Error::ListLogDir {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source: errno.into(),
         })
     }
@@ -183,7 +185,7 @@ impl LogDir {
             other => other,
         };
         prepared.map_err(|errno| Error::PrepareLogFile {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source: errno.into(),
         })
     }
@@ -191,7 +193,7 @@ impl LogDir {
     fn is_at_its_path(&self) -> bool {
         let here = fstat(&self.folder);
         // Whatever links it leads through: the numbers are compared, nothing is opened.
-        let there = fstatat(AT_FDCWD, &self.path, AtFlags::AT_SYMLINK_NOFOLLOW);
+        let there = fstatat(AT_FDCWD, &*self.path, AtFlags::AT_SYMLINK_NOFOLLOW);
         match (here, there) {
             (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
             (Ok(_), Err(Errno::ENOENT)) => false,
@@ -216,7 +218,7 @@ impl LogDir {
 
     fn reopen(&mut self) -> Result<(), Error> {
         let failed = |source| Error::OpenLogDir {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source,
         };
         self.make_again().map_err(failed)?;
@@ -232,7 +234,9 @@ impl LogDir {
                 mkdirat(open_folder_below(root, above)?, name, mode)
             }
             // The path of the root is the host's, like every path without a root.
-            (Some(_) | None, Some(_) | None, Some(_) | None) => mkdirat(AT_FDCWD, &self.path, mode),
+            (Some(_) | None, Some(_) | None, Some(_) | None) => {
+                mkdirat(AT_FDCWD, &*self.path, mode)
+            }
         };
         match made {
             Ok(()) | Err(Errno::EEXIST) => Ok(()),
@@ -325,7 +329,7 @@ impl LogDir {
     /// Gives the number of the file system (`st_dev`) that the folder is on.
     pub(crate) fn device(&self) -> Result<libc::dev_t, Error> {
         let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source: cant_open(&self.path, errno),
         })?;
         Ok(stat.st_dev)
@@ -431,7 +435,7 @@ mod tests {
     #[test]
     fn only_a_file_of_ours_with_one_name_is_deleted_for_space() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = LogDir::open(folder.path(), None).unwrap();
+        let dir = LogDir::open(&folder.path().into(), None).unwrap();
         let name = StreamName::parse(OsStr::new("web.stdout")).unwrap();
         let path = |index: u32| folder.path().join(name.file_name(index));
         fs::write(path(0), "12345").unwrap();

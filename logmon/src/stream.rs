@@ -1,7 +1,11 @@
 //! Edge: one stream at work. It opens the FIFO and the files, performs what the state machine decides,
 //! and tells it what came of that.
+//!
+//! There may be thousands of streams, so what one keeps while it waits is small: a test counts it.
 
+use std::future::Future;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fifo::{AsyncReader, Lock, Reader};
@@ -12,13 +16,11 @@ use crate::collect::{Action, Collect, Counters, Event, OnFull, Reading, Report};
 use crate::config::StreamConfig;
 use crate::error::{Error, chain};
 use crate::fifo_end;
-use crate::gap_file;
 use crate::log_dir::{LogDir, LogFile, Published, Resumed};
-use crate::losses::Loss;
-use crate::mailbox::{Command, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::pacing::Pacing;
 use crate::planner::{Planner, RotationStep, Step};
-use crate::pump::{Filled, Pump, StagingPipe, can_hold, refuses_splice};
+use crate::pump::{Pump, StagingPipe, can_hold, refuses_splice};
 use crate::recovery::{Entry, Owner, recover};
 use crate::status::{PumpKind, StreamStatus};
 use crate::storage::{Device, give_way};
@@ -48,7 +50,7 @@ pub(crate) struct Collected {
 /// A stream whose FIFO is open and locked, and whose folder is in order.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    config: StreamConfig,
+    config: Arc<StreamConfig>,
     machine: Collect,
     pump: Pump,
     log_dir: LogDir,
@@ -70,8 +72,11 @@ impl Stream {
     ///
     /// A fault of storage that may pass (a full disk) is not an error: it is tried again while the
     /// stream runs.
-    pub(crate) fn open(config: StreamConfig, held: Option<StagingPipe>) -> Result<Stream, Error> {
-        let log_dir = LogDir::open(&config.log_dir, config.trusted_root.as_deref())?;
+    pub(crate) fn open(
+        config: Arc<StreamConfig>,
+        held: Option<StagingPipe>,
+    ) -> Result<Stream, Error> {
+        let log_dir = LogDir::open(&config.log_dir, config.trusted_root.as_ref())?;
         let device = Device::of(log_dir.device()?);
         let (reader, origin) = fifo_end::open(&config)?;
         if log_dir.is_open_to_others() {
@@ -80,7 +85,10 @@ impl Stream {
         }
         match reader.try_lock()? {
             Lock::Acquired => {}
-            Lock::HeldElsewhere => return Err(Error::FifoHeld { path: config.fifo }),
+            Lock::HeldElsewhere => {
+                let path = config.fifo.to_path_buf();
+                return Err(Error::FifoHeld { path });
+            }
         }
         raise_capacity(&reader);
         let (planner, current) = resume(&config, &log_dir)?;
@@ -117,40 +125,44 @@ impl Stream {
     }
 
     /// Collects until it is told to stop, then drains and ends.
-    pub(crate) async fn collect(mut self, mut mailbox: Mailbox) -> Collected {
+    ///
+    /// Not an `async fn`: that keeps its arguments twice, as given and as used.
+    pub(crate) fn collect(mut self, mut mailbox: Mailbox) -> impl Future<Output = Collected> {
         let mut rounds = 0;
-        loop {
-            let action = std::mem::replace(&mut self.next, Action::Finish);
-            let event = match action {
-                Action::Perform(step) if step.calls_storage() => {
-                    let turn = self.device.turn().await;
-                    turn.call(|| self.perform(step))
-                }
-                Action::Perform(step) => self.perform(step),
-                Action::TakeIn => match self.pump.take_in() {
-                    Ok(()) => Event::TookIn,
-                    Err(error) => self.cannot_read(&error),
-                },
-                Action::Discard(range) => {
-                    self.pump.discard(range);
-                    Event::Discarded
-                }
-                Action::Record(loss) => {
-                    let turn = self.device.turn().await;
-                    turn.call(|| self.record(loss))
-                }
-                Action::Wait { reading, until } => {
-                    rounds += 1;
-                    if rounds % ROUNDS_PER_TURN == 0 {
-                        give_way().await;
+        async move {
+            loop {
+                let action = std::mem::replace(&mut self.next, Action::Finish);
+                let event = match action {
+                    Action::Perform(step) if step.calls_storage() => {
+                        let turn = self.turn().await;
+                        turn.call(|| self.perform(step))
                     }
-                    self.wait(reading, until, &mut mailbox).await
-                }
-                Action::Finish => break,
-            };
-            self.handle(event);
+                    Action::Perform(step) => self.perform(step),
+                    Action::TakeIn => match self.pump.take_in() {
+                        Ok(()) => Event::TookIn,
+                        Err(error) => self.cannot_read(&error),
+                    },
+                    Action::Discard(range) => {
+                        self.pump.discard(range);
+                        Event::Discarded
+                    }
+                    Action::Record(loss) => {
+                        let turn = self.turn().await;
+                        turn.call(|| self.record(*loss))
+                    }
+                    Action::Wait { reading, until } => {
+                        rounds += 1;
+                        if rounds % ROUNDS_PER_TURN == 0 {
+                            give_way().await;
+                        }
+                        self.wait(reading, until, &mut mailbox).await
+                    }
+                    Action::Finish => break,
+                };
+                self.handle(event);
+            }
+            self.finished()
         }
-        self.finished()
     }
 
     /// Performs what is to be done before the first byte is read.
@@ -188,48 +200,6 @@ impl Stream {
         }
     }
 
-    async fn wait(
-        &mut self,
-        reading: Reading,
-        until: Option<Duration>,
-        mailbox: &mut Mailbox,
-    ) -> Event {
-        let until = until.map(|until| self.started + until);
-        if reading == Reading::No
-            && let Err(error) = self.pump.rest()
-        {
-            debug!(stream = %self.config.name, error = chain(&error), "writes go on to wake it");
-        }
-        loop {
-            tokio::select! {
-                biased;
-                command = mailbox.next() => match command {
-                    Command::SetLimits(limits) => {
-                        if !self.pump.can_hold(limits.line_guard()) {
-                            self.give_up_splice("the FIFO is too small for the line guard");
-                        }
-                        return Event::SetLimits(limits);
-                    }
-                    Command::Stop => return Event::Stop,
-                    // Who asked may be gone.
-                    Command::Ask(answer) => {
-                        answer.send(self.status()).ok();
-                        // Whoever asked has its turn before a call that may hang.
-                        give_way().await;
-                    }
-                },
-                filled = self.pump.fill(reading), if reading != Reading::No => return match filled {
-                    Ok(Filled::Bytes(bytes)) => Event::Read(bytes),
-                    Ok(Filled::Ready) => Event::WriterCame,
-                    Ok(Filled::Empty) => Event::Empty,
-                    Ok(Filled::NoWriter) => Event::NoWriter,
-                    Err(error) => self.cannot_read(&error),
-                },
-                () = sleep_until(until), if until.is_some() => return Event::Tick,
-            }
-        }
-    }
-
     fn status(&self) -> StreamStatus {
         StreamStatus {
             counters: self.machine.counters(),
@@ -248,25 +218,6 @@ impl Stream {
         SystemTime::now()
             .checked_sub(ago)
             .unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-
-    fn record(&mut self, loss: Loss) -> Event {
-        let name = &self.config.name;
-        let recorded = match loss.line(name, |at| self.clock_time(at)) {
-            Ok(line) => gap_file::append(&self.log_dir, name, &line),
-            Err(error) => Err(Error::RecordLoss {
-                path: self.log_dir.path().join(name.gap_file_name()),
-                source: error.into(),
-            }),
-        };
-        match recorded {
-            Ok(()) => Event::Recorded(loss),
-            Err(error) => {
-                self.last_failure = chain(&error);
-                debug!(stream = %name, ?loss, error = self.last_failure, "a loss is not recorded yet");
-                Event::NotRecorded
-            }
-        }
     }
 
     fn perform(&mut self, step: Step) -> Event {
@@ -385,7 +336,7 @@ impl Stream {
         ends.map(|end| end.try_clone_to_owned())
             .collect::<Result<_, _>>()
             .map_err(|source| Error::Staging {
-                path: self.config.fifo.clone(),
+                path: self.config.fifo.to_path_buf(),
                 source,
             })
     }
@@ -464,11 +415,7 @@ impl Stream {
         let stream = &self.config.name;
         let counters = self.machine.counters();
         let lost_bytes = self.pump.taken_bytes();
-        let losses = self.machine.losses();
-        let (dropped_bytes, deleted_files) = (losses.unrecorded_bytes(), losses.unrecorded_files());
-        if dropped_bytes + deleted_files > 0 {
-            error!(%stream, dropped_bytes, deleted_files, error = self.last_failure, "stopped with losses that are not recorded");
-        }
+        self.tell_unrecorded();
         if lost_bytes > 0 {
             error!(%stream, lost_bytes, "stopped while the log folder took no bytes");
         }
@@ -496,7 +443,7 @@ fn open_pump(
     held: Option<StagingPipe>,
 ) -> Result<Pump, Error> {
     let failed = |source| Error::Staging {
-        path: config.fifo.clone(),
+        path: config.fifo.to_path_buf(),
         source,
     };
     let can_splice = can_hold(&reader, config.limits.line_guard());
@@ -580,9 +527,29 @@ fn raise_capacity(reader: &Reader) {
     }
 }
 
-async fn sleep_until(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
+#[path = "recording.rs"]
+mod recording;
+#[path = "waiting.rs"]
+mod waiting;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that a stream may keep: with the settings, the mailbox and what the runtime keeps of its
+    /// descriptor, less than half of what a task may cost.
+    const MAX_BYTES: usize = 928;
+
+    #[test]
+    fn what_a_stream_keeps_while_it_waits_is_small() {
+        fn bytes<F>(_: impl FnOnce(Stream, Mailbox) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = bytes(Stream::collect);
+        let stream = size_of::<Stream>();
+        assert!(
+            bytes <= MAX_BYTES,
+            "{bytes} bytes, {stream} of them the stream"
+        );
     }
 }

@@ -161,7 +161,8 @@ impl Pump {
         let outcome = match reading {
             Reading::AtOnce => self.memory.try_read(self.reader.get_ref())?,
             Reading::Bytes | Reading::NextWriter | Reading::No => {
-                self.memory.read(&self.reader).await?
+                // A stream that moves its bytes by splice needs no room for this.
+                Box::pin(self.memory.read(&self.reader)).await?
             }
         };
         Ok(match outcome {

@@ -106,7 +106,7 @@ impl Tasks {
             Ok(collector) => collector,
             Err(error) => return (Vec::new(), Some(error)),
         };
-        let waited_for = streams.first().map(|config| config.log_dir.clone());
+        let waited_for = streams.first().map(|config| config.log_dir.to_path_buf());
         let start = Start {
             tasks: self.clone(),
             id,
@@ -269,7 +269,7 @@ impl Tasks {
     fn stuck_start(&self) -> Option<Error> {
         self.lock().tasks.values().find_map(|task| match task {
             Task::Starting(configs) => {
-                let path = configs.first()?.log_dir.clone();
+                let path = configs.first()?.log_dir.to_path_buf();
                 Some(Error::StartStuck { path })
             }
             Task::Running(_) | Task::Stopping => None,
