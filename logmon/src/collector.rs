@@ -23,7 +23,7 @@ use crate::name::StreamKind;
 use crate::pump::StagingPipe;
 use crate::status::{Reply, StreamStatus};
 use crate::storage::unless_it_hangs;
-use crate::stream::{Collected, Stream};
+use crate::stream::{Collected, Listing, Opening, Stream};
 
 /// How much later than its own deadline a stopping stream may end, before its storage is taken for stuck:
 /// with [`DRAIN_END`] under the 2 s of MON-7.
@@ -85,6 +85,22 @@ struct Running {
     task: JoinHandle<Collected>,
 }
 
+/// A stream whose FIFO is open and locked, with what an earlier life left in its staging pipe.
+#[derive(Debug)]
+struct Opened {
+    config: Arc<StreamConfig>,
+    opening: Opening,
+    held: Option<StagingPipe>,
+}
+
+/// What came of the beginning of a start.
+#[derive(Debug)]
+enum Begun {
+    /// It runs already.
+    Runs(Started),
+    Opened(Opened),
+}
+
 /// Collects the streams of one task, at most one of each kind, as tasks of the runtime that it is used
 /// in. Dropping it stops them, without waiting.
 #[derive(Debug, Default)]
@@ -122,14 +138,52 @@ impl Collector {
     /// # Panics
     /// Outside of a tokio runtime, or in one whose I/O or time is not enabled.
     pub fn start(&mut self, config: StreamConfig) -> Result<Started, Error> {
+        let begun = self.begin(config)?;
+        let mut listing = listing_of([&begun]);
+        self.finish(begun, &mut listing)
+    }
+
+    /// Starts streams as [`Collector::start`] does, each whatever comes of the others. A folder that they
+    /// share is listed once.
+    ///
+    /// # Panics
+    /// As [`Collector::start`].
+    pub(crate) fn start_each(
+        &mut self,
+        configs: Vec<StreamConfig>,
+    ) -> Vec<(StreamKind, Result<Started, Error>)> {
+        let begun: Vec<_> = configs
+            .into_iter()
+            .map(|config| (config.kind, self.begin(config)))
+            .collect();
+        let mut listing = listing_of(begun.iter().filter_map(|(_, begun)| begun.as_ref().ok()));
+        begun
+            .into_iter()
+            .map(|(kind, begun)| {
+                let started = begun.and_then(|begun| self.finish(begun, &mut listing));
+                (kind, started)
+            })
+            .collect()
+    }
+
+    /// Does what comes before the log folder is looked at.
+    fn begin(&mut self, config: StreamConfig) -> Result<Begun, Error> {
         self.check(&config)?;
         if let Some(running) = self.running_one(config.kind) {
-            return Ok(running.set_limits(config.limits));
+            return Ok(Begun::Runs(running.set_limits(config.limits)));
         }
-        let config = Arc::new(config);
-        let stream = self.open(&config)?;
-        self.launch(config, stream);
-        Ok(Started::Now)
+        self.open(Arc::new(config)).map(Begun::Opened)
+    }
+
+    fn finish(&mut self, begun: Begun, listing: &mut Listing) -> Result<Started, Error> {
+        match begun {
+            Begun::Runs(started) => Ok(started),
+            Begun::Opened(opened) => {
+                let (config, stream) = self.keep(opened, listing)?;
+                self.launch(config, stream);
+                Ok(Started::Now)
+            }
+        }
     }
 
     /// Starts streams of which none runs: all of them, or none. No byte is read before all are open.
@@ -140,16 +194,16 @@ impl Collector {
     /// # Panics
     /// As [`Collector::start`].
     pub(crate) fn start_all(&mut self, configs: Vec<StreamConfig>) -> Result<(), Error> {
-        let open = |config: StreamConfig| {
-            let config = Arc::new(config);
-            let stream = self.open(&config)?;
-            Ok((config, stream))
-        };
-        let opened: Vec<_> = configs
+        let opened: Vec<Opened> = configs
             .into_iter()
-            .map(open)
+            .map(|config| self.open(Arc::new(config)))
             .collect::<Result<_, Error>>()?;
-        for (config, stream) in opened {
+        let mut listing = Listing::of(opened.iter().map(|one| &one.opening));
+        let streams: Vec<_> = opened
+            .into_iter()
+            .map(|opened| self.keep(opened, &mut listing))
+            .collect::<Result<_, Error>>()?;
+        for (config, stream) in streams {
             self.launch(config, stream);
         }
         Ok(())
@@ -174,19 +228,41 @@ impl Collector {
         self.running.insert(at, running);
     }
 
-    /// Opens a stream with what an earlier life left, and has it kept before its first byte is moved, so
-    /// that there is no time in which a death costs anything.
-    fn open(&self, config: &Arc<StreamConfig>) -> Result<Stream, Error> {
-        let Some(keeping) = &self.keeping else {
-            return Stream::open(Arc::clone(config), None);
-        };
-        let held = match keeping.fetch(&config.fifo)? {
-            Some(left) => take_over(config, left)?,
+    /// Opens the FIFO of a stream, with what an earlier life left.
+    fn open(&self, config: Arc<StreamConfig>) -> Result<Opened, Error> {
+        let left = match &self.keeping {
+            Some(keeping) => keeping.fetch(&config.fifo)?,
             None => None,
         };
-        let stream = Stream::open(Arc::clone(config), held)?;
-        keeping.hold(fifo_end::open_existing(config)?, stream.staging_ends()?)?;
-        Ok(stream)
+        let held = match left {
+            Some(left) => take_over(&config, left)?,
+            None => None,
+        };
+        let opening = Opening::begin(Arc::clone(&config))?;
+        Ok(Opened {
+            config,
+            opening,
+            held,
+        })
+    }
+
+    /// Opens the rest, and has the stream kept before its first byte is moved, so that there is no time in
+    /// which a death costs anything.
+    fn keep(
+        &self,
+        opened: Opened,
+        listing: &mut Listing,
+    ) -> Result<(Arc<StreamConfig>, Stream), Error> {
+        let Opened {
+            config,
+            opening,
+            held,
+        } = opened;
+        let stream = opening.finish(held, listing)?;
+        if let Some(keeping) = &self.keeping {
+            keeping.hold(fifo_end::open_existing(&config)?, stream.staging_ends()?)?;
+        }
+        Ok((config, stream))
     }
 
     /// Finds out whether a start would be refused because the stream runs with other settings.
@@ -362,6 +438,13 @@ impl Running {
         self.commander.set_limits(limits);
         Started::OtherLimits
     }
+}
+
+fn listing_of<'a>(begun: impl IntoIterator<Item = &'a Begun>) -> Listing {
+    Listing::of(begun.into_iter().filter_map(|begun| match begun {
+        Begun::Runs(_) => None,
+        Begun::Opened(opened) => Some(&opened.opening),
+    }))
 }
 
 /// Nothing has the name of the FIFO.

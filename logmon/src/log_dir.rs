@@ -18,12 +18,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fifo::{FolderError, open_folder_below};
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, Whence, geteuid, linkat, lseek, unlinkat};
+use rustix::fs::RawDir;
 
 use crate::error::Error;
 use crate::name::StreamName;
@@ -33,6 +33,8 @@ use crate::recovery::{Entry, EntryKind, Owner};
 pub(crate) const LOG_FILE_MODE: libc::mode_t = 0o640;
 /// Permission bits of a log folder that vanished and is made again, less the umask.
 const LOG_DIR_MODE: libc::mode_t = 0o750;
+/// Bytes of a listing that are asked for at once.
+const LISTING_BYTES: usize = 32 * 1024;
 
 /// The log folder, by handle.
 #[derive(Debug)]
@@ -41,6 +43,14 @@ pub(crate) struct LogDir {
     /// From this folder on no link is followed.
     root: Option<Arc<Path>>,
     folder: OwnedFd,
+}
+
+/// Tells one folder from every other one, as long as it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The number of the file system that it is on (`st_dev`).
+    pub(crate) device: libc::dev_t,
+    inode: libc::ino_t,
 }
 
 /// A log file that is open for writing at its end, with its lock.
@@ -91,28 +101,39 @@ impl LogDir {
         })
     }
 
-    /// True when everybody can remove and replace files in the folder, now.
-    pub(crate) fn is_open_to_others(&self) -> bool {
-        fstat(&self.folder).is_ok_and(|stat| lets_others_replace(stat.st_mode))
+    /// Says which folder it is, and whether everybody can remove and replace files in it, now.
+    pub(crate) fn inspect(&self) -> Result<(Identity, bool), Error> {
+        let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
+            path: self.path.to_path_buf(),
+            source: cant_open(&self.path, errno),
+        })?;
+        let identity = Identity {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        };
+        Ok((identity, lets_others_replace(stat.st_mode)))
     }
 
-    /// Lists the entries whose names begin with the stream's name and a dot.
-    pub(crate) fn list(&self, name: &StreamName) -> Result<Vec<Entry>, Error> {
-        self.try_list(name).map_err(|errno| Error::ListLogDir {
+    /// Lists the entries whose names begin with the name of one of the streams and a dot.
+    pub(crate) fn list(&self, names: &[StreamName]) -> Result<Vec<Entry>, Error> {
+        self.try_list(names).map_err(|errno| Error::ListLogDir {
             path: self.path.to_path_buf(),
             source: errno.into(),
         })
     }
 
-    fn try_list(&self, name: &StreamName) -> Result<Vec<Entry>, Errno> {
+    fn try_list(&self, names: &[StreamName]) -> Result<Vec<Entry>, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut listing = Dir::openat(&self.folder, ".", flags, Mode::empty())?;
+        let listing = openat(&self.folder, ".", flags, Mode::empty())?;
+        let mut buffer = Vec::with_capacity(LISTING_BYTES);
+        let mut listing = RawDir::new(listing, buffer.spare_capacity_mut());
         let ours = geteuid().as_raw();
         let mut entries = Vec::new();
-        for item in listing.iter() {
-            let item = item?;
+        while let Some(item) = listing.next() {
+            let item = item.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
             let file_name = item.file_name();
-            if !name.is_prefix_of(file_name.to_bytes()) {
+            let is_of = |name: &StreamName| name.is_prefix_of(file_name.to_bytes());
+            if !names.iter().any(is_of) {
                 continue;
             }
             let stat = match fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -324,15 +345,6 @@ impl LogDir {
             unlinkat(&self.folder, file_name, UnlinkatFlags::NoRemoveDir)?;
         }
         Ok(())
-    }
-
-    /// Gives the number of the file system (`st_dev`) that the folder is on.
-    pub(crate) fn device(&self) -> Result<libc::dev_t, Error> {
-        let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
-            path: self.path.to_path_buf(),
-            source: cant_open(&self.path, errno),
-        })?;
-        Ok(stat.st_dev)
     }
 
     /// Deletes a log file to make room, and gives its length in bytes. One that is gone, or is foreign by

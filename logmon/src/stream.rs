@@ -8,35 +8,27 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use fifo::{AsyncReader, Lock, Reader};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::collect::{Action, Collect, Counters, Event, OnFull, Reading, Report};
+use crate::collect::{Action, Collect, Counters, Event, OnFull, Report};
 use crate::config::StreamConfig;
 use crate::error::{Error, chain};
-use crate::fifo_end;
-use crate::log_dir::{LogDir, LogFile, Published, Resumed};
+use crate::log_dir::{LogDir, LogFile, Published};
 use crate::mailbox::Mailbox;
-use crate::pacing::Pacing;
-use crate::planner::{Planner, RotationStep, Step};
-use crate::pump::{Pump, StagingPipe, can_hold, refuses_splice};
-use crate::recovery::{Entry, Owner, recover};
+use crate::planner::{RotationStep, Step};
+use crate::pump::{Pump, StagingPipe, refuses_splice};
 use crate::status::{PumpKind, StreamStatus};
 use crate::storage::{Device, give_way};
 
-/// Capacity of a pipe that nobody has changed, in bytes (`pipe(7)`).
-const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
-/// What it is raised to where that is allowed: the default of `/proc/sys/fs/pipe-max-size` (HEAL-5).
-const RAISED_PIPE_BYTES: usize = 1024 * 1024;
-/// How often the folder may change between its listing and the opening of the file to resume.
-const RESUME_TRIES: usize = 5;
 /// The least time between two rotations told at level INFO.
 const ROTATION_REPORT_PAUSE: Duration = Duration::from_secs(1);
 /// Told when splice is given up.
 const READ_WRITE: &str = "bytes go through memory from now on, and a kill can cost those in it";
 /// After so many rounds of the loop another stream gets its turn.
 const ROUNDS_PER_TURN: u32 = 16;
+
+pub(crate) use opening::{Listing, Opening};
 
 /// What came of a stream.
 #[derive(Debug, Clone, Copy)]
@@ -67,63 +59,6 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Opens the FIFO and the folder, deletes what is too much, and opens the current file. What lies in
-    /// the staging pipe that an earlier life left comes first.
-    ///
-    /// A fault of storage that may pass (a full disk) is not an error: it is tried again while the
-    /// stream runs.
-    pub(crate) fn open(
-        config: Arc<StreamConfig>,
-        held: Option<StagingPipe>,
-    ) -> Result<Stream, Error> {
-        let log_dir = LogDir::open(&config.log_dir, config.trusted_root.as_ref())?;
-        let device = Device::of(log_dir.device()?);
-        let (reader, origin) = fifo_end::open(&config)?;
-        if log_dir.is_open_to_others() {
-            let log_dir = log_dir.path().display();
-            warn!(stream = %config.name, %log_dir, "everybody can remove and replace the log files; use chmod o-w on the folder");
-        }
-        match reader.try_lock()? {
-            Lock::Acquired => {}
-            Lock::HeldElsewhere => {
-                let path = config.fifo.to_path_buf();
-                return Err(Error::FifoHeld { path });
-            }
-        }
-        raise_capacity(&reader);
-        let (planner, current) = resume(&config, &log_dir)?;
-        let pacing = Pacing::new(reader.capacity()?);
-        let pump = open_pump(&config, reader, held)?;
-        let machine = Collect::new(planner, pacing, config.on_full);
-        let started = Instant::now();
-        let next = Action::Wait {
-            reading: Reading::No,
-            until: None,
-        };
-        let mut stream = Stream {
-            config,
-            machine,
-            pump,
-            log_dir,
-            device,
-            current,
-            prepared: None,
-            started,
-            last_failure: String::new(),
-            told_rotation: None,
-            next,
-        };
-        stream.settle()?;
-        info!(
-            stream = %stream.config.name,
-            fifo = %stream.config.fifo.display(),
-            ?origin,
-            index = stream.machine.current_index(),
-            "collecting"
-        );
-        Ok(stream)
-    }
-
     /// Collects until it is told to stop, then drains and ends.
     ///
     /// Not an `async fn`: that keeps its arguments twice, as given and as used.
@@ -436,97 +371,8 @@ impl Stream {
     }
 }
 
-/// Chooses how bytes are moved.
-fn open_pump(
-    config: &StreamConfig,
-    reader: Reader,
-    held: Option<StagingPipe>,
-) -> Result<Pump, Error> {
-    let failed = |source| Error::Staging {
-        path: config.fifo.to_path_buf(),
-        source,
-    };
-    let can_splice = can_hold(&reader, config.limits.line_guard());
-    let staging = match held {
-        Some(held) => Some(held),
-        None if can_splice => Some(StagingPipe::new().map_err(failed)?),
-        None => None,
-    };
-    let mut pump = Pump::new(AsyncReader::new(reader)?, staging).map_err(failed)?;
-    if !can_splice {
-        let reason = "the FIFO is too small for the line guard";
-        warn!(stream = %config.name, reason, "{READ_WRITE}");
-        pump.give_up_splice().map_err(failed)?;
-    }
-    Ok(pump)
-}
-
-/// Lists the folder and opens the file to go on with.
-fn resume(config: &StreamConfig, log_dir: &LogDir) -> Result<(Planner, Option<LogFile>), Error> {
-    let mut changed: Vec<u32> = Vec::new();
-    loop {
-        let mut entries = log_dir.list(&config.name)?;
-        for entry in &mut entries {
-            mark_changed(entry, config, &changed);
-        }
-        let mut recovery = recover(&config.name, config.limits.max_files(), &entries);
-        if let Some(first) = recovery.foreign.first() {
-            let (count, first) = (recovery.foreign.len(), String::from_utf8_lossy(first));
-            warn!(stream = %config.name, count, first = %first, "left alone: no log files of this stream");
-        }
-        let Some(found) = recovery.resume else {
-            return Ok((Planner::new(config.limits, &recovery, false), None));
-        };
-        match log_dir.resume(&config.name, found.index)? {
-            Resumed::File {
-                file,
-                bytes,
-                is_mid_line,
-            } => {
-                recovery.resume = Some(crate::recovery::Resume {
-                    index: found.index,
-                    bytes,
-                });
-                return Ok((
-                    Planner::new(config.limits, &recovery, is_mid_line),
-                    Some(file),
-                ));
-            }
-            Resumed::Changed if changed.len() < RESUME_TRIES => changed.push(found.index),
-            Resumed::Changed => {
-                let path = log_dir.path().join(config.name.file_name(found.index));
-                return Err(Error::OpenLogFile {
-                    path,
-                    source: nix::errno::Errno::ESTALE.into(),
-                });
-            }
-        }
-    }
-}
-
-/// A file that was not what its listing said is treated as somebody else's.
-fn mark_changed(entry: &mut Entry, config: &StreamConfig, changed: &[u32]) {
-    if config
-        .name
-        .index_of(&entry.name)
-        .is_some_and(|index| changed.contains(&index))
-    {
-        entry.owner = Owner::Other;
-    }
-}
-
-/// Raises the capacity, unless the host has chosen one itself.
-fn raise_capacity(reader: &Reader) {
-    let raised = match reader.capacity() {
-        Ok(DEFAULT_PIPE_BYTES) => reader.set_capacity(RAISED_PIPE_BYTES),
-        other => other,
-    };
-    match raised {
-        Ok(bytes) => debug!(fifo = %reader.path().display(), bytes, "capacity of the pipe"),
-        Err(error) => debug!(error = chain(&error), "the pipe keeps its capacity"),
-    }
-}
-
+#[path = "opening.rs"]
+mod opening;
 #[path = "recording.rs"]
 mod recording;
 #[path = "waiting.rs"]

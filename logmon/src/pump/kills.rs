@@ -19,7 +19,7 @@ use crate::config::StreamConfig;
 use crate::limits::Limits;
 use crate::mailbox::mailbox;
 use crate::name::StreamName;
-use crate::stream::Stream;
+use crate::stream::{Listing, Opening};
 
 /// Tells the folder to the life; without it the life is a test that has nothing to do.
 const FOLDER: &str = "LOGMON_TEST_LIFE_IN";
@@ -57,7 +57,9 @@ fn a_life_that_is_killed() {
         let write_end = open("/proc/self/fd/0", flags, Mode::empty()).unwrap();
         let staging = StagingPipe::from_ends(read_end, write_end);
         let config = Arc::new(config(Path::new(&folder)));
-        let stream = Stream::open(config, Some(staging)).unwrap();
+        let opening = Opening::begin(config).unwrap();
+        let mut listing = Listing::of([&opening]);
+        let stream = opening.finish(Some(staging), &mut listing).unwrap();
         let (_commander, mailbox) = mailbox();
         stream.collect(mailbox).await;
     });

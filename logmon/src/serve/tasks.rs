@@ -382,13 +382,12 @@ impl Start {
     async fn perform(mut self, streams: Vec<StreamConfig>) -> Outcome {
         let mut started = Vec::with_capacity(streams.len());
         let mut failure = None;
-        for config in streams {
-            let kind = config.kind;
-            let turn = storage::first_turn().await;
-            let Some(collector) = self.collector.as_mut() else {
-                break;
-            };
-            match turn.call(|| collector.start(config)) {
+        let turn = storage::first_turn().await;
+        let Some(collector) = self.collector.as_mut() else {
+            return (started, failure);
+        };
+        for (kind, outcome) in turn.call(|| collector.start_each(streams)) {
+            match outcome {
                 Ok(what) => started.push((kind, what)),
                 Err(error) => {
                     failure.get_or_insert(error);
