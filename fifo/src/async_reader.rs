@@ -13,6 +13,7 @@
 //! - Writes wake nobody after [`AsyncReader::rest`] until the next wait, which looks first. For somebody
 //!   who will look at a time of his own anyway, a wake-up per write is a waste.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +36,8 @@ pub enum Change {
 
 /// The reading end of a FIFO for use in an asynchronous task.
 ///
-/// It blocks no thread, so a runtime shuts down at once while a read is pending. One task should read
-/// from it; several may, and then each byte goes to one of them.
+/// It blocks no thread, so a runtime shuts down at once while a read is pending. One task may wait at a
+/// time: if several do, only the last one is woken.
 #[derive(Debug)]
 pub struct AsyncReader {
     // Declared first, so that the runtime forgets the instance before the FIFO closes.
@@ -165,7 +166,9 @@ impl AsyncReader {
     async fn next_edge(&self) -> Result<Change, Error> {
         self.set_rest(false)?;
         let failed = |source| self.wait_failed(source);
-        let mut guard = self.edges.readable().await.map_err(failed)?;
+        // By the one waker that the runtime keeps for a descriptor anyway: that needs no memory.
+        let ready = poll_fn(|context| self.edges.poll_read_ready(context));
+        let mut guard = ready.await.map_err(failed)?;
         guard.clear_ready();
         guard.get_inner().consume().map_err(failed)
     }

@@ -29,7 +29,8 @@
 
 use std::fs::{File, TryLockError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -82,7 +83,7 @@ pub enum Lock {
 pub struct Reader {
     // A `File` for its safe flock(2); its reading and writing stay hidden.
     file: File,
-    path: PathBuf,
+    path: Arc<Path>,
     identity: Identity,
 }
 
@@ -117,9 +118,18 @@ impl Reader {
     fn of(place: &Place<'_>, handle: OwnedFd, stat: &FileStat) -> Reader {
         Reader {
             file: File::from(handle),
-            path: place.path.to_owned(),
+            path: place.path.into(),
             identity: Identity::of(stat),
         }
+    }
+
+    /// Keeps this path instead of a copy of its own, if it is the same one.
+    #[must_use]
+    pub fn sharing(mut self, path: &Arc<Path>) -> Reader {
+        if self.path == *path {
+            self.path = Arc::clone(path);
+        }
+        self
     }
 
     /// Makes a reader of an opened read end that came from somewhere else, such as another process. `path`
@@ -135,7 +145,7 @@ impl Reader {
         let identity = identify_read_end(&handle, path)?;
         Ok(Reader {
             file: File::from(handle),
-            path: path.to_owned(),
+            path: path.into(),
             identity,
         })
     }
@@ -157,7 +167,7 @@ impl Reader {
                 Err(Errno::EAGAIN) => Ok(ReadOutcome::Empty),
                 Err(Errno::EINTR) => continue,
                 Err(errno) => Err(Error::Read {
-                    path: self.path.clone(),
+                    path: self.path.to_path_buf(),
                     source: errno.into(),
                 }),
             };
@@ -176,7 +186,7 @@ impl Reader {
     pub fn wait_readable(&self, limit: Duration) -> Result<Readable, Error> {
         let flags = pipe::poll_within(&self.file, PollFlags::POLLIN, limit).map_err(|source| {
             Error::Wait {
-                path: self.path.clone(),
+                path: self.path.to_path_buf(),
                 source,
             }
         })?;
@@ -208,7 +218,7 @@ impl Reader {
                         continue;
                     }
                     Err(Error::Lock {
-                        path: self.path.clone(),
+                        path: self.path.to_path_buf(),
                         source,
                     })
                 }
@@ -223,7 +233,7 @@ impl Reader {
     /// [`Error::Read`]: a pipe to look through could not be made, or `tee(2)` failed.
     pub fn is_deserted(&self) -> Result<bool, Error> {
         pipe::is_deserted(&self.file).map_err(|source| Error::Read {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source,
         })
     }
@@ -234,7 +244,7 @@ impl Reader {
     /// [`Error::FillLevel`]: the ioctl failed.
     pub fn fill_level(&self) -> Result<usize, Error> {
         pipe::fill_level(&self.file).map_err(|source| Error::FillLevel {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source,
         })
     }
@@ -245,7 +255,7 @@ impl Reader {
     /// [`Error::Capacity`]: `fcntl(2)` failed.
     pub fn capacity(&self) -> Result<usize, Error> {
         pipe::capacity(&self.file).map_err(|source| Error::Capacity {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source,
         })
     }
@@ -257,7 +267,7 @@ impl Reader {
     /// [`Error::SetCapacity`]: EPERM above the user's limit, EBUSY when more bytes lie in the pipe.
     pub fn set_capacity(&self, bytes: usize) -> Result<usize, Error> {
         pipe::set_capacity(&self.file, bytes).map_err(|source| Error::SetCapacity {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             bytes,
             source,
         })

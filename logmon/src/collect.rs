@@ -62,6 +62,18 @@ struct Dropped {
     bytes: u64,
 }
 
+/// What is to be reported of troubles, and what was reported too short a time ago to be told again.
+#[derive(Debug, Default)]
+struct Reporting {
+    /// No trouble is reported before.
+    quiet_until: Duration,
+    /// What was dropped and not yet reported.
+    dropped: Option<Dropped>,
+    deleted: Deleted,
+    /// No failed record is reported before.
+    records_quiet_until: Duration,
+}
+
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Collect {
@@ -70,14 +82,11 @@ pub struct Collect {
     on_full: OnFull,
     counters: Counters,
     reports: Vec<Report>,
-    trouble: Option<Trouble>,
-    quiet_until: Duration,
-    /// What was dropped and not yet reported.
-    dropped: Option<Dropped>,
-    deleted: Deleted,
+    /// In a box, as most streams never have any.
+    trouble: Option<Box<Trouble>>,
+    /// Made with the first trouble.
+    reporting: Option<Box<Reporting>>,
     losses: Losses,
-    /// No failed record is reported before.
-    records_quiet_until: Duration,
     /// The last byte dropped was in the middle of a line, whose rest is dropped too.
     skips_line: bool,
     /// Everything in the window is seen, because what comes is or will be dropped.
@@ -101,11 +110,8 @@ impl Collect {
             counters: Counters::default(),
             reports: Vec::new(),
             trouble: None,
-            quiet_until: Duration::ZERO,
-            dropped: None,
-            deleted: Deleted::default(),
+            reporting: None,
             losses: Losses::default(),
-            records_quiet_until: Duration::ZERO,
             skips_line: false,
             sees_all: false,
             held_since: None,
@@ -215,7 +221,7 @@ impl Collect {
     /// Gives what the stream is doing.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        match (self.stop_at, self.trouble) {
+        match (self.stop_at, self.trouble.as_deref()) {
             (Some(_), _) => Condition::Stopping,
             (None, Some(trouble)) if trouble.is_dropping => Condition::Dropping,
             (None, Some(_)) => Condition::Blocked,
@@ -359,7 +365,8 @@ impl Collect {
             }
             trouble.is_dropping = true;
             self.reports.push(Report::DroppingBegan);
-            self.dropped.get_or_insert(Dropped {
+            let reporting = self.reporting.get_or_insert_default();
+            reporting.dropped.get_or_insert(Dropped {
                 since: now,
                 bytes: 0,
             });
@@ -408,8 +415,7 @@ impl Collect {
             Some(last) => *last == b'\n',
             None => self.planner.is_mid_line() == Some(false),
         };
-        let is_dropping = self.trouble.is_some_and(|trouble| trouble.is_dropping);
-        let newline = if is_dropping && kept > 0 {
+        let newline = if self.is_dropping() && kept > 0 {
             // All of it, as the bytes kept are still to be written.
             self.skips_line = new.last() != Some(&b'\n');
             new.len().checked_sub(1).filter(|_| !self.skips_line)
@@ -451,7 +457,9 @@ impl Collect {
             self.counters.dropped_bytes,
             now,
         );
-        self.dropped
+        self.reporting
+            .get_or_insert_default()
+            .dropped
             .get_or_insert(Dropped {
                 since: now,
                 bytes: 0,
@@ -465,19 +473,20 @@ impl Collect {
         self.counters.failures += 1;
         let is_stopping = self.stop_at.is_some();
         let trouble = self.trouble.get_or_insert_with(|| {
-            let is_reported = now >= self.quiet_until;
+            let reporting = self.reporting.get_or_insert_default();
+            let is_reported = now >= reporting.quiet_until;
             if is_reported {
-                self.quiet_until = now + REPORT_PAUSE;
+                reporting.quiet_until = now + REPORT_PAUSE;
                 self.reports.push(Report::TroubleBegan);
             }
-            Trouble {
+            Box::new(Trouble {
                 since: now,
                 next_try: now,
                 pause: FIRST_PAUSE / 2,
                 is_dropping: false,
                 is_reported,
                 remedy: Remedy::None,
-            }
+            })
         });
         trouble.remedy = Remedy::None;
         let longest = if is_stopping {
@@ -499,7 +508,7 @@ impl Collect {
         if let Some(trouble) = self.trouble.take() {
             // The rest of a line that is being skipped may come much later.
             self.losses.close();
-            if now >= self.deleted.quiet_until {
+            if self.may_report_deleted(now) {
                 self.report_deleted(now);
             }
             if trouble.is_reported {
@@ -512,7 +521,7 @@ impl Collect {
     }
 
     fn end_dropping(&mut self, now: Duration) {
-        if self.trouble.is_some_and(|trouble| trouble.is_dropping) || self.skips_line {
+        if self.is_dropping() || self.skips_line {
             return;
         }
         self.losses.close();
@@ -520,8 +529,16 @@ impl Collect {
         self.report_dropped(now);
     }
 
+    fn is_dropping(&self) -> bool {
+        self.trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.is_dropping)
+    }
+
     fn report_dropped(&mut self, now: Duration) {
-        if let Some(Dropped { since, bytes }) = self.dropped.take() {
+        let reporting = self.reporting.as_mut();
+        let dropped = reporting.and_then(|reporting| reporting.dropped.take());
+        if let Some(Dropped { since, bytes }) = dropped {
             self.reports.push(Report::DroppingEnded {
                 bytes,
                 lasted: now.saturating_sub(since),
@@ -533,7 +550,7 @@ impl Collect {
         self.report_dropped(now);
         self.report_deleted(now);
         self.losses.end(self.planner.next_place());
-        self.losses.due(now).map_or(Action::Finish, Action::Record)
+        self.record_due(now).unwrap_or(Action::Finish)
     }
 }
 

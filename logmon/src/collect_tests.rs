@@ -87,8 +87,8 @@ fn play(
             Action::Perform(other) => panic!("{other:?} is nothing to perform"),
             Action::TakeIn => Event::TookIn,
             Action::Record(loss) => {
-                recorded += dropped_bytes(loss);
-                Event::Recorded(loss)
+                recorded += dropped_bytes(*loss);
+                Event::Recorded(*loss)
             }
             Action::Discard(range) => {
                 window.drain(range);

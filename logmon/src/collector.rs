@@ -1,8 +1,8 @@
 //! Edge: the streams of one task, each started, running and stopped on its own.
 
 use std::future::{Future, poll_fn};
-use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::name::StreamKind;
 use crate::pump::StagingPipe;
 use crate::status::{Reply, StreamStatus};
 use crate::storage::unless_it_hangs;
-use crate::stream::{Collected, Stream};
+use crate::stream::{Collected, Listing, Opening, Stream};
 
 /// How much later than its own deadline a stopping stream may end, before its storage is taken for stuck:
 /// with [`DRAIN_END`] under the 2 s of MON-7.
@@ -58,7 +58,7 @@ pub struct Summary {
 /// A question to one stream, on its way.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) config: StreamConfig,
+    pub(crate) config: Arc<StreamConfig>,
     answer: oneshot::Receiver<StreamStatus>,
 }
 
@@ -67,7 +67,7 @@ impl Asked {
     ///
     /// # Cancel safety
     /// Not cancel safe: the answer is lost.
-    pub(crate) async fn reply(self, deadline: Instant) -> (StreamConfig, Reply) {
+    pub(crate) async fn reply(self, deadline: Instant) -> (Arc<StreamConfig>, Reply) {
         let reply = match unless_it_hangs(deadline, self.answer).await {
             Some(Ok(status)) => Reply::Status(status),
             Some(Err(_)) => Reply::Died,
@@ -79,9 +79,26 @@ impl Asked {
 
 #[derive(Debug)]
 struct Running {
-    config: StreamConfig,
+    /// The stream's own settings, until it gets other limits.
+    config: Arc<StreamConfig>,
     commander: Commander,
     task: JoinHandle<Collected>,
+}
+
+/// A stream whose FIFO is open and locked, with what an earlier life left in its staging pipe.
+#[derive(Debug)]
+struct Opened {
+    config: Arc<StreamConfig>,
+    opening: Opening,
+    held: Option<StagingPipe>,
+}
+
+/// What came of the beginning of a start.
+#[derive(Debug)]
+enum Begun {
+    /// It runs already.
+    Runs(Started),
+    Opened(Opened),
 }
 
 /// Collects the streams of one task, at most one of each kind, as tasks of the runtime that it is used
@@ -121,13 +138,52 @@ impl Collector {
     /// # Panics
     /// Outside of a tokio runtime, or in one whose I/O or time is not enabled.
     pub fn start(&mut self, config: StreamConfig) -> Result<Started, Error> {
+        let begun = self.begin(config)?;
+        let mut listing = listing_of([&begun]);
+        self.finish(begun, &mut listing)
+    }
+
+    /// Starts streams as [`Collector::start`] does, each whatever comes of the others. A folder that they
+    /// share is listed once.
+    ///
+    /// # Panics
+    /// As [`Collector::start`].
+    pub(crate) fn start_each(
+        &mut self,
+        configs: Vec<StreamConfig>,
+    ) -> Vec<(StreamKind, Result<Started, Error>)> {
+        let begun: Vec<_> = configs
+            .into_iter()
+            .map(|config| (config.kind, self.begin(config)))
+            .collect();
+        let mut listing = listing_of(begun.iter().filter_map(|(_, begun)| begun.as_ref().ok()));
+        begun
+            .into_iter()
+            .map(|(kind, begun)| {
+                let started = begun.and_then(|begun| self.finish(begun, &mut listing));
+                (kind, started)
+            })
+            .collect()
+    }
+
+    /// Does what comes before the log folder is looked at.
+    fn begin(&mut self, config: StreamConfig) -> Result<Begun, Error> {
         self.check(&config)?;
         if let Some(running) = self.running_one(config.kind) {
-            return Ok(running.set_limits(config.limits));
+            return Ok(Begun::Runs(running.set_limits(config.limits)));
         }
-        let stream = self.open(&config)?;
-        self.launch(config, stream);
-        Ok(Started::Now)
+        self.open(Arc::new(config)).map(Begun::Opened)
+    }
+
+    fn finish(&mut self, begun: Begun, listing: &mut Listing) -> Result<Started, Error> {
+        match begun {
+            Begun::Runs(started) => Ok(started),
+            Begun::Opened(opened) => {
+                let (config, stream) = self.keep(opened, listing)?;
+                self.launch(config, stream);
+                Ok(Started::Now)
+            }
+        }
     }
 
     /// Starts streams of which none runs: all of them, or none. No byte is read before all are open.
@@ -138,21 +194,22 @@ impl Collector {
     /// # Panics
     /// As [`Collector::start`].
     pub(crate) fn start_all(&mut self, configs: Vec<StreamConfig>) -> Result<(), Error> {
-        let open = |config: StreamConfig| {
-            let stream = self.open(&config)?;
-            Ok((config, stream))
-        };
-        let opened: Vec<_> = configs
+        let opened: Vec<Opened> = configs
             .into_iter()
-            .map(open)
+            .map(|config| self.open(Arc::new(config)))
             .collect::<Result<_, Error>>()?;
-        for (config, stream) in opened {
+        let mut listing = Listing::of(opened.iter().map(|one| &one.opening));
+        let streams: Vec<_> = opened
+            .into_iter()
+            .map(|opened| self.keep(opened, &mut listing))
+            .collect::<Result<_, Error>>()?;
+        for (config, stream) in streams {
             self.launch(config, stream);
         }
         Ok(())
     }
 
-    fn launch(&mut self, config: StreamConfig, stream: Stream) {
+    fn launch(&mut self, config: Arc<StreamConfig>, stream: Stream) {
         let kind = config.kind;
         let (commander, mailbox) = mailbox();
         // A stream gives way by itself. The runtime's way of making it do so would leave it where only the
@@ -171,19 +228,41 @@ impl Collector {
         self.running.insert(at, running);
     }
 
-    /// Opens a stream with what an earlier life left, and has it kept before its first byte is moved, so
-    /// that there is no time in which a death costs anything.
-    fn open(&self, config: &StreamConfig) -> Result<Stream, Error> {
-        let Some(keeping) = &self.keeping else {
-            return Stream::open(config.clone(), None);
-        };
-        let held = match keeping.fetch(&config.fifo)? {
-            Some(left) => take_over(config, left)?,
+    /// Opens the FIFO of a stream, with what an earlier life left.
+    fn open(&self, config: Arc<StreamConfig>) -> Result<Opened, Error> {
+        let left = match &self.keeping {
+            Some(keeping) => keeping.fetch(&config.fifo)?,
             None => None,
         };
-        let stream = Stream::open(config.clone(), held)?;
-        keeping.hold(fifo_end::open_existing(config)?, stream.staging_ends()?)?;
-        Ok(stream)
+        let held = match left {
+            Some(left) => take_over(&config, left)?,
+            None => None,
+        };
+        let opening = Opening::begin(Arc::clone(&config))?;
+        Ok(Opened {
+            config,
+            opening,
+            held,
+        })
+    }
+
+    /// Opens the rest, and has the stream kept before its first byte is moved, so that there is no time in
+    /// which a death costs anything.
+    fn keep(
+        &self,
+        opened: Opened,
+        listing: &mut Listing,
+    ) -> Result<(Arc<StreamConfig>, Stream), Error> {
+        let Opened {
+            config,
+            opening,
+            held,
+        } = opened;
+        let stream = opening.finish(held, listing)?;
+        if let Some(keeping) = &self.keeping {
+            keeping.hold(fifo_end::open_existing(&config)?, stream.staging_ends()?)?;
+        }
+        Ok((config, stream))
     }
 
     /// Finds out whether a start would be refused because the stream runs with other settings.
@@ -217,7 +296,7 @@ impl Collector {
         self.running
             .iter()
             .filter(|running| !running.task.is_finished())
-            .map(|running| &running.config)
+            .map(|running| &*running.config)
     }
 
     /// Gives the stream other limits, if it runs.
@@ -234,7 +313,7 @@ impl Collector {
     /// Asks every stream how it is, those too that have ended by a panic.
     pub(crate) fn ask(&self) -> Vec<Asked> {
         let ask = |running: &Running| Asked {
-            config: running.config.clone(),
+            config: Arc::clone(&running.config),
             answer: running.commander.ask(),
         };
         self.running.iter().map(ask).collect()
@@ -298,20 +377,14 @@ impl Collector {
         let mut summaries = Vec::new();
         let mut failure = None;
         for mut running in self.running {
-            let StreamConfig {
-                kind,
-                name,
-                fifo,
-                log_dir,
-                ..
-            } = running.config;
-            let name = name.to_string();
+            let config = running.config;
+            let (kind, name) = (config.kind, config.name.to_string());
             let Some(ended) = unless_it_hangs(deadline, &mut running.task).await else {
                 let keeping = self.keeping.clone();
-                tokio::spawn(end_later(running.task, keeping, name.clone(), fifo));
+                tokio::spawn(end_later(running.task, keeping, Arc::clone(&config)));
                 failure = Some(Error::StorageStuck {
                     name,
-                    path: log_dir,
+                    path: config.log_dir.to_path_buf(),
                 });
                 continue;
             };
@@ -321,7 +394,7 @@ impl Collector {
                     lost_bytes,
                 }) => {
                     if let Some(keeping) = &self.keeping {
-                        keeping.release(&fifo);
+                        keeping.release(&config.fifo);
                     }
                     summaries.push(Summary {
                         kind,
@@ -342,17 +415,17 @@ impl Collector {
 async fn end_later(
     task: JoinHandle<Collected>,
     keeping: Option<Keeping>,
-    name: String,
-    fifo: PathBuf,
+    config: Arc<StreamConfig>,
 ) {
+    let stream = &config.name;
     match task.await {
         Ok(Collected { lost_bytes, .. }) => {
             if let Some(keeping) = keeping {
-                keeping.release(&fifo);
+                keeping.release(&config.fifo);
             }
-            info!(stream = name, lost_bytes, "stopped at last");
+            info!(%stream, lost_bytes, "stopped at last");
         }
-        Err(_) => warn!(stream = name, "ended by a bug of logmon; please report it"),
+        Err(_) => warn!(%stream, "ended by a bug of logmon; please report it"),
     }
 }
 
@@ -361,10 +434,17 @@ impl Running {
         if self.config.limits == limits {
             return Started::AlreadyRunning;
         }
-        self.config.limits = limits;
+        Arc::make_mut(&mut self.config).limits = limits;
         self.commander.set_limits(limits);
         Started::OtherLimits
     }
+}
+
+fn listing_of<'a>(begun: impl IntoIterator<Item = &'a Begun>) -> Listing {
+    Listing::of(begun.into_iter().filter_map(|begun| match begun {
+        Begun::Runs(_) => None,
+        Begun::Opened(opened) => Some(&opened.opening),
+    }))
 }
 
 /// Nothing has the name of the FIFO.
@@ -390,7 +470,7 @@ fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, E
         return Ok(staging);
     }
     let failed = |source| Error::Staging {
-        path: config.fifo.clone(),
+        path: config.fifo.to_path_buf(),
         source,
     };
     let staging = staging.map_or_else(StagingPipe::new, Ok).map_err(failed)?;

@@ -2,7 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::collect::OnFull;
 use crate::error::Error;
@@ -16,7 +17,7 @@ pub struct StreamConfig {
     /// Which of the task's streams it is.
     pub kind: StreamKind,
     /// The FIFO to read; made if it is missing.
-    pub fifo: PathBuf,
+    pub fifo: Arc<Path>,
     /// Permission bits of a FIFO that has to be made.
     pub fifo_mode: u32,
     /// Whom a FIFO that has to be made is given to.
@@ -24,10 +25,10 @@ pub struct StreamConfig {
     /// The stream's name, the part of the file names before the index.
     pub name: StreamName,
     /// The folder of the log files.
-    pub log_dir: PathBuf,
+    pub log_dir: Arc<Path>,
     /// The folder below which no symbolic link is followed on the way to the FIFO and to the log folder
     /// (contract SEC-1); without one, only their last parts must be no links.
-    pub trusted_root: Option<PathBuf>,
+    pub trusted_root: Option<Arc<Path>>,
     /// Limits of the files.
     pub limits: Limits,
     /// What to do when the folder takes no bytes.
@@ -116,6 +117,9 @@ impl RawConfig {
             Some(text) => FifoOwner::parse(text)?,
             None => FifoOwner::default(),
         };
+        // Both streams, and what they open, have the same ones.
+        let log_dir: Arc<Path> = self.log_dir.into();
+        let trusted_root: Option<Arc<Path>> = self.trusted_root.map(Arc::from);
         let mut streams: Vec<StreamConfig> = Vec::new();
         let given = [
             (StreamKind::Stdout, self.stdout),
@@ -127,15 +131,14 @@ impl RawConfig {
             };
             let option = kind.word();
             let name = StreamName::parse(&name).map_err(|source| Error::Name { option, source })?;
-            let log_dir = self.log_dir.clone();
             streams.push(StreamConfig {
                 kind,
-                fifo,
+                fifo: fifo.into(),
                 fifo_mode,
                 fifo_owner: fifo_owner.clone(),
                 name,
-                log_dir,
-                trusted_root: self.trusted_root.clone(),
+                log_dir: Arc::clone(&log_dir),
+                trusted_root: trusted_root.clone(),
                 limits,
                 on_full: self.on_full,
             });
@@ -148,7 +151,7 @@ impl RawConfig {
             }
             if first.fifo == second.fifo {
                 return Err(Error::SameFifo {
-                    path: first.fifo.clone(),
+                    path: first.fifo.to_path_buf(),
                 });
             }
         }

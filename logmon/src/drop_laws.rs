@@ -200,7 +200,7 @@ impl World {
             event = match action {
                 Action::Perform(step) => self.perform(step, short),
                 Action::TakeIn => Event::TookIn,
-                Action::Record(loss) => self.record(loss),
+                Action::Record(loss) => self.record(*loss),
                 Action::Discard(range) => self.discard(range),
                 Action::Wait { reading, until } => {
                     if reading != Reading::No || stopped {

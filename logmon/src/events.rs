@@ -128,7 +128,7 @@ pub enum Action {
     /// Take these bytes out of the window; they are counted as dropped.
     Discard(Range<usize>),
     /// Record what was lost.
-    Record(Loss),
+    Record(Box<Loss>),
     /// Wait for bytes, for a stop, or until the time given.
     Wait {
         /// How to wait for bytes.

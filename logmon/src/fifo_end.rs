@@ -15,7 +15,8 @@ pub(crate) fn open(config: &StreamConfig) -> Result<(Reader, Origin), Error> {
     let access = access(config)?;
     let place = place(config)?;
     let origin = fifo::create_or_adopt_in(&place, access).map_err(told_with_option)?;
-    Ok((Reader::open_in(&place, access)?, origin))
+    let reader = Reader::open_in(&place, access)?;
+    Ok((reader.sharing(&config.fifo), origin))
 }
 
 /// Says which option is to blame where it is one.

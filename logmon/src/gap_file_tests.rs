@@ -18,7 +18,7 @@ struct Place {
 impl Place {
     fn new() -> Place {
         let folder = tempfile::tempdir().unwrap();
-        let dir = LogDir::open(folder.path(), None).unwrap();
+        let dir = LogDir::open(&folder.path().into(), None).unwrap();
         let name = StreamName::parse(OsStr::new("web.stdout")).unwrap();
         Place { folder, dir, name }
     }

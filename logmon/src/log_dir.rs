@@ -14,15 +14,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use fifo::{FolderError, open_folder_below};
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, Whence, geteuid, linkat, lseek, unlinkat};
+use rustix::fs::RawDir;
 
 use crate::error::Error;
 use crate::name::StreamName;
@@ -32,14 +33,24 @@ use crate::recovery::{Entry, EntryKind, Owner};
 pub(crate) const LOG_FILE_MODE: libc::mode_t = 0o640;
 /// Permission bits of a log folder that vanished and is made again, less the umask.
 const LOG_DIR_MODE: libc::mode_t = 0o750;
+/// Bytes of a listing that are asked for at once.
+const LISTING_BYTES: usize = 32 * 1024;
 
 /// The log folder, by handle.
 #[derive(Debug)]
 pub(crate) struct LogDir {
-    path: PathBuf,
+    path: Arc<Path>,
     /// From this folder on no link is followed.
-    root: Option<PathBuf>,
+    root: Option<Arc<Path>>,
     folder: OwnedFd,
+}
+
+/// Tells one folder from every other one, as long as it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The number of the file system that it is on (`st_dev`).
+    pub(crate) device: libc::dev_t,
+    inode: libc::ino_t,
 }
 
 /// A log file that is open for writing at its end, with its lock.
@@ -77,40 +88,52 @@ pub(crate) enum Published {
 
 impl LogDir {
     /// Opens the folder; a symbolic link is refused, and one on the way from the root, too.
-    pub(crate) fn open(path: &Path, root: Option<&Path>) -> Result<LogDir, Error> {
-        let folder = open_folder(path, root).map_err(|source| Error::OpenLogDir {
-            path: path.to_owned(),
-            source,
-        })?;
+    pub(crate) fn open(path: &Arc<Path>, root: Option<&Arc<Path>>) -> Result<LogDir, Error> {
+        let folder =
+            open_folder(path, root.map(|root| &**root)).map_err(|source| Error::OpenLogDir {
+                path: path.to_path_buf(),
+                source,
+            })?;
         Ok(LogDir {
-            path: path.to_owned(),
-            root: root.map(Path::to_owned),
+            path: Arc::clone(path),
+            root: root.map(Arc::clone),
             folder,
         })
     }
 
-    /// True when everybody can remove and replace files in the folder, now.
-    pub(crate) fn is_open_to_others(&self) -> bool {
-        fstat(&self.folder).is_ok_and(|stat| lets_others_replace(stat.st_mode))
+    /// Says which folder it is, and whether everybody can remove and replace files in it, now.
+    pub(crate) fn inspect(&self) -> Result<(Identity, bool), Error> {
+        let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
+            path: self.path.to_path_buf(),
+            source: cant_open(&self.path, errno),
+        })?;
+        let identity = Identity {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        };
+        Ok((identity, lets_others_replace(stat.st_mode)))
     }
 
-    /// Lists the entries whose names begin with the stream's name and a dot.
-    pub(crate) fn list(&self, name: &StreamName) -> Result<Vec<Entry>, Error> {
-        self.try_list(name).map_err(|errno| Error::ListLogDir {
-            path: self.path.clone(),
+    /// Lists the entries whose names begin with the name of one of the streams and a dot.
+    pub(crate) fn list(&self, names: &[StreamName]) -> Result<Vec<Entry>, Error> {
+        self.try_list(names).map_err(|errno| Error::ListLogDir {
+            path: self.path.to_path_buf(),
             source: errno.into(),
         })
     }
 
-    fn try_list(&self, name: &StreamName) -> Result<Vec<Entry>, Errno> {
+    fn try_list(&self, names: &[StreamName]) -> Result<Vec<Entry>, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut listing = Dir::openat(&self.folder, ".", flags, Mode::empty())?;
+        let listing = openat(&self.folder, ".", flags, Mode::empty())?;
+        let mut buffer = Vec::with_capacity(LISTING_BYTES);
+        let mut listing = RawDir::new(listing, buffer.spare_capacity_mut());
         let ours = geteuid().as_raw();
         let mut entries = Vec::new();
-        for item in listing.iter() {
-            let item = item?;
+        while let Some(item) = listing.next() {
+            let item = item.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
             let file_name = item.file_name();
-            if !name.is_prefix_of(file_name.to_bytes()) {
+            let is_of = |name: &StreamName| name.is_prefix_of(file_name.to_bytes());
+            if !names.iter().any(is_of) {
                 continue;
             }
             let stat = match fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -183,7 +206,7 @@ impl LogDir {
             other => other,
         };
         prepared.map_err(|errno| Error::PrepareLogFile {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source: errno.into(),
         })
     }
@@ -191,7 +214,7 @@ impl LogDir {
     fn is_at_its_path(&self) -> bool {
         let here = fstat(&self.folder);
         // Whatever links it leads through: the numbers are compared, nothing is opened.
-        let there = fstatat(AT_FDCWD, &self.path, AtFlags::AT_SYMLINK_NOFOLLOW);
+        let there = fstatat(AT_FDCWD, &*self.path, AtFlags::AT_SYMLINK_NOFOLLOW);
         match (here, there) {
             (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
             (Ok(_), Err(Errno::ENOENT)) => false,
@@ -216,7 +239,7 @@ impl LogDir {
 
     fn reopen(&mut self) -> Result<(), Error> {
         let failed = |source| Error::OpenLogDir {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             source,
         };
         self.make_again().map_err(failed)?;
@@ -232,7 +255,9 @@ impl LogDir {
                 mkdirat(open_folder_below(root, above)?, name, mode)
             }
             // The path of the root is the host's, like every path without a root.
-            (Some(_) | None, Some(_) | None, Some(_) | None) => mkdirat(AT_FDCWD, &self.path, mode),
+            (Some(_) | None, Some(_) | None, Some(_) | None) => {
+                mkdirat(AT_FDCWD, &*self.path, mode)
+            }
         };
         match made {
             Ok(()) | Err(Errno::EEXIST) => Ok(()),
@@ -320,15 +345,6 @@ impl LogDir {
             unlinkat(&self.folder, file_name, UnlinkatFlags::NoRemoveDir)?;
         }
         Ok(())
-    }
-
-    /// Gives the number of the file system (`st_dev`) that the folder is on.
-    pub(crate) fn device(&self) -> Result<libc::dev_t, Error> {
-        let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
-            path: self.path.clone(),
-            source: cant_open(&self.path, errno),
-        })?;
-        Ok(stat.st_dev)
     }
 
     /// Deletes a log file to make room, and gives its length in bytes. One that is gone, or is foreign by
@@ -431,7 +447,7 @@ mod tests {
     #[test]
     fn only_a_file_of_ours_with_one_name_is_deleted_for_space() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = LogDir::open(folder.path(), None).unwrap();
+        let dir = LogDir::open(&folder.path().into(), None).unwrap();
         let name = StreamName::parse(OsStr::new("web.stdout")).unwrap();
         let path = |index: u32| folder.path().join(name.file_name(index));
         fs::write(path(0), "12345").unwrap();

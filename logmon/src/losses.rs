@@ -85,9 +85,10 @@ struct PendingGap {
     until: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Ending {
     /// The stream goes on.
+    #[default]
     No,
     /// It ends; each record is tried once more.
     Begun,
@@ -95,29 +96,22 @@ enum Ending {
     GaveUp,
 }
 
-/// What waits to be recorded.
-#[derive(Debug)]
+/// What waits to be recorded: nothing, and no memory for it, in most streams.
+#[derive(Debug, Default)]
 pub struct Losses {
+    waiting: Option<Box<Waiting>>,
+    ending: Ending,
+}
+
+/// At least one record that waits, but while one is added.
+#[derive(Debug, Default)]
+struct Waiting {
     gaps: VecDeque<PendingGap>,
     deletions: VecDeque<Deletion>,
     /// The last gap may still grow.
     is_open: bool,
     next_try: Duration,
     pause: Duration,
-    ending: Ending,
-}
-
-impl Default for Losses {
-    fn default() -> Losses {
-        Losses {
-            gaps: VecDeque::new(),
-            deletions: VecDeque::new(),
-            is_open: false,
-            next_try: Duration::ZERO,
-            pause: Duration::ZERO,
-            ending: Ending::No,
-        }
-    }
 }
 
 impl Losses {
@@ -130,9 +124,10 @@ impl Losses {
         in_total_bytes: u64,
         now: Duration,
     ) {
-        self.is_open = true;
-        let is_full = self.gaps.len() == MAX_PENDING;
-        if let Some(last) = self.gaps.back_mut()
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.is_open = true;
+        let is_full = waiting.gaps.len() == MAX_PENDING;
+        if let Some(last) = waiting.gaps.back_mut()
             && (last.last_position == position || is_full)
         {
             last.places += u64::from(last.last_position != position);
@@ -142,7 +137,7 @@ impl Losses {
             last.until = now;
             return;
         }
-        self.gaps.push_back(PendingGap {
+        waiting.gaps.push_back(PendingGap {
             first_position: position,
             last_position: position,
             place,
@@ -156,8 +151,9 @@ impl Losses {
 
     /// Takes note that a file of so many bytes was deleted for space.
     pub fn deleted(&mut self, index: u32, bytes: u64, now: Duration) {
-        let is_full = self.deletions.len() == MAX_PENDING;
-        if let Some(last) = self.deletions.back_mut()
+        let waiting = self.waiting.get_or_insert_default();
+        let is_full = waiting.deletions.len() == MAX_PENDING;
+        if let Some(last) = waiting.deletions.back_mut()
             && (last.last_index + 1 == index || is_full)
         {
             last.last_index = index;
@@ -166,7 +162,7 @@ impl Losses {
             last.until = now;
             return;
         }
-        self.deletions.push_back(Deletion {
+        waiting.deletions.push_back(Deletion {
             first_index: index,
             last_index: index,
             files: 1,
@@ -178,7 +174,11 @@ impl Losses {
 
     /// Takes note that so many bytes from this position on are in a file, from this place on.
     pub fn wrote(&mut self, position: u64, bytes: u64, begin: Place) {
-        for gap in &mut self.gaps {
+        let gaps = self
+            .waiting
+            .iter_mut()
+            .flat_map(|waiting| &mut waiting.gaps);
+        for gap in gaps {
             if gap.place.is_none() && gap.first_position <= position + bytes {
                 gap.place = Some(Place {
                     index: begin.index,
@@ -190,65 +190,84 @@ impl Losses {
 
     /// Takes note that the last gap is to be recorded as it is now.
     pub fn close(&mut self) {
-        self.is_open = false;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.is_open = false;
+        }
     }
 
     /// Takes note that the stream ends and nothing is written after this place. Every record is tried
     /// once more, at once.
     pub fn end(&mut self, place: Place) {
-        self.is_open = false;
-        for gap in &mut self.gaps {
+        let is_first = self.ending == Ending::No;
+        if is_first {
+            self.ending = Ending::Begun;
+        }
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        waiting.is_open = false;
+        for gap in &mut waiting.gaps {
             gap.place.get_or_insert(place);
         }
-        if self.ending == Ending::No {
-            self.ending = Ending::Begun;
-            self.next_try = Duration::ZERO;
+        if is_first {
+            waiting.next_try = Duration::ZERO;
         }
     }
 
     /// Gives what is to be recorded now.
     #[must_use]
     pub fn due(&self, now: Duration) -> Option<Loss> {
-        self.first().filter(|_| now >= self.next_try)
+        let waiting = self.waiting.as_ref()?;
+        self.first().filter(|_| now >= waiting.next_try)
     }
 
     /// Gives when the next record is to be tried, since the stream's start; none while none waits.
     #[must_use]
     pub fn next_try(&self) -> Option<Duration> {
-        self.first().map(|_| self.next_try)
+        let waiting = self.waiting.as_ref()?;
+        self.first().map(|_| waiting.next_try)
     }
 
     fn first(&self) -> Option<Loss> {
         if self.ending == Ending::GaveUp {
             return None;
         }
-        let can_grow = self.is_open && self.gaps.len() == 1;
-        let gap = self
+        let waiting = self.waiting.as_ref()?;
+        let can_grow = waiting.is_open && waiting.gaps.len() == 1;
+        let gap = waiting
             .gaps
             .front()
             .filter(|_| !can_grow)
             .and_then(PendingGap::placed);
         match gap {
             Some(gap) => Some(Loss::Dropped(gap)),
-            None => self.deletions.front().copied().map(Loss::Deleted),
+            None => waiting.deletions.front().copied().map(Loss::Deleted),
         }
     }
 
     /// Takes note that this is recorded.
     pub fn recorded(&mut self, loss: Loss) {
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
         match loss {
-            Loss::Dropped(_) => drop(self.gaps.pop_front()),
-            Loss::Deleted(_) => drop(self.deletions.pop_front()),
+            Loss::Dropped(_) => drop(waiting.gaps.pop_front()),
+            Loss::Deleted(_) => drop(waiting.deletions.pop_front()),
         }
-        self.pause = Duration::ZERO;
+        waiting.pause = Duration::ZERO;
+        if waiting.gaps.is_empty() && waiting.deletions.is_empty() {
+            self.waiting = None;
+        }
     }
 
     /// Takes note that the record could not be written.
     pub fn not_recorded(&mut self, now: Duration) {
         match self.ending {
             Ending::No => {
-                self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                self.next_try = now + self.pause;
+                if let Some(waiting) = &mut self.waiting {
+                    waiting.pause = (waiting.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                    waiting.next_try = now + waiting.pause;
+                }
             }
             Ending::Begun | Ending::GaveUp => self.ending = Ending::GaveUp,
         }
@@ -257,19 +276,27 @@ impl Losses {
     /// Gives how many records wait.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.gaps.len() + self.deletions.len()
+        self.gaps().count() + self.deletions().count()
     }
 
     /// Gives how many dropped bytes are not recorded yet.
     #[must_use]
     pub fn unrecorded_bytes(&self) -> u64 {
-        self.gaps.iter().map(|gap| gap.bytes).sum()
+        self.gaps().map(|gap| gap.bytes).sum()
     }
 
     /// Gives how many files deleted for space are not recorded yet.
     #[must_use]
     pub fn unrecorded_files(&self) -> u64 {
-        self.deletions.iter().map(|deletion| deletion.files).sum()
+        self.deletions().map(|deletion| deletion.files).sum()
+    }
+
+    fn gaps(&self) -> impl Iterator<Item = &PendingGap> {
+        self.waiting.iter().flat_map(|waiting| &waiting.gaps)
+    }
+
+    fn deletions(&self) -> impl Iterator<Item = &Deletion> {
+        self.waiting.iter().flat_map(|waiting| &waiting.deletions)
     }
 }
 

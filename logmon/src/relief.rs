@@ -21,7 +21,8 @@ pub(super) enum Remedy {
 pub(super) struct Deleted {
     files: u64,
     bytes: u64,
-    pub(super) quiet_until: Duration,
+    /// No deletion is reported before.
+    quiet_until: Duration,
 }
 
 impl Collect {
@@ -52,8 +53,9 @@ impl Collect {
         if let Some(bytes) = bytes {
             self.counters.deleted_for_space_files += 1;
             self.counters.deleted_for_space_bytes += bytes;
-            self.deleted.files += 1;
-            self.deleted.bytes += bytes;
+            let reporting = self.reporting.get_or_insert_default();
+            reporting.deleted.files += 1;
+            reporting.deleted.bytes += bytes;
             self.losses.deleted(index, bytes, now);
         }
         if let Some(trouble) = self.trouble.as_mut() {
@@ -66,8 +68,14 @@ impl Collect {
     pub(super) fn record(&mut self, now: Duration) -> Option<Action> {
         match self.trouble {
             Some(_) => None,
-            None => self.losses.due(now).map(Action::Record),
+            None => self.record_due(now),
         }
+    }
+
+    /// What to record now, whatever the storage does.
+    pub(super) fn record_due(&self, now: Duration) -> Option<Action> {
+        let loss = self.losses.due(now)?;
+        Some(Action::Record(Box::new(loss)))
     }
 
     pub(super) fn next_record(&self) -> Option<Duration> {
@@ -80,17 +88,27 @@ impl Collect {
     pub(super) fn not_recorded(&mut self, now: Duration) {
         self.counters.failures += 1;
         self.losses.not_recorded(now);
-        if now >= self.records_quiet_until {
-            self.records_quiet_until = now + REPORT_PAUSE;
+        let reporting = self.reporting.get_or_insert_default();
+        if now >= reporting.records_quiet_until {
+            reporting.records_quiet_until = now + REPORT_PAUSE;
             self.reports.push(Report::NotRecorded);
         }
     }
 
+    pub(super) fn may_report_deleted(&self, now: Duration) -> bool {
+        self.reporting
+            .as_ref()
+            .is_some_and(|reporting| now >= reporting.deleted.quiet_until)
+    }
+
     pub(super) fn report_deleted(&mut self, now: Duration) {
-        let Deleted { files, bytes, .. } = self.deleted;
+        let Some(reporting) = self.reporting.as_mut() else {
+            return;
+        };
+        let Deleted { files, bytes, .. } = reporting.deleted;
         if files > 0 {
             self.reports.push(Report::DeletedForSpace { files, bytes });
-            self.deleted = Deleted {
+            reporting.deleted = Deleted {
                 quiet_until: now + REPORT_PAUSE,
                 ..Deleted::default()
             };

@@ -160,7 +160,7 @@ async fn collect(
 ) -> Result<u64, Error> {
     let mut signals = Signals::listen()?;
     let keeping = keeping(choice).await?;
-    let path = streams.first().map(|config| config.log_dir.clone());
+    let path = streams.first().map(|config| config.log_dir.to_path_buf());
     let mut start = tokio::spawn(start_all(Collector::kept_by(keeping.clone()), streams));
     let (started, shall_end) = tokio::select! {
         started = &mut start => (started, false),

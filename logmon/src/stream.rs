@@ -1,40 +1,34 @@
 //! Edge: one stream at work. It opens the FIFO and the files, performs what the state machine decides,
 //! and tells it what came of that.
+//!
+//! There may be thousands of streams, so what one keeps while it waits is small: a test counts it.
 
+use std::future::Future;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use fifo::{AsyncReader, Lock, Reader};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::collect::{Action, Collect, Counters, Event, OnFull, Reading, Report};
+use crate::collect::{Action, Collect, Counters, Event, OnFull, Report};
 use crate::config::StreamConfig;
 use crate::error::{Error, chain};
-use crate::fifo_end;
-use crate::gap_file;
-use crate::log_dir::{LogDir, LogFile, Published, Resumed};
-use crate::losses::Loss;
-use crate::mailbox::{Command, Mailbox};
-use crate::pacing::Pacing;
-use crate::planner::{Planner, RotationStep, Step};
-use crate::pump::{Filled, Pump, StagingPipe, can_hold, refuses_splice};
-use crate::recovery::{Entry, Owner, recover};
+use crate::log_dir::{LogDir, LogFile, Published};
+use crate::mailbox::Mailbox;
+use crate::planner::{RotationStep, Step};
+use crate::pump::{Pump, StagingPipe, refuses_splice};
 use crate::status::{PumpKind, StreamStatus};
 use crate::storage::{Device, give_way};
 
-/// Capacity of a pipe that nobody has changed, in bytes (`pipe(7)`).
-const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
-/// What it is raised to where that is allowed: the default of `/proc/sys/fs/pipe-max-size` (HEAL-5).
-const RAISED_PIPE_BYTES: usize = 1024 * 1024;
-/// How often the folder may change between its listing and the opening of the file to resume.
-const RESUME_TRIES: usize = 5;
 /// The least time between two rotations told at level INFO.
 const ROTATION_REPORT_PAUSE: Duration = Duration::from_secs(1);
 /// Told when splice is given up.
 const READ_WRITE: &str = "bytes go through memory from now on, and a kill can cost those in it";
 /// After so many rounds of the loop another stream gets its turn.
 const ROUNDS_PER_TURN: u32 = 16;
+
+pub(crate) use opening::{Listing, Opening};
 
 /// What came of a stream.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +42,7 @@ pub(crate) struct Collected {
 /// A stream whose FIFO is open and locked, and whose folder is in order.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    config: StreamConfig,
+    config: Arc<StreamConfig>,
     machine: Collect,
     pump: Pump,
     log_dir: LogDir,
@@ -65,92 +59,45 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Opens the FIFO and the folder, deletes what is too much, and opens the current file. What lies in
-    /// the staging pipe that an earlier life left comes first.
-    ///
-    /// A fault of storage that may pass (a full disk) is not an error: it is tried again while the
-    /// stream runs.
-    pub(crate) fn open(config: StreamConfig, held: Option<StagingPipe>) -> Result<Stream, Error> {
-        let log_dir = LogDir::open(&config.log_dir, config.trusted_root.as_deref())?;
-        let device = Device::of(log_dir.device()?);
-        let (reader, origin) = fifo_end::open(&config)?;
-        if log_dir.is_open_to_others() {
-            let log_dir = log_dir.path().display();
-            warn!(stream = %config.name, %log_dir, "everybody can remove and replace the log files; use chmod o-w on the folder");
-        }
-        match reader.try_lock()? {
-            Lock::Acquired => {}
-            Lock::HeldElsewhere => return Err(Error::FifoHeld { path: config.fifo }),
-        }
-        raise_capacity(&reader);
-        let (planner, current) = resume(&config, &log_dir)?;
-        let pacing = Pacing::new(reader.capacity()?);
-        let pump = open_pump(&config, reader, held)?;
-        let machine = Collect::new(planner, pacing, config.on_full);
-        let started = Instant::now();
-        let next = Action::Wait {
-            reading: Reading::No,
-            until: None,
-        };
-        let mut stream = Stream {
-            config,
-            machine,
-            pump,
-            log_dir,
-            device,
-            current,
-            prepared: None,
-            started,
-            last_failure: String::new(),
-            told_rotation: None,
-            next,
-        };
-        stream.settle()?;
-        info!(
-            stream = %stream.config.name,
-            fifo = %stream.config.fifo.display(),
-            ?origin,
-            index = stream.machine.current_index(),
-            "collecting"
-        );
-        Ok(stream)
-    }
-
     /// Collects until it is told to stop, then drains and ends.
-    pub(crate) async fn collect(mut self, mut mailbox: Mailbox) -> Collected {
+    ///
+    /// Not an `async fn`: that keeps its arguments twice, as given and as used.
+    pub(crate) fn collect(mut self, mut mailbox: Mailbox) -> impl Future<Output = Collected> {
         let mut rounds = 0;
-        loop {
-            let action = std::mem::replace(&mut self.next, Action::Finish);
-            let event = match action {
-                Action::Perform(step) if step.calls_storage() => {
-                    let turn = self.device.turn().await;
-                    turn.call(|| self.perform(step))
-                }
-                Action::Perform(step) => self.perform(step),
-                Action::TakeIn => match self.pump.take_in() {
-                    Ok(()) => Event::TookIn,
-                    Err(error) => self.cannot_read(&error),
-                },
-                Action::Discard(range) => {
-                    self.pump.discard(range);
-                    Event::Discarded
-                }
-                Action::Record(loss) => {
-                    let turn = self.device.turn().await;
-                    turn.call(|| self.record(loss))
-                }
-                Action::Wait { reading, until } => {
-                    rounds += 1;
-                    if rounds % ROUNDS_PER_TURN == 0 {
-                        give_way().await;
+        async move {
+            loop {
+                let action = std::mem::replace(&mut self.next, Action::Finish);
+                let event = match action {
+                    Action::Perform(step) if step.calls_storage() => {
+                        let turn = self.turn().await;
+                        turn.call(|| self.perform(step))
                     }
-                    self.wait(reading, until, &mut mailbox).await
-                }
-                Action::Finish => break,
-            };
-            self.handle(event);
+                    Action::Perform(step) => self.perform(step),
+                    Action::TakeIn => match self.pump.take_in() {
+                        Ok(()) => Event::TookIn,
+                        Err(error) => self.cannot_read(&error),
+                    },
+                    Action::Discard(range) => {
+                        self.pump.discard(range);
+                        Event::Discarded
+                    }
+                    Action::Record(loss) => {
+                        let turn = self.turn().await;
+                        turn.call(|| self.record(*loss))
+                    }
+                    Action::Wait { reading, until } => {
+                        rounds += 1;
+                        if rounds % ROUNDS_PER_TURN == 0 {
+                            give_way().await;
+                        }
+                        self.wait(reading, until, &mut mailbox).await
+                    }
+                    Action::Finish => break,
+                };
+                self.handle(event);
+            }
+            self.finished()
         }
-        self.finished()
     }
 
     /// Performs what is to be done before the first byte is read.
@@ -188,48 +135,6 @@ impl Stream {
         }
     }
 
-    async fn wait(
-        &mut self,
-        reading: Reading,
-        until: Option<Duration>,
-        mailbox: &mut Mailbox,
-    ) -> Event {
-        let until = until.map(|until| self.started + until);
-        if reading == Reading::No
-            && let Err(error) = self.pump.rest()
-        {
-            debug!(stream = %self.config.name, error = chain(&error), "writes go on to wake it");
-        }
-        loop {
-            tokio::select! {
-                biased;
-                command = mailbox.next() => match command {
-                    Command::SetLimits(limits) => {
-                        if !self.pump.can_hold(limits.line_guard()) {
-                            self.give_up_splice("the FIFO is too small for the line guard");
-                        }
-                        return Event::SetLimits(limits);
-                    }
-                    Command::Stop => return Event::Stop,
-                    // Who asked may be gone.
-                    Command::Ask(answer) => {
-                        answer.send(self.status()).ok();
-                        // Whoever asked has its turn before a call that may hang.
-                        give_way().await;
-                    }
-                },
-                filled = self.pump.fill(reading), if reading != Reading::No => return match filled {
-                    Ok(Filled::Bytes(bytes)) => Event::Read(bytes),
-                    Ok(Filled::Ready) => Event::WriterCame,
-                    Ok(Filled::Empty) => Event::Empty,
-                    Ok(Filled::NoWriter) => Event::NoWriter,
-                    Err(error) => self.cannot_read(&error),
-                },
-                () = sleep_until(until), if until.is_some() => return Event::Tick,
-            }
-        }
-    }
-
     fn status(&self) -> StreamStatus {
         StreamStatus {
             counters: self.machine.counters(),
@@ -248,25 +153,6 @@ impl Stream {
         SystemTime::now()
             .checked_sub(ago)
             .unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-
-    fn record(&mut self, loss: Loss) -> Event {
-        let name = &self.config.name;
-        let recorded = match loss.line(name, |at| self.clock_time(at)) {
-            Ok(line) => gap_file::append(&self.log_dir, name, &line),
-            Err(error) => Err(Error::RecordLoss {
-                path: self.log_dir.path().join(name.gap_file_name()),
-                source: error.into(),
-            }),
-        };
-        match recorded {
-            Ok(()) => Event::Recorded(loss),
-            Err(error) => {
-                self.last_failure = chain(&error);
-                debug!(stream = %name, ?loss, error = self.last_failure, "a loss is not recorded yet");
-                Event::NotRecorded
-            }
-        }
     }
 
     fn perform(&mut self, step: Step) -> Event {
@@ -385,7 +271,7 @@ impl Stream {
         ends.map(|end| end.try_clone_to_owned())
             .collect::<Result<_, _>>()
             .map_err(|source| Error::Staging {
-                path: self.config.fifo.clone(),
+                path: self.config.fifo.to_path_buf(),
                 source,
             })
     }
@@ -464,11 +350,7 @@ impl Stream {
         let stream = &self.config.name;
         let counters = self.machine.counters();
         let lost_bytes = self.pump.taken_bytes();
-        let losses = self.machine.losses();
-        let (dropped_bytes, deleted_files) = (losses.unrecorded_bytes(), losses.unrecorded_files());
-        if dropped_bytes + deleted_files > 0 {
-            error!(%stream, dropped_bytes, deleted_files, error = self.last_failure, "stopped with losses that are not recorded");
-        }
+        self.tell_unrecorded();
         if lost_bytes > 0 {
             error!(%stream, lost_bytes, "stopped while the log folder took no bytes");
         }
@@ -489,100 +371,31 @@ impl Stream {
     }
 }
 
-/// Chooses how bytes are moved.
-fn open_pump(
-    config: &StreamConfig,
-    reader: Reader,
-    held: Option<StagingPipe>,
-) -> Result<Pump, Error> {
-    let failed = |source| Error::Staging {
-        path: config.fifo.clone(),
-        source,
-    };
-    let can_splice = can_hold(&reader, config.limits.line_guard());
-    let staging = match held {
-        Some(held) => Some(held),
-        None if can_splice => Some(StagingPipe::new().map_err(failed)?),
-        None => None,
-    };
-    let mut pump = Pump::new(AsyncReader::new(reader)?, staging).map_err(failed)?;
-    if !can_splice {
-        let reason = "the FIFO is too small for the line guard";
-        warn!(stream = %config.name, reason, "{READ_WRITE}");
-        pump.give_up_splice().map_err(failed)?;
-    }
-    Ok(pump)
-}
+#[path = "opening.rs"]
+mod opening;
+#[path = "recording.rs"]
+mod recording;
+#[path = "waiting.rs"]
+mod waiting;
 
-/// Lists the folder and opens the file to go on with.
-fn resume(config: &StreamConfig, log_dir: &LogDir) -> Result<(Planner, Option<LogFile>), Error> {
-    let mut changed: Vec<u32> = Vec::new();
-    loop {
-        let mut entries = log_dir.list(&config.name)?;
-        for entry in &mut entries {
-            mark_changed(entry, config, &changed);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that a stream may keep: with the settings, the mailbox and what the runtime keeps of its
+    /// descriptor, less than half of what a task may cost.
+    const MAX_BYTES: usize = 928;
+
+    #[test]
+    fn what_a_stream_keeps_while_it_waits_is_small() {
+        fn bytes<F>(_: impl FnOnce(Stream, Mailbox) -> F) -> usize {
+            size_of::<F>()
         }
-        let mut recovery = recover(&config.name, config.limits.max_files(), &entries);
-        if let Some(first) = recovery.foreign.first() {
-            let (count, first) = (recovery.foreign.len(), String::from_utf8_lossy(first));
-            warn!(stream = %config.name, count, first = %first, "left alone: no log files of this stream");
-        }
-        let Some(found) = recovery.resume else {
-            return Ok((Planner::new(config.limits, &recovery, false), None));
-        };
-        match log_dir.resume(&config.name, found.index)? {
-            Resumed::File {
-                file,
-                bytes,
-                is_mid_line,
-            } => {
-                recovery.resume = Some(crate::recovery::Resume {
-                    index: found.index,
-                    bytes,
-                });
-                return Ok((
-                    Planner::new(config.limits, &recovery, is_mid_line),
-                    Some(file),
-                ));
-            }
-            Resumed::Changed if changed.len() < RESUME_TRIES => changed.push(found.index),
-            Resumed::Changed => {
-                let path = log_dir.path().join(config.name.file_name(found.index));
-                return Err(Error::OpenLogFile {
-                    path,
-                    source: nix::errno::Errno::ESTALE.into(),
-                });
-            }
-        }
-    }
-}
-
-/// A file that was not what its listing said is treated as somebody else's.
-fn mark_changed(entry: &mut Entry, config: &StreamConfig, changed: &[u32]) {
-    if config
-        .name
-        .index_of(&entry.name)
-        .is_some_and(|index| changed.contains(&index))
-    {
-        entry.owner = Owner::Other;
-    }
-}
-
-/// Raises the capacity, unless the host has chosen one itself.
-fn raise_capacity(reader: &Reader) {
-    let raised = match reader.capacity() {
-        Ok(DEFAULT_PIPE_BYTES) => reader.set_capacity(RAISED_PIPE_BYTES),
-        other => other,
-    };
-    match raised {
-        Ok(bytes) => debug!(fifo = %reader.path().display(), bytes, "capacity of the pipe"),
-        Err(error) => debug!(error = chain(&error), "the pipe keeps its capacity"),
-    }
-}
-
-async fn sleep_until(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
+        let bytes = bytes(Stream::collect);
+        let stream = size_of::<Stream>();
+        assert!(
+            bytes <= MAX_BYTES,
+            "{bytes} bytes, {stream} of them the stream"
+        );
     }
 }

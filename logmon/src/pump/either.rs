@@ -139,7 +139,8 @@ impl Pump {
 
     /// True when a line of so many bytes can be held.
     pub(crate) fn can_hold(&self, line_bytes: u64) -> bool {
-        self.way == Way::Memory || can_hold(self.reader.get_ref(), line_bytes)
+        let capacity = || self.reader.get_ref().capacity();
+        self.way == Way::Memory || capacity().is_ok_and(|bytes| has_room(bytes, line_bytes))
     }
 
     /// Adds bytes to the window.
@@ -161,7 +162,8 @@ impl Pump {
         let outcome = match reading {
             Reading::AtOnce => self.memory.try_read(self.reader.get_ref())?,
             Reading::Bytes | Reading::NextWriter | Reading::No => {
-                self.memory.read(&self.reader).await?
+                // A stream that moves its bytes by splice needs no room for this.
+                Box::pin(self.memory.read(&self.reader)).await?
             }
         };
         Ok(match outcome {
@@ -355,11 +357,10 @@ impl Pump {
     }
 }
 
-/// True when a FIFO has room for an incomplete line of so many bytes, whatever pieces it comes in.
-pub(crate) fn can_hold(reader: &fifo::Reader, line_bytes: u64) -> bool {
-    reader
-        .capacity()
-        .is_ok_and(|capacity| capacity as u64 >= 2 * line_bytes)
+/// True when a FIFO of this capacity has room for an incomplete line of so many bytes, whatever pieces it
+/// comes in.
+pub(crate) fn has_room(fifo_bytes: usize, line_bytes: u64) -> bool {
+    fifo_bytes as u64 >= 2 * line_bytes
 }
 
 /// True when a write failed because the file is not one to splice to.

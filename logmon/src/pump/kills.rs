@@ -6,6 +6,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fifo::{Reader, Writable, Writer, Written};
@@ -18,7 +19,7 @@ use crate::config::StreamConfig;
 use crate::limits::Limits;
 use crate::mailbox::mailbox;
 use crate::name::StreamName;
-use crate::stream::Stream;
+use crate::stream::{Listing, Opening};
 
 /// Tells the folder to the life; without it the life is a test that has nothing to do.
 const FOLDER: &str = "LOGMON_TEST_LIFE_IN";
@@ -29,11 +30,11 @@ const LINE_BYTES: usize = 100;
 fn config(folder: &Path) -> StreamConfig {
     StreamConfig {
         kind: crate::name::StreamKind::Stdout,
-        fifo: folder.join("fifo"),
+        fifo: folder.join("fifo").into(),
         fifo_mode: 0o600,
         fifo_owner: crate::owner::FifoOwner::default(),
         name: StreamName::parse(OsStr::new("t")).unwrap(),
-        log_dir: folder.join("logs"),
+        log_dir: folder.join("logs").into(),
         trusted_root: None,
         limits: Limits::checked(100_000, FILE_BYTES, 32_768).unwrap(),
         on_full: OnFull::Block,
@@ -55,7 +56,10 @@ fn a_life_that_is_killed() {
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let write_end = open("/proc/self/fd/0", flags, Mode::empty()).unwrap();
         let staging = StagingPipe::from_ends(read_end, write_end);
-        let stream = Stream::open(config(Path::new(&folder)), Some(staging)).unwrap();
+        let config = Arc::new(config(Path::new(&folder)));
+        let opening = Opening::begin(config).unwrap();
+        let mut listing = Listing::of([&opening]);
+        let stream = opening.finish(Some(staging), &mut listing).unwrap();
         let (_commander, mailbox) = mailbox();
         stream.collect(mailbox).await;
     });

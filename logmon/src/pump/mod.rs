@@ -9,5 +9,5 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use either::{Filled, Pump, can_hold, refuses_splice};
+pub(crate) use either::{Filled, Pump, has_room, refuses_splice};
 pub(crate) use staging::StagingPipe;

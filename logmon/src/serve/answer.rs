@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -312,10 +313,10 @@ impl Body {
 
 impl TaskReport {
     /// Tells how a task is from what its streams said; none said anything while it stops.
-    pub(crate) fn new(task: &TaskId, streams: Vec<(StreamConfig, Reply)>) -> TaskReport {
+    pub(crate) fn new(task: &TaskId, streams: Vec<(Arc<StreamConfig>, Reply)>) -> TaskReport {
         let streams = streams
             .into_iter()
-            .map(|(config, reply)| (config.kind.to_string(), StreamReport::new(config, reply)));
+            .map(|(config, reply)| (config.kind.to_string(), StreamReport::new(&config, reply)));
         TaskReport {
             task: task.to_string(),
             streams: streams.collect(),
@@ -324,7 +325,7 @@ impl TaskReport {
 }
 
 impl StreamReport {
-    fn new(config: StreamConfig, reply: Reply) -> StreamReport {
+    fn new(config: &StreamConfig, reply: Reply) -> StreamReport {
         let (state, status) = match reply {
             Reply::Status(status) => (word(status.condition), Some(status)),
             Reply::Stalled => ("stalled", None),
@@ -356,8 +357,8 @@ impl StreamReport {
                 OnFull::Drop => "drop",
             }
             .to_owned(),
-            fifo: config.fifo,
-            log_dir: config.log_dir,
+            fifo: config.fifo.to_path_buf(),
+            log_dir: config.log_dir.to_path_buf(),
             live,
         }
     }

@@ -106,7 +106,7 @@ impl Tasks {
             Ok(collector) => collector,
             Err(error) => return (Vec::new(), Some(error)),
         };
-        let waited_for = streams.first().map(|config| config.log_dir.clone());
+        let waited_for = streams.first().map(|config| config.log_dir.to_path_buf());
         let start = Start {
             tasks: self.clone(),
             id,
@@ -269,7 +269,7 @@ impl Tasks {
     fn stuck_start(&self) -> Option<Error> {
         self.lock().tasks.values().find_map(|task| match task {
             Task::Starting(configs) => {
-                let path = configs.first()?.log_dir.clone();
+                let path = configs.first()?.log_dir.to_path_buf();
                 Some(Error::StartStuck { path })
             }
             Task::Running(_) | Task::Stopping => None,
@@ -382,13 +382,12 @@ impl Start {
     async fn perform(mut self, streams: Vec<StreamConfig>) -> Outcome {
         let mut started = Vec::with_capacity(streams.len());
         let mut failure = None;
-        for config in streams {
-            let kind = config.kind;
-            let turn = storage::first_turn().await;
-            let Some(collector) = self.collector.as_mut() else {
-                break;
-            };
-            match turn.call(|| collector.start(config)) {
+        let turn = storage::first_turn().await;
+        let Some(collector) = self.collector.as_mut() else {
+            return (started, failure);
+        };
+        for (kind, outcome) in turn.call(|| collector.start_each(streams)) {
+            match outcome {
                 Ok(what) => started.push((kind, what)),
                 Err(error) => {
                     failure.get_or_insert(error);

@@ -18,11 +18,11 @@ fn config(place: &Place, fifo: &str, name: &str) -> StreamConfig {
             "err" => StreamKind::Stderr,
             _ => StreamKind::Stdout,
         },
-        fifo: place.path(fifo),
+        fifo: place.path(fifo).into(),
         fifo_mode: 0o600,
         fifo_owner: logmon::owner::FifoOwner::default(),
         name: StreamName::parse(OsStr::new(name)).unwrap(),
-        log_dir: place.path("logs"),
+        log_dir: place.path("logs").into(),
         trusted_root: None,
         limits: Limits::checked(5, 1 << 20, 1 << 15).unwrap(),
         on_full: OnFull::Block,
@@ -98,7 +98,7 @@ async fn another_path_for_a_running_stream_is_an_error_and_changes_nothing() {
         .unwrap();
     let other = StreamConfig {
         limits: Limits::checked(9, 10, 1).unwrap(),
-        fifo: place.path("err"),
+        fifo: place.path("err").into(),
         ..config(&place, "out", "demo.stdout")
     };
     assert!(matches!(

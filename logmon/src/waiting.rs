@@ -1,0 +1,91 @@
+//! Edge: what a stream waits for: bytes, a command, a time, or its turn to call the storage.
+//!
+//! Nearly all streams wait nearly all the time, so what a wait keeps is small. What is rarely needed (a
+//! timer, a place in a queue) lies in a box.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::Stream;
+use crate::collect::{Event, Reading};
+use crate::error::chain;
+use crate::mailbox::{Command, Mailbox};
+use crate::pump::Filled;
+use crate::storage::{Device, Turn, give_way};
+
+impl Stream {
+    /// Waits for a turn to call the storage. Only a stream that really waits gets room for that.
+    pub(super) async fn turn(&self) -> Turn {
+        if let Some(turn) = turn_now(&self.device).await {
+            return turn;
+        }
+        Box::pin(self.device.turn()).await
+    }
+
+    /// Waits for bytes, a command or the time given. As [`Stream::collect`] it keeps nothing twice.
+    pub(super) fn wait<'a>(
+        &'a mut self,
+        reading: Reading,
+        until: Option<Duration>,
+        mailbox: &'a mut Mailbox,
+    ) -> impl Future<Output = Event> + use<'a> {
+        let until = until.map(|until| self.started + until);
+        if reading == Reading::No
+            && let Err(error) = self.pump.rest()
+        {
+            debug!(stream = %self.config.name, error = chain(&error), "writes go on to wake it");
+        }
+        async move {
+            loop {
+                let asked = tokio::select! {
+                    biased;
+                    command = mailbox.next() => match command {
+                        Command::SetLimits(limits) => {
+                            if !self.pump.can_hold(limits.line_guard()) {
+                                self.give_up_splice("the FIFO is too small for the line guard");
+                            }
+                            return Event::SetLimits(limits);
+                        }
+                        Command::Stop => return Event::Stop,
+                        Command::Ask(asked) => asked,
+                    },
+                    filled = self.pump.fill(reading), if reading != Reading::No => return match filled {
+                        Ok(Filled::Bytes(bytes)) => Event::Read(bytes),
+                        Ok(Filled::Ready) => Event::WriterCame,
+                        Ok(Filled::Empty) => Event::Empty,
+                        Ok(Filled::NoWriter) => Event::NoWriter,
+                        Err(error) => self.cannot_read(&error),
+                    },
+                    () = sleep_until(until), if until.is_some() => return Event::Tick,
+                };
+                // Who asked may be gone.
+                asked.send(self.status()).ok();
+                // Whoever asked has its turn before a call that may hang.
+                give_way().await;
+            }
+        }
+    }
+}
+
+/// Takes a turn if there is one at once.
+async fn turn_now(device: &Device) -> Option<Turn> {
+    poll_fn(|context| match pin!(device.turn()).poll(context) {
+        Poll::Ready(turn) => Poll::Ready(Some(turn)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Most waits have no end of their own, so only one that has gets room for a timer.
+fn sleep_until(until: Option<Instant>) -> impl Future<Output = ()> {
+    let mut timer = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
+    poll_fn(move |context| match &mut timer {
+        Some(timer) => timer.as_mut().poll(context),
+        None => Poll::Pending,
+    })
+}
