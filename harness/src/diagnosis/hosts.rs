@@ -415,7 +415,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "wants-fifos-among-logs",
         shapes: &[Shape::Died],
         facts: &[],
-        never: &[Fact::EndedUnasked],
+        never: &[Fact::EndedUnasked, Fact::UnknownOption],
         along: &[
             Shape::LostAll,
             Shape::LostHead,

@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, SpliceFFlags, splice};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::unistd::{Whence, lseek};
 
 use super::fault::Fault;
 
@@ -81,6 +82,13 @@ pub(super) struct Files {
     pub(super) in_line_at_start: bool,
 }
 
+/// Lets splice(2) write at a file's end: it refuses one that is open for appending.
+fn let_splice(file: &File) -> io::Result<()> {
+    fcntl(file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    lseek(file, 0, Whence::SeekEnd)?;
+    Ok(())
+}
+
 /// What an entry `NAME.INDEX` is good for.
 struct Found {
     index: u64,
@@ -133,6 +141,9 @@ impl Files {
             path: path_of(folder, name, index),
             source,
         };
+        if fault == Fault::SplicesStraightToFile {
+            let_splice(&current).map_err(failed)?;
+        }
         if fault == Fault::TruncatesOnRestart {
             current.set_len(0).map_err(failed)?;
         }
@@ -175,6 +186,11 @@ impl Files {
 
     /// Moves so many bytes from a FIFO to the current file.
     pub(super) fn splice(&mut self, fifo: &OwnedFd, bytes: usize) -> Result<(), FilesError> {
+        let failed = |written, errno: Errno| FilesError::Write {
+            path: path_of(&self.folder, &self.name, self.index),
+            written,
+            source: errno.into(),
+        };
         let mut written = 0;
         while written < bytes {
             let flags = SpliceFFlags::empty();
@@ -182,13 +198,7 @@ impl Files {
                 Ok(0) => break,
                 Ok(more) => written += more,
                 Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    return Err(FilesError::Write {
-                        path: path_of(&self.folder, &self.name, self.index),
-                        written,
-                        source: errno.into(),
-                    });
-                }
+                Err(errno) => return Err(failed(written, errno)),
             }
         }
         Ok(())
@@ -207,6 +217,12 @@ impl Files {
         } else {
             create_from(&self.folder, &self.name, self.index + 1)?
         };
+        if self.fault == Fault::SplicesStraightToFile {
+            let_splice(&next).map_err(|source| FilesError::Open {
+                path: path_of(&self.folder, &self.name, index),
+                source,
+            })?;
+        }
         self.index = index;
         let last = std::mem::replace(&mut self.current, next);
         if self.fault == Fault::KeepsDeletedOpen {

@@ -21,6 +21,7 @@ use super::prepare::{Prepared, prepare};
 use super::sampling::Samples;
 use super::spawn::chain;
 use super::stage::{Stage, Stop};
+use super::stalling::Stalling;
 use super::trace_file::TraceFile;
 use crate::case::CaseDir;
 use crate::scenario::FolderKind;
@@ -98,6 +99,8 @@ fn run(dir: &CaseDir) -> Result<()> {
     );
     stage.trace.add(Event::Begun { id, run, seed });
     let ending = whole_case(&mut stage);
+    // Whoever waits for the file system could not be killed.
+    stage.storage.iter().for_each(Stalling::go_on);
     let all_gone = stage.kill_all();
     stage.bound_outputs();
     stage.remove_fifos();

@@ -97,6 +97,11 @@ impl Stage {
         self.broken.iter().any(|one| one.what.hides_the_log())
     }
 
+    /// Whether a fault keeps the pipes from being looked at.
+    pub(super) fn are_pipes_hidden(&self) -> bool {
+        self.broken.iter().any(|one| one.what.hides_the_pipes())
+    }
+
     /// Brings a fault about.
     pub(super) fn break_host(&mut self, what: HostFault) -> Result<(), Stop> {
         if what.hides_the_log() {

@@ -407,8 +407,11 @@ impl Stage {
         slot.clone()
     }
 
-    /// How full a stream's pipe is; none while nobody reads.
+    /// How full a stream's pipe is; none while nobody reads, or while nobody may ask.
     pub(super) fn fill(&mut self, stream: Stream) -> Option<Fill> {
+        if self.are_pipes_hidden() {
+            return None;
+        }
         if let Some(spare) = &self.spare {
             return crate::observe::fill_of(&spare[stream.index()]);
         }

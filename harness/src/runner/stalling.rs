@@ -27,6 +27,9 @@ use super::nodes::{Content, Nodes, Number, ROOT, Rights};
 
 /// How long the kernel may rely on what it was told: nobody else changes anything.
 const VALID: Duration = Duration::from_secs(3_600);
+/// How long it stalls at most, whatever the plan says: nobody shall wait for ever because this process
+/// waits for a pipe whose lock is held by who waits for this process.
+const LONGEST: Duration = Duration::from_secs(30);
 /// Bytes that one block counts in stat(2).
 const STAT_BLOCK: u64 = 512;
 
@@ -111,14 +114,12 @@ impl Gate {
 
     fn pass(&self) {
         let mut state = self.state();
-        while state.is_closed {
-            state.waits = true;
-            state = self
-                .opened
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        state.waits = false;
+        state.waits = state.is_closed;
+        let (mut state, _) = self
+            .opened
+            .wait_timeout_while(state, LONGEST, |state| state.is_closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        (state.is_closed, state.waits) = (false, false);
     }
 }
 

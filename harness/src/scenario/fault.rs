@@ -95,6 +95,13 @@ impl HostFault {
             | Self::OwnBinary => false,
         }
     }
+
+    /// Whether nobody may ask how full a pipe is meanwhile. Who holds a pipe's lock while a call on the
+    /// log folder hangs holds whoever asks, and no signal ends that.
+    #[must_use]
+    pub fn hides_the_pipes(self) -> bool {
+        self == Self::StorageStalled
+    }
 }
 
 impl fmt::Display for HostFault {
