@@ -237,3 +237,66 @@ fn what_a_logmon_leaves_behind_is_an_orphan_of_logmons() {
         assert_eq!(told, [(Shape::LeftBehind, rule)], "{part}");
     }
 }
+
+/// A logmon that was given a word too many at 5 and ended with these last words at 6, and the good life
+/// after it.
+fn after_a_refusal(exit: Exit, stderr: &str) -> History {
+    let mut history = both();
+    let limits = history.case.scenario.limits.clone();
+    let events = [
+        Event::LogmonStarted {
+            life: 9,
+            pid: 109,
+            expect: LogmonOutcome::ReadyOrRefused,
+            words: vec!["--later-option".to_owned()],
+            limits,
+        },
+        Event::LogmonExited {
+            life: 9,
+            exit,
+            asked: false,
+            after_ms: None,
+            stderr: stderr.to_owned(),
+        },
+    ];
+    for (at_us, event) in (5..).zip(events) {
+        add(&mut history, at_us, event);
+    }
+    history
+}
+
+#[test]
+fn who_may_refuse_refuses_by_name_and_with_an_error() {
+    for (exit, stderr, wanted) in [
+        (Exit::Code(64), "unexpected argument '--later-option'", None),
+        (Exit::Code(1), "unknown key later-option", None),
+        (Exit::Code(64), "can't start", Some(Shape::Died)),
+        (
+            Exit::Code(0),
+            "unknown: --later-option",
+            Some(Shape::Accepted),
+        ),
+        (
+            Exit::Signal(6),
+            "unknown: --later-option",
+            Some(Shape::Died),
+        ),
+    ] {
+        let found = shapes(&after_a_refusal(exit, stderr));
+        assert_eq!(found, Vec::from_iter(wanted), "{exit:?} {stderr}");
+    }
+}
+
+#[test]
+fn who_may_refuse_and_does_not_is_judged_as_any_other() {
+    let mut history = both();
+    for entry in &mut history.entries {
+        if let Event::LogmonStarted { expect, words, .. } = &mut entry.event {
+            *expect = LogmonOutcome::ReadyOrRefused;
+            words.push("--later-option".to_owned());
+        }
+    }
+    assert_eq!(shapes(&history), []);
+    logmon_ends(&mut history, 1, 150, Exit::Code(1), false);
+    assert_eq!(shapes(&history), [Shape::Died]);
+}

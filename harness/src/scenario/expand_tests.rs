@@ -259,6 +259,21 @@ fn nonsense_is_refused_with_its_key_and_a_way_out() {
             "break\"\nwhat = \"disk-full\"",
             "plan 1.what: `disk-full` is not prepared; add `log_folder = \"tmpfs\"`",
         ),
+        (
+            "start-logmon\"",
+            "break\"\nwhat = \"storage-stalled\"",
+            "plan 1.what: `storage-stalled` is not prepared; add `log_folder = \"stalling\"`",
+        ),
+        (
+            "[[plan]]",
+            "host.log_folder = \"stalling\"\n[[plan]]",
+            "host.log_folder: not everybody has stalling-storage; add \"stalling-storage\" to `needs`",
+        ),
+        (
+            "start-logmon\"",
+            "start-logmon\"\nexpect = \"ready-or-refused\"",
+            "plan 1.words: there is nothing that logmon may refuse; add the words",
+        ),
     ];
     for (old, new, wanted) in cases {
         let text = format!("{HEAD}{PLAN}");
