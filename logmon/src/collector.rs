@@ -410,3 +410,7 @@ fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, E
     warn!(%stream, moved_bytes, lost_bytes, "another FIFO has the path now; the old one is drained and given up");
     Ok(Some(staging))
 }
+
+#[cfg(test)]
+#[path = "collector_tests.rs"]
+mod tests;

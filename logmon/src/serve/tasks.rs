@@ -438,3 +438,7 @@ impl Questions {
         reports
     }
 }
+
+#[cfg(test)]
+#[path = "tasks_tests.rs"]
+mod tests;
