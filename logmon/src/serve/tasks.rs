@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,8 +37,6 @@ pub(crate) struct Tasks(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     table: Mutex<Table>,
-    /// Any descriptor, to find out by how many more there may be.
-    probe: OwnedFd,
     keeping: Option<Keeping>,
     /// Told when a start has ended.
     start_ended: Notify,
@@ -52,6 +49,8 @@ struct Table {
     /// not have to look at every stream.
     files: HashSet<u64>,
     hasher: RandomState,
+    /// How many streams are being started, which may not have their descriptors yet.
+    starting: usize,
     is_closed: bool,
 }
 
@@ -80,11 +79,10 @@ pub(crate) type Outcome = (Vec<(StreamKind, Started)>, Option<Error>);
 pub(crate) type Stopped = Result<Vec<Summary>, Error>;
 
 impl Tasks {
-    /// Makes an empty table. The descriptor is any that stays open.
-    pub(crate) fn new(probe: OwnedFd, keeping: Option<Keeping>) -> Tasks {
+    /// Makes an empty table.
+    pub(crate) fn new(keeping: Option<Keeping>) -> Tasks {
         Tasks(Arc::new(Inner {
             table: Mutex::default(),
-            probe,
             keeping,
             start_ended: Notify::new(),
         }))
@@ -102,8 +100,8 @@ impl Tasks {
     /// # Cancel safety
     /// The start goes on; what came of it is lost.
     pub(crate) async fn start(&self, id: TaskId, streams: Vec<StreamConfig>) -> Outcome {
-        let collector = match self.begin_start(&id, &streams) {
-            Ok(collector) => collector,
+        let (collector, new_streams) = match self.begin_start(&id, &streams) {
+            Ok(begun) => begun,
             Err(error) => return (Vec::new(), Some(error)),
         };
         let waited_for = streams.first().map(|config| config.log_dir.clone());
@@ -111,6 +109,7 @@ impl Tasks {
             tasks: self.clone(),
             id,
             collector: Some(collector),
+            new_streams,
         };
         let limit = Instant::now() + START_LIMIT;
         match unless_it_hangs(limit, tokio::spawn(start.perform(streams))).await {
@@ -123,8 +122,13 @@ impl Tasks {
         }
     }
 
-    /// Finds what forbids a start, and takes the task out of the table for it.
-    fn begin_start(&self, id: &TaskId, streams: &[StreamConfig]) -> Result<Collector, Error> {
+    /// Finds what forbids a start, and takes the task out of the table for it. Gives, too, how many of the
+    /// streams do not run yet.
+    fn begin_start(
+        &self,
+        id: &TaskId,
+        streams: &[StreamConfig],
+    ) -> Result<(Collector, usize), Error> {
         let mut guard = self.lock();
         let table = &mut *guard;
         table.check(id, streams)?;
@@ -134,7 +138,8 @@ impl Tasks {
         };
         let new_streams = streams.iter().filter(|config| !runs(config)).count();
         if new_streams > 0 {
-            room_for(new_streams * self.need_per_stream(), &self.0.probe)?;
+            let need = self.need_per_stream();
+            room_for(new_streams * need, table.starting * need)?;
         }
         let mut configs = streams.to_vec();
         let collector = match table.tasks.remove(id) {
@@ -151,7 +156,8 @@ impl Tasks {
             table.files.insert(hash);
         }
         table.tasks.insert(id.clone(), Task::Starting(configs));
-        Ok(collector)
+        table.starting += new_streams;
+        Ok((collector, new_streams))
     }
 
     /// Gives the streams of a task other limits: all of them, or none.
@@ -376,6 +382,7 @@ struct Start {
     id: TaskId,
     /// None once it is in the table again.
     collector: Option<Collector>,
+    new_streams: usize,
 }
 
 impl Start {
@@ -402,6 +409,7 @@ impl Start {
 impl Drop for Start {
     fn drop(&mut self) {
         let mut table = self.tasks.lock();
+        table.starting -= self.new_streams;
         let begun = table.tasks.remove(&self.id);
         let collector = self.collector.take();
         for config in begun.iter().flat_map(Task::configs) {

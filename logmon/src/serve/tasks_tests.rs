@@ -7,7 +7,7 @@ use crate::collect::OnFull;
 use crate::config::{RawConfig, RawStream};
 
 fn tasks() -> Tasks {
-    Tasks::new(std::fs::File::open("/dev/null").unwrap().into(), None)
+    Tasks::new(None)
 }
 
 fn id(text: &str) -> TaskId {
@@ -40,6 +40,7 @@ fn both(folder: &Path) -> Vec<StreamConfig> {
 /// How many tasks and how many hashes of streams the table has.
 fn counts(tasks: &Tasks) -> (usize, usize) {
     let table = tasks.lock();
+    assert_eq!(table.starting, 0);
     (table.tasks.len(), table.files.len())
 }
 
@@ -88,4 +89,22 @@ async fn a_refused_start_leaves_nothing_and_the_same_start_is_a_new_one_later() 
     assert!(error.is_none(), "{error:?}");
     assert_eq!(started.len(), 2);
     tasks.stop_all().await.unwrap();
+}
+
+#[tokio::test]
+async fn starts_under_way_count_as_if_they_had_their_descriptors() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = tasks();
+    // More than any limit has room for.
+    let others = usize::MAX / 64;
+    tasks.lock().starting = others;
+    let (started, error) = tasks.start(id("web"), both(folder.path())).await;
+    assert_eq!(started, []);
+    assert!(
+        matches!(error, Some(Error::Descriptors { .. })),
+        "{error:?}"
+    );
+    assert!(!folder.path().join("out").exists(), "nothing was begun");
+    tasks.lock().starting = 0;
+    assert_eq!(counts(&tasks), (0, 0));
 }
