@@ -17,7 +17,9 @@ use tracing::{error, info};
 use super::answer::TaskReport;
 use super::descriptors::{NEED_PER_KEPT_STREAM, NEED_PER_STREAM, room_for};
 use super::request::LimitChange;
-use crate::collector::{ANSWER_LIMIT, Asked, Collector, Started, Summary};
+use crate::collector::{
+    ANSWER_LIMIT, Asked, Collector, END_LIMIT, START_GRACE, STOP_LIMIT, Started, Summary,
+};
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::keeper::Keeping;
@@ -26,9 +28,6 @@ use crate::storage::{self, unless_it_hangs};
 
 /// After so long a start is answered although it has not ended.
 const START_LIMIT: Duration = Duration::from_millis(1500);
-/// How long the end of everything waits for starts: with the time that a stop may take, under the 2 s of
-/// MON-7.
-const START_GRACE: Duration = Duration::from_millis(300);
 
 /// The tasks; a clone is the same ones.
 #[derive(Debug, Clone)]
@@ -185,6 +184,10 @@ impl Tasks {
 
     /// Tells a task to stop. It drains and is forgotten whether or not somebody waits for the answer.
     pub(crate) fn stop(&self, id: TaskId) -> Result<oneshot::Receiver<Stopped>, Error> {
+        self.stop_by(id, Instant::now() + STOP_LIMIT)
+    }
+
+    fn stop_by(&self, id: TaskId, deadline: Instant) -> Result<oneshot::Receiver<Stopped>, Error> {
         let mut table = self.lock();
         table.running(&id)?;
         let Some(Task::Running(collector)) = table.tasks.insert(id.clone(), Task::Stopping) else {
@@ -198,7 +201,7 @@ impl Tasks {
         let (answer, answered) = oneshot::channel();
         let tasks = self.clone();
         tokio::spawn(async move {
-            let stopped = collector.stop().await;
+            let stopped = collector.stop_by(deadline).await;
             tasks.lock().tasks.remove(&id);
             match &stopped {
                 Ok(_) => info!(task = %id, "stopped a task"),
@@ -217,8 +220,9 @@ impl Tasks {
     /// stopped; the others are.
     pub(crate) async fn stop_all(&self) -> Result<u64, Error> {
         self.lock().is_closed = true;
-        let mut waiting = self.begin_stop_of_all();
-        let grace = Instant::now() + START_GRACE;
+        let asked_at = Instant::now();
+        let mut waiting = self.begin_stop_of_all(asked_at + STOP_LIMIT);
+        let grace = asked_at + START_GRACE;
         let some_start = || self.stuck_start().is_some();
         let all_started = unless_it_hangs(grace, self.wait_while(some_start)).await;
         // Asked before the rest is stopped: a start that ends in between is stopped, too.
@@ -226,7 +230,7 @@ impl Tasks {
             Some(()) => None,
             None => self.stuck_start(),
         };
-        waiting.extend(self.begin_stop_of_all());
+        waiting.extend(self.begin_stop_of_all(asked_at + END_LIMIT));
         let mut lost_bytes = 0;
         for stopped in waiting {
             match stopped.await {
@@ -240,10 +244,10 @@ impl Tasks {
         failure.map_or(Ok(lost_bytes), Err)
     }
 
-    fn begin_stop_of_all(&self) -> Vec<oneshot::Receiver<Stopped>> {
+    fn begin_stop_of_all(&self, deadline: Instant) -> Vec<oneshot::Receiver<Stopped>> {
         let ids: Vec<TaskId> = self.lock().tasks.keys().cloned().collect();
         ids.into_iter()
-            .filter_map(|id| self.stop(id).ok())
+            .filter_map(|id| self.stop_by(id, deadline).ok())
             .collect()
     }
 
