@@ -97,26 +97,37 @@ impl Tasks {
     /// [`START_LIMIT`] the start goes on, and the outcome says that.
     ///
     /// # Cancel safety
-    /// The start goes on; what came of it is lost.
-    pub(crate) async fn start(&self, id: TaskId, streams: Vec<StreamConfig>) -> Outcome {
-        let (collector, new_streams) = match self.begin_start(&id, &streams) {
-            Ok(begun) => begun,
-            Err(error) => return (Vec::new(), Some(error)),
-        };
+    /// The start goes on; what came of it is lost. It is begun at once, also if nobody waits for it.
+    pub(crate) fn start(
+        &self,
+        id: TaskId,
+        streams: Vec<StreamConfig>,
+    ) -> impl Future<Output = Outcome> + Send + use<> {
         let waited_for = streams.first().map(|config| config.log_dir.clone());
-        let start = Start {
-            tasks: self.clone(),
-            id,
-            collector: Some(collector),
-            new_streams,
-        };
+        let begun = self
+            .begin_start(&id, &streams)
+            .map(|(collector, new_streams)| {
+                let start = Start {
+                    tasks: self.clone(),
+                    id,
+                    collector: Some(collector),
+                    new_streams,
+                };
+                tokio::spawn(start.perform(streams))
+            });
         let limit = Instant::now() + START_LIMIT;
-        match unless_it_hangs(limit, tokio::spawn(start.perform(streams))).await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(_)) => (Vec::new(), Some(Error::StartDied)),
-            None => {
-                let path = waited_for.unwrap_or_default();
-                (Vec::new(), Some(Error::StartStuck { path }))
+        async move {
+            let start = match begun {
+                Ok(start) => start,
+                Err(error) => return (Vec::new(), Some(error)),
+            };
+            match unless_it_hangs(limit, start).await {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(_)) => (Vec::new(), Some(Error::StartDied)),
+                None => {
+                    let path = waited_for.unwrap_or_default();
+                    (Vec::new(), Some(Error::StartStuck { path }))
+                }
             }
         }
     }
@@ -256,10 +267,14 @@ impl Tasks {
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn settled(&self, id: &TaskId) {
-        let starts = || matches!(self.lock().tasks.get(id), Some(Task::Starting(_)));
         let limit = Instant::now() + START_LIMIT;
         // What comes next finds out whether it is still so.
-        unless_it_hangs(limit, self.wait_while(starts)).await;
+        unless_it_hangs(limit, self.wait_while(|| self.is_starting(id))).await;
+    }
+
+    /// True while the task is being started.
+    pub(crate) fn is_starting(&self, id: &TaskId) -> bool {
+        matches!(self.lock().tasks.get(id), Some(Task::Starting(_)))
     }
 
     /// Waits for the ends of starts while this is so.

@@ -108,3 +108,16 @@ async fn starts_under_way_count_as_if_they_had_their_descriptors() {
     tasks.lock().starting = 0;
     assert_eq!(counts(&tasks), (0, 0));
 }
+
+impl Tasks {
+    /// A task that is being started until [`Tasks::end_start`].
+    pub(crate) fn begin_endless_start(&self, id: &TaskId) {
+        let task = Task::Starting(Vec::new());
+        self.lock().tasks.insert(id.clone(), task);
+    }
+
+    pub(crate) fn end_start(&self, id: &TaskId) {
+        self.lock().tasks.remove(id);
+        self.0.start_ended.notify_waiters();
+    }
+}
