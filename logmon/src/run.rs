@@ -23,6 +23,12 @@ use crate::{control, relaunch, serve, storage};
 pub fn main_with_args<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     relaunch::remember(args.len());
+    let code = obey(args);
+    diagnostics::end();
+    code
+}
+
+fn obey(args: Vec<OsString>) -> ExitCode {
     let exit = match Cli::try_parse_from(args).map(|cli| cli.command) {
         Ok(Command::Run(args)) => run(args),
         Ok(Command::Serve(args)) => serve(args),
