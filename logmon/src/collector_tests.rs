@@ -1,4 +1,4 @@
-//! Starts that are refused, on real FIFOs.
+//! Edge: starts that are refused, on real FIFOs.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The turns and the guard on a [`Storage`] of the test's own.
+//! Edge: the turns and the guard on a [`Storage`] of the test's own, with the clock of the runtime.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

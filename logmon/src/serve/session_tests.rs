@@ -1,4 +1,4 @@
-//! One client on a pair of sockets.
+//! Edge: one client on a pair of sockets.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a start leaves in the table, with real FIFOs.
+//! Edge: what a start leaves in the table, with real FIFOs.
 
 use std::path::Path;
 
