@@ -1,8 +1,8 @@
 //! Makes a FIFO, or accepts one that is there already. This module is an edge.
 //!
-//! It must never change, replace or remove a file that it did not make, and never give a FIFO more
-//! permission bits than were asked for, not even for a moment. A FIFO that it made and could not finish
-//! is removed again.
+//! It must never change, replace or remove a file that it did not make, but for a FIFO of its own user
+//! that has not got the owner who was asked for; and never give a FIFO more permission bits than were asked
+//! for, not even for a moment. A FIFO that it made and could not finish is removed again.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -26,7 +26,8 @@ const UNOWNED_BITS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 pub enum Origin {
     /// The FIFO is new and has the mode and the owner that were asked for.
     Created,
-    /// A FIFO was there already. Its mode, owner and content were left as they are.
+    /// A FIFO was there already. Its content was left as it is, and so were its mode and owner, unless an
+    /// owner was asked for that it had not got yet.
     Adopted,
 }
 
@@ -62,12 +63,14 @@ pub fn create_or_adopt(path: &Path, mode: u32) -> Result<Origin, Error> {
 }
 
 /// Does what [`create_or_adopt`] does, in a folder that is open. A new FIFO is given to its owner before
-/// it has any bits for others, and a FIFO of this owner is adopted, too (contract MON-6).
+/// it has any bits for others, and a FIFO of this owner is adopted, too (contract MON-6). One that is there
+/// and belongs to this process's user is given to the owner as well: its maker may have been killed before
+/// it came to that. If nobody else has any bits yet, it gets the mode, too.
 ///
 /// Root may give a FIFO to anybody, others only to a group of theirs (`chown(2)`).
 ///
 /// # Errors
-/// As [`create_or_adopt`]; [`Error::SetOwner`]: the new FIFO could not be given away, and is gone.
+/// As [`create_or_adopt`]; [`Error::SetOwner`]: the FIFO could not be given away. A new one is gone.
 pub fn create_or_adopt_in(place: &Place<'_>, access: Access) -> Result<Origin, Error> {
     let access = checked(place.path, access)?;
     let mut attempts_left = ADOPT_ATTEMPTS;
@@ -81,9 +84,8 @@ pub fn create_or_adopt_in(place: &Place<'_>, access: Access) -> Result<Origin, E
         match place.open_name(OFlag::O_PATH) {
             Ok(handle) => {
                 let stat = place.require_fifo(&handle)?;
-                return place
-                    .require_access(&stat, access)
-                    .map(|()| Origin::Adopted);
+                place.require_access(&stat, access)?;
+                return complete(place, &handle, &stat, access).map(|()| Origin::Adopted);
             }
             // It was removed between the two calls; so there is room for a new one.
             Err(Errno::ENOENT) if attempts_left > 0 => attempts_left -= 1,
@@ -127,6 +129,36 @@ fn create_in(place: &Place<'_>, access: Access) -> Result<(), Error> {
     set_owner(place, &handle, access.owner)
         .and_then(|()| set_mode(place, &handle, &stat, mode_of(access)))
         .inspect_err(|_| remove(place, &stat))
+}
+
+/// Gives an own FIFO to its owner, if it has not got it.
+fn complete(
+    place: &Place<'_>,
+    handle: &OwnedFd,
+    stat: &FileStat,
+    access: Access,
+) -> Result<(), Error> {
+    let owner = access.owner;
+    let has_owner = owner.user.is_none_or(|user| user == stat.st_uid)
+        && owner.group.is_none_or(|group| group == stat.st_gid);
+    if has_owner || stat.st_uid != geteuid().as_raw() {
+        return Ok(());
+    }
+    if stat.st_nlink != 1 {
+        // It has a name elsewhere, where it may be meant for somebody else.
+        return Err(Error::SetOwner {
+            path: place.path.to_owned(),
+            owner,
+            source: Errno::EMLINK.into(),
+        });
+    }
+    set_owner(place, handle, owner)?;
+    let mode = Mode::from_bits_truncate(stat.st_mode & 0o777);
+    if UNOWNED_BITS.contains(mode) {
+        set_mode(place, handle, stat, mode_of(access))
+    } else {
+        Ok(())
+    }
 }
 
 fn mode_of(access: Access) -> Mode {

@@ -28,6 +28,13 @@ use crate::stream::{Collected, Listing, Opening, Stream};
 /// How much later than its own deadline a stopping stream may end, before its storage is taken for stuck:
 /// with [`DRAIN_END`] under the 2 s of MON-7.
 const STOP_SLACK: Duration = Duration::from_millis(400);
+/// How long the end of everything waits for starts under way while storage hangs.
+pub(crate) const START_GRACE: Duration = Duration::from_millis(300);
+/// How long after the order the end of everything takes a stream's storage for stuck if a start was under
+/// way: what the start took comes off the slack. Under the 2 s of MON-7.
+pub(crate) const END_LIMIT: Duration = START_GRACE.saturating_add(STOP_LIMIT);
+/// When a stopping stream's storage is taken for stuck.
+pub(crate) const STOP_LIMIT: Duration = DRAIN_END.saturating_add(STOP_SLACK);
 /// How long streams are waited for when they are asked how they are.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_millis(300);
 
@@ -372,8 +379,16 @@ impl Collector {
     /// # Cancel safety
     /// Not cancel safe: the summaries are lost. The streams end all the same.
     pub async fn stop(self) -> Result<Vec<Summary>, Error> {
+        self.stop_by(Instant::now() + STOP_LIMIT).await
+    }
+
+    /// Stops all streams as [`Collector::stop`] does. Those that have not ended at the deadline while a call
+    /// hangs are left to end later.
+    ///
+    /// # Errors
+    /// As [`Collector::stop`].
+    pub(crate) async fn stop_by(self, deadline: Instant) -> Result<Vec<Summary>, Error> {
         self.begin_stop();
-        let deadline = Instant::now() + DRAIN_END + STOP_SLACK;
         let mut summaries = Vec::new();
         let mut failure = None;
         for mut running in self.running {
@@ -490,3 +505,7 @@ fn take_over(config: &StreamConfig, left: Left) -> Result<Option<StagingPipe>, E
     warn!(%stream, moved_bytes, lost_bytes, "another FIFO has the path now; the old one is drained and given up");
     Ok(Some(staging))
 }
+
+#[cfg(test)]
+#[path = "collector_tests.rs"]
+mod tests;

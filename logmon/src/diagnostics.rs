@@ -3,17 +3,30 @@
 //! Whoever reads stderr may be gone, or may not read (MON-14): an error of the write is ignored, and a
 //! line that would have to wait is dropped. SIGPIPE is ignored by Rust programs, so a closed pipe is only
 //! an error.
+//!
+//! A file is always ready, and its disk may hang all the same. So lines for a file are handed to a thread,
+//! which is started for the first of them; those for which there is no room are counted and told later.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::error::chain;
+use crate::hand_over::HandOver;
+
+/// Bytes of the stack of the thread that writes.
+const WRITER_STACK: usize = 64 * 1024;
+/// How long the end of the process waits for lines that are on their way to a file.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Starts diagnostics for this process. If they are started already, they stay as they are.
 pub(crate) fn start(level: LogLevel, format: LogFormat) {
@@ -105,7 +118,45 @@ impl Write for Stderr {
 /// Only one thread at a time asks and writes: the answer of `poll(2)` is good for one line.
 static WRITING: Mutex<()> = Mutex::new(());
 
+/// Lines on their way to a file.
+static HAND_OVER: HandOver = HandOver::new();
+
+/// Waits a moment for what is on its way. To be called at the end of the process.
+pub(crate) fn end() {
+    HAND_OVER.drained_within(LAST_LINES);
+}
+
 fn write_or_drop(line: &[u8]) {
+    if is_file() {
+        if HAND_OVER.put(line) {
+            let writer = thread::Builder::new()
+                .name("diagnostics".into())
+                .stack_size(WRITER_STACK);
+            if writer.spawn(write_on).is_err() {
+                HAND_OVER.has_no_writer();
+            }
+        }
+    } else {
+        write_at_once(line);
+    }
+}
+
+/// True when stderr is a file of a disk.
+fn is_file() -> bool {
+    fstat(io::stderr()).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+}
+
+/// The life of the thread that writes.
+fn write_on() {
+    loop {
+        let lines = HAND_OVER.take();
+        // There is nobody left to tell that stderr can't be written.
+        drop(io::stderr().write_all(&lines));
+        HAND_OVER.written();
+    }
+}
+
+fn write_at_once(line: &[u8]) {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let stderr = io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];

@@ -20,6 +20,7 @@ pub mod exit;
 mod fifo_end;
 mod fnv;
 mod gap_file;
+mod hand_over;
 mod keeper;
 pub mod limits;
 mod log_dir;

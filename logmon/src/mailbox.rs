@@ -44,6 +44,8 @@ struct Letters {
     asked: Vec<oneshot::Sender<StreamStatus>>,
     stop: Stop,
     waiting: Option<Waker>,
+    /// The stream has ended, however it did.
+    is_over: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +74,11 @@ impl Commander {
     /// Asks the stream how it is. The answer fails when the stream has ended.
     pub(crate) fn ask(&self) -> oneshot::Receiver<StreamStatus> {
         let (answer, answered) = oneshot::channel();
-        if Arc::strong_count(&self.0) > 1 {
-            self.send(|letters| letters.asked.push(answer));
-        }
+        self.send(|letters| {
+            if !letters.is_over {
+                letters.asked.push(answer);
+            }
+        });
         answered
     }
 
@@ -119,8 +123,10 @@ impl Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        // Who asked learns that there is no answer.
-        lock(&self.0).asked.clear();
+        // Who asked learns that there is no answer, and so does who asks from now on.
+        let mut letters = lock(&self.0);
+        letters.is_over = true;
+        letters.asked.clear();
     }
 }
 
@@ -187,8 +193,28 @@ mod tests {
     async fn a_stream_that_has_ended_does_not_leave_a_question_open() {
         let (commander, ended) = mailbox();
         let before = commander.ask();
+        // The end is dropped a moment later than what it does then: a question may come in between.
+        let moment = Arc::clone(&ended.0);
         drop(ended);
         assert!(before.await.is_err());
+        let between = commander.ask().try_recv();
+        assert_eq!(between.unwrap_err(), oneshot::error::TryRecvError::Closed);
+        drop(moment);
         assert!(commander.ask().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_panics_does_not_leave_a_question_open() {
+        let (commander, mut mailbox) = mailbox();
+        let before = commander.ask();
+        let panics = tokio::spawn(async move {
+            let _question = mailbox.next().await;
+            panic!("meant")
+        });
+        assert!(panics.await.is_err());
+        for mut answer in [before, commander.ask()] {
+            let told = answer.try_recv();
+            assert_eq!(told.unwrap_err(), oneshot::error::TryRecvError::Closed);
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use nix::libc;
@@ -11,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::cli::{Cli, Command, KeeperArgs, KeepingArgs, RunArgs, ServeArgs, SuperviseArgs};
-use crate::collector::Collector;
+use crate::collector::{Collector, END_LIMIT, START_GRACE};
 use crate::config::{RawConfig, StreamConfig};
 use crate::diagnostics;
 use crate::error::Error;
@@ -20,13 +19,16 @@ use crate::keeper::{self, Choice, Keeping};
 use crate::supervise::{Controller, supervise};
 use crate::{control, relaunch, serve, storage};
 
-/// How long a start may go on after the order to end: under the 2 s of MON-7.
-const START_GRACE: Duration = Duration::from_secs(1);
-
 /// Runs logmon with these arguments, the first of which is the name of the program.
 pub fn main_with_args<I: IntoIterator<Item = OsString>>(args: I) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     relaunch::remember(args.len());
+    let code = obey(args);
+    diagnostics::end();
+    code
+}
+
+fn obey(args: Vec<OsString>) -> ExitCode {
     let exit = match Cli::try_parse_from(args).map(|cli| cli.command) {
         Ok(Command::Run(args)) => run(args),
         Ok(Command::Serve(args)) => serve(args),
@@ -162,18 +164,16 @@ async fn collect(
     let keeping = keeping(choice).await?;
     let path = streams.first().map(|config| config.log_dir.to_path_buf());
     let mut start = tokio::spawn(start_all(Collector::kept_by(keeping.clone()), streams));
-    let (started, shall_end) = tokio::select! {
-        started = &mut start => (started, false),
+    let (started, asked_at) = tokio::select! {
+        started = &mut start => (started, None),
         // What it has begun to read is to be drained, so it has a moment to get there.
-        () = signals.asked_to_end() => match storage::unless_it_hangs(
-            Instant::now() + START_GRACE,
-            &mut start,
-        )
-        .await
-        {
-            Some(started) => (started, true),
-            None => return Err(Error::StartStuck { path: path.unwrap_or_default() }),
-        },
+        () = signals.asked_to_end() => {
+            let asked_at = Instant::now();
+            match storage::unless_it_hangs(asked_at + START_GRACE, &mut start).await {
+                Some(started) => (started, Some(asked_at)),
+                None => return Err(Error::StartStuck { path: path.unwrap_or_default() }),
+            }
+        }
     };
     let mut collector = match started.map_err(|_| Error::StartDied).flatten() {
         Ok(collector) => collector,
@@ -186,12 +186,15 @@ async fn collect(
     };
     diagnostics::announce("ready");
     let died = tokio::select! {
-        () = std::future::ready(()), if shall_end => None,
+        () = std::future::ready(()), if asked_at.is_some() => None,
         () = signals.asked_to_end() => None,
         error = collector.died() => Some(error),
         () = no_longer_needed(controller, keeping.as_ref()) => None,
     };
-    let stopped = collector.stop().await;
+    let stopped = match asked_at {
+        Some(asked_at) => collector.stop_by(asked_at + END_LIMIT).await,
+        None => collector.stop().await,
+    };
     let left_bytes = keeping.map_or(0, |keeping| keeping.end() as u64);
     let lost_bytes: u64 = stopped?.iter().map(|summary| summary.lost_bytes).sum();
     died.map_or(Ok(lost_bytes + left_bytes), Err)

@@ -46,7 +46,7 @@ pub(crate) struct Stream {
     machine: Collect,
     pump: Pump,
     log_dir: LogDir,
-    device: Device,
+    device: Device<'static>,
     current: Option<LogFile>,
     prepared: Option<LogFile>,
     started: Instant,

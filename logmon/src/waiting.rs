@@ -20,7 +20,7 @@ use crate::storage::{Device, Turn, give_way};
 
 impl Stream {
     /// Waits for a turn to call the storage. Only a stream that really waits gets room for that.
-    pub(super) async fn turn(&self) -> Turn {
+    pub(super) async fn turn(&self) -> Turn<'static> {
         if let Some(turn) = turn_now(&self.device).await {
             return turn;
         }
@@ -73,7 +73,7 @@ impl Stream {
 }
 
 /// Takes a turn if there is one at once.
-async fn turn_now(device: &Device) -> Option<Turn> {
+async fn turn_now<'s>(device: &Device<'s>) -> Option<Turn<'s>> {
     poll_fn(|context| match pin!(device.turn()).poll(context) {
         Poll::Ready(turn) => Poll::Ready(Some(turn)),
         Poll::Pending => Poll::Ready(None),

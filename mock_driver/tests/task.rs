@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
-use mock_driver::journal::{Event, FileKind, Role};
+use mock_driver::journal::{Event, FileKind, Line, Role};
 use mock_driver::record::{Item, RunId, scan};
 use mock_driver::script::{Expected, Script};
 use mock_driver::stream::Stream;
@@ -45,6 +45,17 @@ fn exact(script: &Script, stream: Stream) -> Vec<u8> {
         Expected::Exact(exact) => exact.render(),
         other @ (Expected::Unordered { .. } | Expected::Unknown) => panic!("{other:?}"),
     }
+}
+
+/// The complete writes: where each ends, how many bytes it has, and the last record that it completes.
+fn writes(journal: &[Line]) -> Vec<(u64, u64, Option<u32>)> {
+    let wrote = |line: &Line| match line.event {
+        Event::Wrote {
+            end, bytes, seq, ..
+        } => Some((end, bytes, seq)),
+        _ => None,
+    };
+    journal.iter().filter_map(wrote).collect()
 }
 
 #[test]
@@ -103,18 +114,8 @@ fn several_records_can_go_into_one_write() {
     let step = "[[step]]\ndo='records'\nstream='stdout'\ncount=5\ntogether=2";
     let (_, output) = run(&folder, step);
     assert_eq!(output.stdout.len(), 500);
-    let lines = folder.journal();
-    let wrote: Vec<_> = lines
-        .iter()
-        .filter_map(|line| match line.event {
-            Event::Wrote {
-                end, bytes, seq, ..
-            } => Some((end, bytes, seq)),
-            _ => None,
-        })
-        .collect();
     assert_eq!(
-        wrote,
+        writes(&folder.journal()),
         [
             (200, 200, Some(1)),
             (400, 200, Some(3)),
@@ -132,17 +133,8 @@ fn the_journal_has_a_line_for_every_complete_write() {
     );
     assert_eq!(output.stdout.len(), 300);
     let lines = folder.journal();
-    let wrote: Vec<_> = lines
-        .iter()
-        .filter_map(|line| match line.event {
-            Event::Wrote {
-                end, bytes, seq, ..
-            } => Some((end, bytes, seq)),
-            _ => None,
-        })
-        .collect();
     assert_eq!(
-        wrote,
+        writes(&lines),
         [
             (60, 60, None),
             (100, 40, Some(0)),

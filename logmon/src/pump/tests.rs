@@ -3,9 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fifo::{AsyncReader, Reader, Writer, Written};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::either::{Filled, Pump, refuses_splice};
 use super::staging::StagingPipe;
@@ -210,4 +212,23 @@ async fn a_window_in_many_slots_is_seen_whole() {
     fill(&mut pump, 12 * 2049).await;
     pump.look(12 * 2049).unwrap();
     assert_eq!(pump.window().seen.len(), 12 * 2049);
+}
+
+#[tokio::test]
+async fn a_writer_that_left_before_the_reader_came_is_noticed_after_a_held_line() {
+    let place = Place::new();
+    let path = place.dir.path().join("fifo");
+    let spare = Reader::open(&path).unwrap();
+    put(&Writer::try_open(&path).unwrap(), b"held");
+    let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+    let mut pump = Pump::new(reader, staging()).unwrap();
+    fill(&mut pump, 4).await;
+    // The rest of the line does not come: nobody is there to write it, which can't be seen yet.
+    let waited = timeout(Duration::from_millis(20), pump.fill(Reading::Bytes)).await;
+    assert!(waited.is_err(), "{waited:?}");
+    assert_eq!(pump.write(place.file(), 4).unwrap(), 4);
+    pump.consume(4);
+    let noticed = timeout(Duration::from_secs(20), pump.fill(Reading::Bytes)).await;
+    assert_eq!(noticed.unwrap().unwrap(), Filled::NoWriter);
+    drop(spare);
 }

@@ -4,8 +4,6 @@
 //! need a descriptor or two for a moment, and whoever asks how it is needs one, too. So a start is
 //! refused before anything is opened, while the last [`RESERVE`] are still free.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::stat;
@@ -30,36 +28,71 @@ pub(crate) fn raise_limit() -> Result<u64, Errno> {
     Ok(hard)
 }
 
-/// Finds out whether there are descriptors for so many more. Where a look does not show that, they are
-/// taken for a moment.
+/// Finds out whether there are descriptors for so many more, beside those that starts under way are
+/// promised. It takes none for that: a rotation could miss them meanwhile.
 ///
 /// # Errors
 /// [`Error::Descriptors`].
-pub(crate) fn room_for(need: usize, any: impl AsFd) -> Result<(), Error> {
-    if free_at_a_look().is_some_and(|free| free >= (need + RESERVE) as u64) {
-        return Ok(());
+pub(crate) fn room_for(need: usize, promised: usize) -> Result<(), Error> {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft);
+    let missing = |source| Error::Descriptors {
+        limit: limit.unwrap_or(0),
+        need,
+        reserve: RESERVE,
+        source,
+    };
+    let open = count().map_err(missing)? + promised as u64;
+    if has_room(open, need, limit.map_err(missing)?) {
+        Ok(())
+    } else {
+        Err(missing(Errno::EMFILE))
     }
-    take(need, any)
 }
 
-/// Gives at least how many descriptors are free, if the kernel tells how many are open: since Linux 6.2
-/// as the length of this folder, before that it has none.
-fn free_at_a_look() -> Option<u64> {
-    let open = u64::try_from(stat("/proc/self/fd").ok()?.st_size).ok()?;
-    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    limit.checked_sub(open).filter(|_| open > 0)
+/// The limit is one of numbers, and the lowest free one is taken each time. One that was open when the
+/// limit was lowered below it counts here, too.
+fn has_room(open: u64, need: usize, limit: u64) -> bool {
+    open + (need + RESERVE) as u64 <= limit
 }
 
-fn take(need: usize, any: impl AsFd) -> Result<(), Error> {
-    let mut taken: Vec<OwnedFd> = Vec::with_capacity(need + RESERVE);
-    while taken.len() < need + RESERVE {
-        let one = any.as_fd().try_clone_to_owned();
-        taken.push(one.map_err(|source| Error::Descriptors {
-            limit: getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft),
-            need,
-            reserve: RESERVE,
-            source: Errno::from_raw(source.raw_os_error().unwrap_or(0)),
-        })?);
+/// How many descriptors are open: the size of the folder that lists them, from Linux 6.2 on
+/// (`proc_pid_fd(5)`). Before, they are listed.
+fn count() -> Result<u64, Errno> {
+    match u64::try_from(stat("/proc/self/fd")?.st_size) {
+        Ok(count @ 1..) => Ok(count),
+        Ok(0) | Err(_) => list(),
     }
-    Ok(())
+}
+
+fn list() -> Result<u64, Errno> {
+    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
+    let entries = std::fs::read_dir("/proc/self/fd").map_err(errno)?;
+    // Without the one that they are listed by.
+    Ok((entries.count() as u64).saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_what_is_needed_and_the_reserve_fit_into_the_limit() {
+        let limit = 100 + 16 + RESERVE as u64;
+        assert!(has_room(100, 16, limit));
+        assert!(!has_room(101, 16, limit));
+        assert!(!has_room(100, 17, limit));
+        assert!(has_room(u64::from(u32::MAX), 16, u64::MAX), "no limit");
+    }
+
+    #[test]
+    fn what_is_open_is_counted_in_either_way() {
+        // Other tests open and close some meanwhile.
+        let mine: Vec<_> = (0..500)
+            .map(|_| std::fs::File::open("/dev/null").unwrap())
+            .collect();
+        for found in [count().unwrap(), list().unwrap()] {
+            assert!((500..900).contains(&found), "{found}");
+        }
+        drop(mine);
+    }
 }

@@ -2,7 +2,9 @@
 //!
 //! A request is one line: a JSON object in UTF-8 of at most [`MAX_REQUEST_BYTES`], newline included. An
 //! answer ([`super::answer`]) is one line, too; the answers of a connection come in the order of its
-//! requests, which need not wait for each other.
+//! requests, which need not wait for each other. A request is done at once, also while an earlier one about
+//! another task takes time. What comes behind a start, and is about the same task or about all, is done
+//! when everything before it is answered.
 //!
 //! ```text
 //! {"v":1,"op":"start","task":"web","log_dir":"/var/log/web","max_files":10,"max_file_size":"10MiB",

@@ -71,10 +71,9 @@ pub(crate) async fn serve(
         Ok(limit) => info!(limit, "descriptors"),
         Err(error) => warn!(%error, "the limit of descriptors stays as it is"),
     }
-    let spare = spare().map_err(|source| Error::Runtime { source })?;
     // After the limit is raised, as a keeper that is started here has the same one.
     let keeping = keeping(keeper).await?;
-    let tasks = Tasks::new(spare, keeping.clone());
+    let tasks = Tasks::new(keeping.clone());
     ready();
     tokio::select! {
         () = shutdown => {}

@@ -1,7 +1,8 @@
 //! Edge: one client of the control socket.
 //!
 //! Requests are begun as they come, at most [`MAX_PENDING`] ahead of their answers, and answered in
-//! their order. A line without its newline is no request, so a client that is killed half way through
+//! their order. A start takes time, so what comes behind it is begun meanwhile, unless it is about the same
+//! task, or about all. That waits for its turn: until all requests before it are answered. A line without its newline is no request, so a client that is killed half way through
 //! one asks for nothing; what it had asked for is done. A client that sends nothing for [`PATIENCE`], or
 //! takes no answers for that long, is left.
 
@@ -18,6 +19,7 @@ use tracing::debug;
 use super::answer::{Answer, Body, Failure};
 use super::request::{Lines, Op, Refusal, Request, parse};
 use super::tasks::{Outcome, Tasks};
+use crate::name::TaskId;
 use crate::storage::give_way;
 
 /// How many requests of a connection may be under way.
@@ -26,17 +28,34 @@ const MAX_PENDING: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// How many starts of a connection are under way at once. More would take each other's calls for stuck.
+const MAX_STARTS: usize = 4;
+
+/// A request that is not answered yet.
+struct Asked {
+    /// What it is about, if it is a start or waits for its turn.
+    task_ahead: Option<TaskId>,
+    answer: Pending,
+}
 
 /// An answer, or the wait for it.
 enum Pending {
     Ready(String),
-    Later(Pin<Box<dyn Future<Output = Answer> + Send>>),
+    Later(Pin<Box<dyn Future<Output = String> + Send>>),
 }
 
-/// Serves a client until it leaves.
+/// Serves a client until it leaves. What it had asked for is done then, too.
 pub(crate) async fn serve_client(client: UnixStream, tasks: Tasks) {
-    if let Err(error) = talk(&client, &tasks).await {
+    let mut pending = VecDeque::new();
+    if let Err(error) = talk(&client, &tasks, &mut pending).await {
         debug!(%error, "left a client");
+    }
+    drop(client);
+    for Asked { answer, .. } in pending {
+        match answer {
+            Pending::Ready(_) => {}
+            Pending::Later(answer) => drop(answer.await),
+        }
     }
 }
 
@@ -48,9 +67,8 @@ pub(crate) fn turn_away(client: &UnixStream, failure: Failure) {
     }
 }
 
-async fn talk(client: &UnixStream, tasks: &Tasks) -> io::Result<()> {
+async fn talk(client: &UnixStream, tasks: &Tasks, pending: &mut VecDeque<Asked>) -> io::Result<()> {
     let mut lines = Lines::default();
-    let mut pending = VecDeque::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut is_open = true;
     loop {
@@ -58,14 +76,14 @@ async fn talk(client: &UnixStream, tasks: &Tasks) -> io::Result<()> {
         while has_line && pending.len() < MAX_PENDING {
             has_line = match lines.next_line() {
                 Ok(Some(line)) => {
-                    pending.push_back(begin(line, tasks).await);
+                    pending.push_back(begin(line, tasks, pending));
                     // The streams have their turns between any two requests.
                     give_way().await;
                     true
                 }
                 Ok(None) => false,
                 Err(refusal) => {
-                    pending.push_back(refused(None, &refusal));
+                    pending.push_back(Asked::at_once(refused(None, &refusal)));
                     is_open = false;
                     lines = Lines::default();
                     false
@@ -73,10 +91,9 @@ async fn talk(client: &UnixStream, tasks: &Tasks) -> io::Result<()> {
             };
         }
         let mut out = Vec::new();
-        while let Some(Pending::Ready(_)) = pending.front() {
-            if let Some(Pending::Ready(answer)) = pending.pop_front() {
-                out.extend_from_slice(answer.as_bytes());
-            }
+        while let Some(Pending::Ready(answer)) = pending.front().map(|asked| &asked.answer) {
+            out.extend_from_slice(answer.as_bytes());
+            pending.pop_front();
         }
         if !out.is_empty() {
             timeout(PATIENCE, write_all(client, &out)).await??;
@@ -88,9 +105,9 @@ async fn talk(client: &UnixStream, tasks: &Tasks) -> io::Result<()> {
         let can_read = is_open && pending.len() < MAX_PENDING;
         let is_idle = pending.is_empty();
         tokio::select! {
-            answer = first(&mut pending) => {
+            answer = first(pending) => {
                 if let Some(first) = pending.front_mut() {
-                    *first = ready(&answer);
+                    *first = Asked::at_once(Pending::Ready(answer));
                 }
             }
             read = read_within(client, &mut chunk, is_idle), if can_read => {
@@ -103,8 +120,8 @@ async fn talk(client: &UnixStream, tasks: &Tasks) -> io::Result<()> {
 }
 
 /// Waits for the first answer that is still on its way.
-async fn first(pending: &mut VecDeque<Pending>) -> Answer {
-    match pending.front_mut() {
+async fn first(pending: &mut VecDeque<Asked>) -> String {
+    match pending.front_mut().map(|asked| &mut asked.answer) {
         Some(Pending::Later(answer)) => answer.await,
         Some(Pending::Ready(_)) | None => std::future::pending().await,
     }
@@ -145,20 +162,51 @@ fn ready(answer: &Answer) -> Pending {
     Pending::Ready(answer.line())
 }
 
-/// Does what can be done at once, and begins what takes time. A start is waited for, as the client's next
-/// request may be about the same task.
-async fn begin(line: &[u8], tasks: &Tasks) -> Pending {
+/// Does what can be done at once, and begins what takes time, unless it has to wait for its turn.
+fn begin(line: &[u8], tasks: &Tasks, before: &VecDeque<Asked>) -> Asked {
     let Request { id, op } = match parse(line) {
         Ok(request) => request,
-        Err((id, refusal)) => return refused(id, &refusal),
+        Err((id, refusal)) => return Asked::at_once(refused(id, &refusal)),
     };
+    let is_start = matches!(op, Op::Start(..));
+    let is_starting = op.task().is_some_and(|task| tasks.is_starting(task));
+    let waits = is_starting || waits_for_turn(&op, before);
+    let task_ahead = op.task().filter(|_| waits || is_start).cloned();
+    let answer = if waits {
+        Pending::Later(Box::pin(in_turn(id, op, tasks.clone())))
+    } else {
+        perform(id, op, tasks)
+    };
+    Asked { task_ahead, answer }
+}
+
+fn waits_for_turn(op: &Op, before: &VecDeque<Asked>) -> bool {
+    let mut ahead = before.iter().filter_map(|asked| asked.task_ahead.as_ref());
+    match op.task() {
+        None => ahead.next().is_some(),
+        Some(task) => {
+            let is_start = matches!(op, Op::Start(..));
+            (is_start && ahead.clone().count() >= MAX_STARTS) || ahead.any(|other| other == task)
+        }
+    }
+}
+
+/// Its turn has come when this is polled.
+async fn in_turn(id: Option<u64>, op: Op, tasks: Tasks) -> String {
+    if let Some(task) = op.task() {
+        tasks.settled(task).await;
+    }
+    match perform(id, op, &tasks) {
+        Pending::Ready(line) => line,
+        Pending::Later(answer) => answer.await,
+    }
+}
+
+fn perform(id: Option<u64>, op: Op, tasks: &Tasks) -> Pending {
     let failed = move |error| {
         let failure = Failure::of_error(&error);
         Answer::failed(id, failure, Body::default())
     };
-    if let Some(task) = op.task() {
-        tasks.settled(task).await;
-    }
     match op {
         Op::Ping => ready(&Answer::done(
             id,
@@ -169,15 +217,19 @@ async fn begin(line: &[u8], tasks: &Tasks) -> Pending {
                 ..Body::default()
             },
         )),
-        Op::Start(task, streams) => outcome(id, tasks.start(task, streams).await),
-        Op::Reconfigure(task, change) => outcome(id, tasks.reconfigure(&task, &change)),
+        Op::Start(task, streams) => {
+            let started = tasks.start(task, streams);
+            Pending::Later(Box::pin(async move { outcome(id, started.await).line() }))
+        }
+        Op::Reconfigure(task, change) => ready(&outcome(id, tasks.reconfigure(&task, &change))),
         Op::Stop(task) => match tasks.stop(task) {
             Ok(stopped) => Pending::Later(Box::pin(async move {
-                match stopped.await {
+                let answer = match stopped.await {
                     Ok(Ok(summaries)) => Answer::done(id, Body::of_stopped(&summaries)),
                     Ok(Err(error)) => failed(error),
                     Err(_) => Answer::failed(id, Failure::ended(), Body::default()),
-                }
+                };
+                answer.line()
             })),
             Err(error) => ready(&failed(error)),
         },
@@ -187,19 +239,32 @@ async fn begin(line: &[u8], tasks: &Tasks) -> Pending {
                     tasks: Some(questions.answers().await),
                     ..Body::default()
                 };
-                Answer::done(id, body)
+                Answer::done(id, body).line()
             })),
             Err(error) => ready(&failed(error)),
         },
     }
 }
 
-fn outcome(id: Option<u64>, (started, error): Outcome) -> Pending {
-    ready(&match error {
+fn outcome(id: Option<u64>, (started, error): Outcome) -> Answer {
+    match error {
         None => Answer::done(id, Body::of_started(&started)),
         Some(error) if started.is_empty() => {
             Answer::failed(id, Failure::of_error(&error), Body::default())
         }
         Some(error) => Answer::failed(id, Failure::of_error(&error), Body::of_started(&started)),
-    })
+    }
 }
+
+impl Asked {
+    fn at_once(answer: Pending) -> Asked {
+        Asked {
+            task_ahead: None,
+            answer,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +17,9 @@ use tracing::{error, info};
 use super::answer::TaskReport;
 use super::descriptors::{NEED_PER_KEPT_STREAM, NEED_PER_STREAM, room_for};
 use super::request::LimitChange;
-use crate::collector::{ANSWER_LIMIT, Asked, Collector, Started, Summary};
+use crate::collector::{
+    ANSWER_LIMIT, Asked, Collector, END_LIMIT, START_GRACE, STOP_LIMIT, Started, Summary,
+};
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::keeper::Keeping;
@@ -27,9 +28,6 @@ use crate::storage::{self, unless_it_hangs};
 
 /// After so long a start is answered although it has not ended.
 const START_LIMIT: Duration = Duration::from_millis(1500);
-/// How long the end of everything waits for starts: with the time that a stop may take, under the 2 s of
-/// MON-7.
-const START_GRACE: Duration = Duration::from_millis(300);
 
 /// The tasks; a clone is the same ones.
 #[derive(Debug, Clone)]
@@ -38,8 +36,6 @@ pub(crate) struct Tasks(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     table: Mutex<Table>,
-    /// Any descriptor, to find out by how many more there may be.
-    probe: OwnedFd,
     keeping: Option<Keeping>,
     /// Told when a start has ended.
     start_ended: Notify,
@@ -52,6 +48,8 @@ struct Table {
     /// not have to look at every stream.
     files: HashSet<u64>,
     hasher: RandomState,
+    /// How many streams are being started, which may not have their descriptors yet.
+    starting: usize,
     is_closed: bool,
 }
 
@@ -80,11 +78,10 @@ pub(crate) type Outcome = (Vec<(StreamKind, Started)>, Option<Error>);
 pub(crate) type Stopped = Result<Vec<Summary>, Error>;
 
 impl Tasks {
-    /// Makes an empty table. The descriptor is any that stays open.
-    pub(crate) fn new(probe: OwnedFd, keeping: Option<Keeping>) -> Tasks {
+    /// Makes an empty table.
+    pub(crate) fn new(keeping: Option<Keeping>) -> Tasks {
         Tasks(Arc::new(Inner {
             table: Mutex::default(),
-            probe,
             keeping,
             start_ended: Notify::new(),
         }))
@@ -100,31 +97,48 @@ impl Tasks {
     /// [`START_LIMIT`] the start goes on, and the outcome says that.
     ///
     /// # Cancel safety
-    /// The start goes on; what came of it is lost.
-    pub(crate) async fn start(&self, id: TaskId, streams: Vec<StreamConfig>) -> Outcome {
-        let collector = match self.begin_start(&id, &streams) {
-            Ok(collector) => collector,
-            Err(error) => return (Vec::new(), Some(error)),
-        };
+    /// The start goes on; what came of it is lost. It is begun at once, also if nobody waits for it.
+    pub(crate) fn start(
+        &self,
+        id: TaskId,
+        streams: Vec<StreamConfig>,
+    ) -> impl Future<Output = Outcome> + Send + use<> {
         let waited_for = streams.first().map(|config| config.log_dir.to_path_buf());
-        let start = Start {
-            tasks: self.clone(),
-            id,
-            collector: Some(collector),
-        };
+        let begun = self
+            .begin_start(&id, &streams)
+            .map(|(collector, new_streams)| {
+                let start = Start {
+                    tasks: self.clone(),
+                    id,
+                    collector: Some(collector),
+                    new_streams,
+                };
+                tokio::spawn(start.perform(streams))
+            });
         let limit = Instant::now() + START_LIMIT;
-        match unless_it_hangs(limit, tokio::spawn(start.perform(streams))).await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(_)) => (Vec::new(), Some(Error::StartDied)),
-            None => {
-                let path = waited_for.unwrap_or_default();
-                (Vec::new(), Some(Error::StartStuck { path }))
+        async move {
+            let start = match begun {
+                Ok(start) => start,
+                Err(error) => return (Vec::new(), Some(error)),
+            };
+            match unless_it_hangs(limit, start).await {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(_)) => (Vec::new(), Some(Error::StartDied)),
+                None => {
+                    let path = waited_for.unwrap_or_default();
+                    (Vec::new(), Some(Error::StartStuck { path }))
+                }
             }
         }
     }
 
-    /// Finds what forbids a start, and takes the task out of the table for it.
-    fn begin_start(&self, id: &TaskId, streams: &[StreamConfig]) -> Result<Collector, Error> {
+    /// Finds what forbids a start, and takes the task out of the table for it. Gives, too, how many of the
+    /// streams do not run yet.
+    fn begin_start(
+        &self,
+        id: &TaskId,
+        streams: &[StreamConfig],
+    ) -> Result<(Collector, usize), Error> {
         let mut guard = self.lock();
         let table = &mut *guard;
         table.check(id, streams)?;
@@ -134,7 +148,8 @@ impl Tasks {
         };
         let new_streams = streams.iter().filter(|config| !runs(config)).count();
         if new_streams > 0 {
-            room_for(new_streams * self.need_per_stream(), &self.0.probe)?;
+            let need = self.need_per_stream();
+            room_for(new_streams * need, table.starting * need)?;
         }
         let mut configs = streams.to_vec();
         let collector = match table.tasks.remove(id) {
@@ -151,7 +166,8 @@ impl Tasks {
             table.files.insert(hash);
         }
         table.tasks.insert(id.clone(), Task::Starting(configs));
-        Ok(collector)
+        table.starting += new_streams;
+        Ok((collector, new_streams))
     }
 
     /// Gives the streams of a task other limits: all of them, or none.
@@ -179,6 +195,10 @@ impl Tasks {
 
     /// Tells a task to stop. It drains and is forgotten whether or not somebody waits for the answer.
     pub(crate) fn stop(&self, id: TaskId) -> Result<oneshot::Receiver<Stopped>, Error> {
+        self.stop_by(id, Instant::now() + STOP_LIMIT)
+    }
+
+    fn stop_by(&self, id: TaskId, deadline: Instant) -> Result<oneshot::Receiver<Stopped>, Error> {
         let mut table = self.lock();
         table.running(&id)?;
         let Some(Task::Running(collector)) = table.tasks.insert(id.clone(), Task::Stopping) else {
@@ -192,7 +212,7 @@ impl Tasks {
         let (answer, answered) = oneshot::channel();
         let tasks = self.clone();
         tokio::spawn(async move {
-            let stopped = collector.stop().await;
+            let stopped = collector.stop_by(deadline).await;
             tasks.lock().tasks.remove(&id);
             match &stopped {
                 Ok(_) => info!(task = %id, "stopped a task"),
@@ -211,8 +231,9 @@ impl Tasks {
     /// stopped; the others are.
     pub(crate) async fn stop_all(&self) -> Result<u64, Error> {
         self.lock().is_closed = true;
-        let mut waiting = self.begin_stop_of_all();
-        let grace = Instant::now() + START_GRACE;
+        let asked_at = Instant::now();
+        let mut waiting = self.begin_stop_of_all(asked_at + STOP_LIMIT);
+        let grace = asked_at + START_GRACE;
         let some_start = || self.stuck_start().is_some();
         let all_started = unless_it_hangs(grace, self.wait_while(some_start)).await;
         // Asked before the rest is stopped: a start that ends in between is stopped, too.
@@ -220,7 +241,7 @@ impl Tasks {
             Some(()) => None,
             None => self.stuck_start(),
         };
-        waiting.extend(self.begin_stop_of_all());
+        waiting.extend(self.begin_stop_of_all(asked_at + END_LIMIT));
         let mut lost_bytes = 0;
         for stopped in waiting {
             match stopped.await {
@@ -234,10 +255,10 @@ impl Tasks {
         failure.map_or(Ok(lost_bytes), Err)
     }
 
-    fn begin_stop_of_all(&self) -> Vec<oneshot::Receiver<Stopped>> {
+    fn begin_stop_of_all(&self, deadline: Instant) -> Vec<oneshot::Receiver<Stopped>> {
         let ids: Vec<TaskId> = self.lock().tasks.keys().cloned().collect();
         ids.into_iter()
-            .filter_map(|id| self.stop(id).ok())
+            .filter_map(|id| self.stop_by(id, deadline).ok())
             .collect()
     }
 
@@ -246,10 +267,14 @@ impl Tasks {
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn settled(&self, id: &TaskId) {
-        let starts = || matches!(self.lock().tasks.get(id), Some(Task::Starting(_)));
         let limit = Instant::now() + START_LIMIT;
         // What comes next finds out whether it is still so.
-        unless_it_hangs(limit, self.wait_while(starts)).await;
+        unless_it_hangs(limit, self.wait_while(|| self.is_starting(id))).await;
+    }
+
+    /// True while the task is being started.
+    pub(crate) fn is_starting(&self, id: &TaskId) -> bool {
+        matches!(self.lock().tasks.get(id), Some(Task::Starting(_)))
     }
 
     /// Waits for the ends of starts while this is so.
@@ -376,6 +401,7 @@ struct Start {
     id: TaskId,
     /// None once it is in the table again.
     collector: Option<Collector>,
+    new_streams: usize,
 }
 
 impl Start {
@@ -401,6 +427,7 @@ impl Start {
 impl Drop for Start {
     fn drop(&mut self) {
         let mut table = self.tasks.lock();
+        table.starting -= self.new_streams;
         let begun = table.tasks.remove(&self.id);
         let collector = self.collector.take();
         for config in begun.iter().flat_map(Task::configs) {
@@ -437,3 +464,7 @@ impl Questions {
         reports
     }
 }
+
+#[cfg(test)]
+#[path = "tasks_tests.rs"]
+mod tests;

@@ -429,3 +429,29 @@ fn a_keeper_that_is_frozen_does_not_stop_the_collection() {
     nix::sys::signal::kill(keeper, Signal::SIGCONT).unwrap();
     assert_eq!(logmon.stop().0, Some(0));
 }
+
+#[test]
+fn a_keeper_that_is_just_ending_is_waited_for_and_another_one_is_started() {
+    let place = Place::new();
+    let _left = LeftOvers(place.root());
+    fs::create_dir(place.path("keep")).unwrap();
+    fs::set_permissions(place.path("keep"), fs::Permissions::from_mode(0o700)).unwrap();
+    // One that still takes the connection, and answers nothing any more.
+    let ending = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let address = SocketAddrUnix::new(place.path("keep/keeper.sock")).unwrap();
+    rustix::net::bind(&ending, &address).unwrap();
+    rustix::net::listen(&ending, 1).unwrap();
+    let ends = std::thread::spawn(move || drop(rustix::net::accept(&ending).unwrap()));
+    let logmon = start(&place);
+    ends.join().unwrap();
+    assert_eq!(listed(&place).lines().count(), 1);
+    place.write(&lines(0, 3));
+    place.wait_for_log(&lines(0, 3));
+    assert_eq!(logmon.stop().0, Some(0));
+}

@@ -151,3 +151,57 @@ fn a_fifo_that_everybody_can_read_is_refused_by_name_and_one_with_another_mode_i
     place.wait_for_log(&lines(0, 1));
     assert_eq!(logmon.stop().0, Some(0));
 }
+
+#[test]
+fn a_fifo_whose_maker_was_killed_before_it_had_its_owner_gets_it_at_the_next_start() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: only root can give a FIFO away");
+    }
+    // With bits for others it was not made by a logmon, which says what its mode is.
+    for (found, owner, expected) in [
+        (0o600, "65534:65534", (STRANGER, STRANGER, 0o620)),
+        (0o400, ":65534", (0, STRANGER, 0o620)),
+        (0o660, "65534", (STRANGER, 0, 0o660)),
+    ] {
+        let place = Place::new();
+        fifo::create(&place.path("out"), found).unwrap();
+        let logmon = place.start_command(with_owner(&place, owner, "0620"));
+        assert_eq!(owner_and_mode(&place.path("out")), expected, "{owner}");
+        place.write(&lines(0, 1));
+        place.wait_for_log(&lines(0, 1));
+        assert_eq!(logmon.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn an_own_fifo_that_cannot_be_given_away_is_refused_with_the_option_and_stays() {
+    for owner in ["0", ":0"] {
+        let place = Place::new();
+        let path = place.path("out");
+        let command = as_stranger(&place, owner);
+        fifo::create(&path, 0o600).unwrap();
+        if geteuid().is_root() {
+            chown(&path, Some(STRANGER), Some(STRANGER)).unwrap();
+        }
+        let before = owner_and_mode(&path);
+        let (code, told) = refusal(command);
+        assert_eq!(code, Some(65), "{told}");
+        assert!(told.contains("--fifo-owner"), "{told}");
+        assert!(told.contains(path.to_str().unwrap()), "{told}");
+        assert_eq!(owner_and_mode(&path), before);
+    }
+}
+
+#[test]
+fn a_fifo_with_another_name_elsewhere_is_not_given_away() {
+    if !geteuid().is_root() {
+        return eprintln!("skipped: only root can give a FIFO away");
+    }
+    let place = Place::new();
+    fifo::create(&place.path("elsewhere"), 0o600).unwrap();
+    fs::hard_link(place.path("elsewhere"), place.path("out")).unwrap();
+    let (code, told) = refusal(with_owner(&place, "65534", "0620"));
+    assert_eq!(code, Some(65), "{told}");
+    assert!(told.contains(place.path("out").to_str().unwrap()), "{told}");
+    assert_eq!(owner_and_mode(&place.path("elsewhere")), (0, 0, 0o600));
+}

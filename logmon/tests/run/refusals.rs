@@ -6,8 +6,10 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
+use fifo::Reader;
+
 use crate::subject::refusal;
-use crate::support::Place;
+use crate::support::{Place, lines, write_all};
 
 #[test]
 fn anything_but_a_fifo_is_refused_and_stays_as_it_is() {
@@ -170,4 +172,30 @@ fn a_command_line_that_is_not_understood_is_a_usage_error() {
     ] {
         assert_eq!(refusal(command).0, Some(64));
     }
+}
+
+#[test]
+fn a_start_that_is_refused_for_one_stream_reads_no_byte_of_the_other() {
+    let place = Place::new();
+    let out = place.path("out");
+    fifo::create(&out, 0o600).unwrap();
+    let spare = Reader::open(&out).unwrap();
+    let writer = place.writer();
+    write_all(&writer, &lines(0, 300));
+    let with_stderr = || {
+        let mut command = place.command("2", "1MiB");
+        let stderr = format!("{}=demo.stderr", place.path("err").display());
+        command.arg("--stderr").arg(stderr);
+        command
+    };
+    fs::write(place.path("err"), "a plain file").unwrap();
+    for _ in 0..5 {
+        assert_eq!(refusal(with_stderr()).0, Some(66));
+        assert_eq!(spare.fill_level().unwrap(), 30_000);
+    }
+    fs::remove_file(place.path("err")).unwrap();
+    let logmon = place.start_command(with_stderr());
+    place.wait_for_log(&lines(0, 300));
+    drop((writer, spare));
+    assert_eq!(logmon.stop().0, Some(0));
 }

@@ -24,8 +24,8 @@ fn fifty_generations_add_no_thread_and_no_descriptor() {
     }
     assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
     assert_eq!(
-        counts[0].0, 4,
-        "the main one, two for streams of which one may hang, and the guard"
+        counts[0].0, 5,
+        "the main one, two for streams of which one may hang, the guard, and who writes diagnostics to a file"
     );
     assert_eq!(logmon.stop().0, Some(0));
 }

@@ -101,6 +101,10 @@ pub(crate) struct Logmon {
 }
 
 impl Logmon {
+    pub(crate) fn of(child: Child) -> Logmon {
+        Logmon { child }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

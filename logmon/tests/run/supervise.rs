@@ -1,9 +1,8 @@
 //! Edge: a supervisor keeps logmon alive, once, and leaves nothing behind (contract MON-9, MON-13).
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -29,23 +28,7 @@ struct Supervisor(Child);
 
 impl Supervisor {
     fn start(place: &Place) -> Supervisor {
-        let diagnostics = File::options()
-            .create(true)
-            .append(true)
-            .open(place.path("diagnostics"))
-            .unwrap();
-        let mut child = command(place)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(diagnostics)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "ready\n", "{}", place.diagnostics());
-        Supervisor(child)
+        Supervisor(place.start_until_ready(command(place)))
     }
 
     fn kill(mut self) {

@@ -136,3 +136,29 @@ fn a_rotation_without_a_descriptor_waits_and_is_done_later() {
     place.wait_for_log("web.stdout", &lines(0, 6));
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn starts_that_are_refused_take_no_descriptor_from_a_rotation() {
+    let place = Place::new();
+    let server = place.serve_command(limited(&place, 80));
+    let mut client = place.client();
+    let mut number = 0;
+    while client.ask(&place.start_request(&format!("t{number}"), 3, 100))["ok"] == true {
+        number += 1;
+    }
+    assert!(number > 0, "nothing fits");
+    let writer = place.writer("t0.out");
+    let refused = place.start_request(&format!("t{number}"), 3, 100);
+    // A rotation for each line, and a refusal at the same time.
+    let batch = format!("{refused}\n").repeat(50);
+    for round in 0..20 {
+        client.send(batch.as_bytes());
+        write_all(&writer, &lines(round * 50, 50));
+        for _ in 0..50 {
+            assert_eq!(client.answer()["error"]["code"], "descriptors");
+        }
+    }
+    place.wait_for_log("t0.stdout", &lines(997, 3));
+    assert_eq!(place.status("t0")["stdout"]["failures"], 0);
+    assert_eq!(server.stop(), Some(0));
+}

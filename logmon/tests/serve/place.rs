@@ -135,6 +135,14 @@ impl Server {
         self.child.wait().unwrap().code()
     }
 
+    /// What its descriptors name, such as `/logs/web.stdout.0`.
+    pub(crate) fn descriptors(&self) -> Vec<PathBuf> {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        folder
+            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+            .collect()
+    }
+
     pub(crate) fn descriptor_count(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .unwrap()

@@ -98,3 +98,46 @@ fn a_task_has_the_fifo_owner_that_its_start_names() {
     assert!(told.contains("no-such-user"), "{told}");
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn a_task_with_a_trusted_root_has_nothing_outside_of_it() {
+    let place = Place::new();
+    let server = place.serve();
+    let root = place.path("root");
+    fs::create_dir(&root).unwrap();
+    fs::create_dir(root.join("logs")).unwrap();
+    let ask = |log_dir: &std::path::Path, fifo: &std::path::Path| {
+        let mut request = place.start_request("web", 3, 1000);
+        request["trusted_root"] = json!(root);
+        request["log_dir"] = json!(log_dir);
+        request["stdout"]["fifo"] = json!(fifo);
+        request.as_object_mut().unwrap().remove("stderr");
+        place.ask(&request)
+    };
+    let (inside, outside) = (root.join("logs"), place.path("logs"));
+    for (log_dir, fifo, named) in [
+        (&outside, root.join("out"), &outside),
+        (&inside, outside.join("out"), &outside),
+        (
+            &root.join("../logs"),
+            root.join("out"),
+            &root.join("../logs"),
+        ),
+        (&inside, root.join("../logs/out"), &root.join("../logs")),
+    ] {
+        let answer = ask(log_dir, &fifo);
+        assert_eq!(answer["error"]["exit"], 66, "{answer}");
+        let told = answer["error"]["message"].to_string();
+        let named = format!(
+            "open {}: it is not below the trusted root {}",
+            named.display(),
+            root.display()
+        );
+        assert!(told.contains(&named), "{told}");
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&inside).unwrap().count(), 0);
+    let answer = ask(&inside, &root.join("out"));
+    assert_eq!(answer["ok"], true, "{answer}");
+    assert_eq!(server.stop(), Some(0));
+}

@@ -6,7 +6,7 @@ use fifo::Written;
 use serde_json::json;
 
 use crate::frozen_disk::{Disk, hangs};
-use crate::support::{Place, lines, wait_until, write_all};
+use crate::support::{Place, lines, log_files, wait_until, write_all};
 
 #[test]
 fn a_task_whose_storage_hangs_holds_no_other_one() {
@@ -126,5 +126,70 @@ fn more_starts_than_threads_on_a_disk_that_hangs_hold_nobody() {
             .count()
             == 73
     });
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn streams_that_could_not_stop_in_time_drain_and_let_go_when_their_disk_answers() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let test = "streams_that_could_not_stop_in_time_drain_and_let_go";
+    let Some(disk) = Disk::mount(&place.path("disk"), test) else {
+        return;
+    };
+    let server = place.serve();
+    let on_disk = |task: &str| {
+        let mut request = place.start_request(task, 3, 1 << 20);
+        request["log_dir"] = json!(place.path("disk"));
+        request
+    };
+    // More streams than may hang at once: the last one waits for its turn.
+    let tasks = ["stuck", "stuck2", "stuck3"];
+    let streams: Vec<_> = tasks
+        .iter()
+        .flat_map(|task| {
+            ["out", "err"].map(|end| (format!("{task}.{end}"), format!("{task}.std{end}")))
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(place.ask(&on_disk(task))["ok"], true);
+    }
+    let frozen = disk.freeze();
+    let writers: Vec<_> = streams.iter().map(|(fifo, _)| place.writer(fifo)).collect();
+    for writer in &writers {
+        write_all(writer, &lines(0, 1));
+    }
+    wait_until("a stream hangs", || hangs(server.pid()));
+    for writer in &writers {
+        write_all(writer, &lines(1, 600));
+    }
+    let mut clients = tasks.map(|task| {
+        let mut client = place.client();
+        let request = json!({"v": 1, "op": "stop", "task": task});
+        client.send(format!("{request}\n").as_bytes());
+        client
+    });
+    for client in &mut clients {
+        let stopped = client.answer();
+        assert_eq!(stopped["error"]["code"], "system", "{stopped}");
+    }
+    // Each holds its FIFO until then, so nobody else reads what it is about to.
+    let early = place.ask(&on_disk("stuck"));
+    assert_eq!(early["error"]["code"], "busy", "{early}");
+    drop(frozen);
+    let log = |name: &str| -> Vec<u8> {
+        let files = log_files(&place.path("disk"), name).into_iter();
+        files.flat_map(|(_, bytes)| bytes).collect()
+    };
+    for (fifo, name) in &streams {
+        wait_until(&format!("{name} is drained"), || log(name) == lines(0, 601));
+        wait_until(&format!("{fifo} is let go"), || {
+            !server.descriptors().contains(&place.fifo(fifo))
+        });
+    }
+    let both = json!({"stdout": "now", "stderr": "now"});
+    assert_eq!(place.ask(&on_disk("stuck"))["started"], both);
+    write_all(&writers[0], &lines(601, 1));
+    wait_until("it goes on", || log("stuck.stdout") == lines(0, 602));
     assert_eq!(server.stop(), Some(0));
 }

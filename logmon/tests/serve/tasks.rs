@@ -231,7 +231,15 @@ fn two_tasks_cannot_write_the_same_files() {
     place.start("web");
     let mut other = place.start_request("api", 10, 1 << 20);
     other["stderr"]["name"] = json!("web.stdout");
+    fifo::create(&place.fifo("api.out"), 0o600).unwrap();
+    let spare = fifo::Reader::open(place.fifo("api.out")).unwrap();
+    write_all(&place.writer("api.out"), &lines(0, 3));
     let answer = place.ask(&other);
+    assert_eq!(
+        spare.fill_level().unwrap(),
+        300,
+        "the other stream is not read"
+    );
     assert_eq!(answer["error"]["code"], "config");
     let told = answer["error"]["message"].as_str().unwrap();
     assert!(
