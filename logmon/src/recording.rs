@@ -11,7 +11,7 @@ use crate::losses::Loss;
 impl Stream {
     pub(super) fn record(&mut self, loss: Loss) -> Event {
         let name = &self.config.name;
-        let recorded = match loss.line(name, |at| self.clock_time(at)) {
+        let recorded = match loss.line(name, self.clock()) {
             Ok(line) => gap_file::append(&self.log_dir, name, &line),
             Err(error) => Err(Error::RecordLoss {
                 path: self.log_dir.path().join(name.gap_file_name()),

@@ -141,18 +141,20 @@ impl Stream {
             condition: self.machine.condition(),
             // The FIFO is open, so asking it fails only by a bug of the kernel.
             lag_bytes: self.pump.lag_bytes().unwrap_or(0),
-            last_write: self.machine.last_write().map(|at| self.clock_time(at)),
+            last_write: self.machine.last_write().map(self.clock()),
             pump: self.pump.kind(),
             current_index: self.machine.current_index(),
         }
     }
 
-    /// The time of the clock for a time since the start.
-    fn clock_time(&self, at: Duration) -> SystemTime {
-        let ago = self.started.elapsed().saturating_sub(at);
-        SystemTime::now()
-            .checked_sub(ago)
-            .unwrap_or(SystemTime::UNIX_EPOCH)
+    /// Gives the time of the clock for a time since the start. The clock is looked at once, so that of two
+    /// times the later one stays the later one.
+    fn clock(&self) -> impl Fn(Duration) -> SystemTime + use<> {
+        let (now, running) = (SystemTime::now(), self.started.elapsed());
+        move |at| {
+            now.checked_sub(running.saturating_sub(at))
+                .unwrap_or(SystemTime::UNIX_EPOCH)
+        }
     }
 
     fn perform(&mut self, step: Step) -> Event {
