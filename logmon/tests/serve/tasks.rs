@@ -175,9 +175,11 @@ fn the_status_tells_counters_lag_and_the_current_file() {
     let place = Place::new();
     let _server = place.serve();
     assert_eq!(place.ask(&place.start_request("web", 2, 100))["ok"], true);
-    let before = place.status("web");
-    assert_eq!(before["stdout"]["state"], "no-writer");
-    assert!(before["stdout"]["last_write_ms"].is_null());
+    // A start is answered before the stream has looked at its FIFO for the first time.
+    wait_until("the stream has looked for a writer", || {
+        place.status("web")["stdout"]["state"] == "no-writer"
+    });
+    assert!(place.status("web")["stdout"]["last_write_ms"].is_null());
     let writer = place.writer("web.out");
     write_all(&writer, &lines(0, 3));
     place.wait_for_log("web.stdout", &lines(1, 2));
