@@ -193,7 +193,9 @@ impl Collector {
         }
     }
 
-    /// Starts streams of which none runs: all of them, or none. No byte is read before all are open.
+    /// Starts streams of which none runs: all of them, or none. No byte is read before all are open. The
+    /// FIFOs come before the files of any stream, so who waits for a reader of the second one may be let in
+    /// by a start that is then refused for the files of the first.
     ///
     /// # Errors
     /// As [`Collector::start`].

@@ -9,7 +9,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Starts diagnostics for this process. If they are started already, they stay as they are.
 pub(crate) fn start(level: LogLevel, format: LogFormat) {
+    is_file();
     let level = match level {
         LogLevel::Off => LevelFilter::OFF,
         LogLevel::Error => LevelFilter::ERROR,
@@ -141,9 +142,13 @@ fn write_or_drop(line: &[u8]) {
     }
 }
 
-/// True when stderr is a file of a disk.
+/// True when stderr was a file of a disk at the first look. There is no second one: on some file systems
+/// it would wait for the disk.
 fn is_file() -> bool {
-    fstat(io::stderr()).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+    static IS_FILE: OnceLock<bool> = OnceLock::new();
+    *IS_FILE.get_or_init(|| {
+        fstat(io::stderr()).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+    })
 }
 
 /// The life of the thread that writes.

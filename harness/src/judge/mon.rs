@@ -6,7 +6,7 @@ use super::timeline::{Life, Timeline};
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
-use crate::scenario::{LogmonOutcome, Who};
+use crate::scenario::{LogmonOutcome, Who, option_name};
 use crate::trace::{Event, Exit};
 
 /// Judges how logmon started, lived and ended.
@@ -150,12 +150,13 @@ fn refusal(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// Whether the text has one of the words that were too much, without the dashes of an option.
+/// Whether the text has the name of one of the options that were too much.
 fn names_one_of(words: &[String], text: &str) -> bool {
     words.is_empty()
         || words
             .iter()
-            .any(|word| text.contains(word.trim_start_matches('-')))
+            .filter_map(|word| option_name(word))
+            .any(|name| text.contains(name))
 }
 
 /// Of two logmons on the same FIFOs one must end by itself, and only that one and only then: the

@@ -258,6 +258,11 @@ impl Stage {
             }
             Undo::Stalled => {
                 self.storage.iter().for_each(Stalling::go_on);
+                if self.storage.as_ref().is_some_and(Stalling::gave_up) {
+                    return Err(io::Error::other(
+                        "it was to stall for too long, and went on",
+                    ));
+                }
                 Ok(())
             }
             Undo::Nothing => Ok(()),

@@ -2,7 +2,8 @@
 //!
 //! The kernel sends every call on it to /dev/fuse, and whoever made the call waits there as it would for
 //! a disk. While the file system is stalled nothing is answered. When this process ends, however it
-//! ends, the kernel answers all that waits with an error: nobody is left behind.
+//! ends, the kernel answers all that waits with an error. That needs one thing: no thread of this process
+//! may wait for the file system itself, nor for a pipe whose lock is held by somebody who does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,7 +18,8 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     BsdFileFlags, Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyWrite, Request, Session, SessionACL, TimeOrNow, WriteFlags,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, Session, SessionACL, TimeOrNow,
+    WriteFlags,
 };
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -88,6 +90,11 @@ impl Stalling {
         self.gate.opened.notify_all();
     }
 
+    /// Whether it went on by itself, because it had been stalled for too long.
+    pub(super) fn gave_up(&self) -> bool {
+        self.gate.state().gave_up
+    }
+
     /// Whether a call waits for an answer.
     pub(super) fn hangs(&self) -> bool {
         self.gate.state().waits
@@ -105,6 +112,7 @@ struct Gate {
 struct GateState {
     is_closed: bool,
     waits: bool,
+    gave_up: bool,
 }
 
 impl Gate {
@@ -115,10 +123,11 @@ impl Gate {
     fn pass(&self) {
         let mut state = self.state();
         state.waits = state.is_closed;
-        let (mut state, _) = self
+        let (mut state, waited) = self
             .opened
             .wait_timeout_while(state, LONGEST, |state| state.is_closed)
             .unwrap_or_else(PoisonError::into_inner);
+        state.gave_up |= waited.timed_out();
         (state.is_closed, state.waits) = (false, false);
     }
 }
@@ -359,6 +368,16 @@ impl Filesystem for Served {
             Ok(bytes) => reply.written(bytes),
             Err(errno) => reply.error(as_reply(errno)),
         }
+    }
+
+    fn open(&self, _request: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.gate.pass();
+        reply.opened(FileHandle(0), FopenFlags::empty());
+    }
+
+    fn opendir(&self, _request: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.gate.pass();
+        reply.opened(FileHandle(0), FopenFlags::empty());
     }
 
     fn fsync(&self, _request: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {

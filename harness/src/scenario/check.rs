@@ -64,6 +64,13 @@ pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
     plan.steps(&scenario.plan, "plan")
 }
 
+/// The name of an option, without its dashes and its value; none for a word that is no option.
+pub(crate) fn option_name(word: &str) -> Option<&str> {
+    let name = word.strip_prefix('-')?.trim_start_matches('-');
+    let name = name.split_once('=').map_or(name, |(name, _)| name);
+    (!name.is_empty()).then_some(name)
+}
+
 /// A file system of its own has a size, and is not to be had everywhere.
 fn storage(scenario: &Scenario) -> Result<(), Wrong> {
     let host = &scenario.host;
@@ -210,11 +217,18 @@ impl Plan<'_> {
                 expect: LogmonOutcome::ReadyOrRefused,
                 words,
                 ..
-            } if words.is_empty() => Err(Wrong::new(
+            } if !words.iter().any(|word| option_name(word).is_some()) => Err(Wrong::new(
                 format!("{key}.words"),
-                "there is nothing that logmon may refuse",
-                "add the words, or expect `ready` or `refused`",
+                "there is no option that logmon may refuse",
+                "add one that begins with a dash, or expect `ready` or `refused`",
             )),
+            Action::HoldReader { .. } if self.scenario.host.log_folder == FolderKind::Stalling => {
+                Err(Wrong::new(
+                    key,
+                    "the host can't hold pipes whose lock may be held for as long as storage stalls",
+                    "leave the step out, or choose another `log_folder`",
+                ))
+            }
             Action::StartLogmon { .. }
             | Action::SecondLogmon { .. }
             | Action::StopLogmon { .. }

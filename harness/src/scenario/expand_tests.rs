@@ -272,7 +272,17 @@ fn nonsense_is_refused_with_its_key_and_a_way_out() {
         (
             "start-logmon\"",
             "start-logmon\"\nexpect = \"ready-or-refused\"",
-            "plan 1.words: there is nothing that logmon may refuse; add the words",
+            "plan 1.words: there is no option that logmon may refuse; add one that begins with a dash",
+        ),
+        (
+            "start-logmon\"",
+            "start-logmon\"\nexpect = \"ready-or-refused\"\nwords = [\"--\", \"1\"]",
+            "plan 1.words: there is no option",
+        ),
+        (
+            "[[plan]]\ndo = \"start-logmon\"",
+            "needs = [\"stalling-storage\"]\nhost.log_folder = \"stalling\"\n[[plan]]\ndo = \"hold-reader\"",
+            "the host can't hold pipes",
         ),
     ];
     for (old, new, wanted) in cases {

@@ -7,6 +7,7 @@ mod limits;
 mod model;
 mod shipped;
 
+pub(crate) use check::option_name;
 pub use expand::{ScenarioError, expand};
 pub use fault::{HostFault, Victim};
 pub use limits::{Limits, OnFull};

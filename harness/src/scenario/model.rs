@@ -476,7 +476,7 @@ pub enum LogmonOutcome {
     /// It ends with an error and touches nothing.
     Refused,
     /// It becomes ready all the same and does its work, or it ends with an error that names what it
-    /// refuses: one of `words`, with or without dashes in front.
+    /// refuses: one of the options among `words`.
     ReadyOrRefused,
 }
 

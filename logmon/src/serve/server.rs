@@ -139,10 +139,7 @@ async fn accept_clients(control: &ControlSocket, tasks: &Tasks) {
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
                 let tasks = tasks.clone();
-                tokio::spawn(async move {
-                    let _place: OwnedSemaphorePermit = place;
-                    serve_client(client, tasks).await;
-                });
+                tokio::spawn(serve_client(client, place, tasks));
             }
             Err(_) => turn_away(&client, Failure::too_many_clients()),
         }

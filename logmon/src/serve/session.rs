@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -44,13 +45,14 @@ enum Pending {
     Later(Pin<Box<dyn Future<Output = String> + Send>>),
 }
 
-/// Serves a client until it leaves. What it had asked for is done then, too.
-pub(crate) async fn serve_client(client: UnixStream, tasks: Tasks) {
+/// Serves a client until it leaves. What it had asked for is done then, too; its place is free as soon as
+/// it can't be answered.
+pub(crate) async fn serve_client(client: UnixStream, place: OwnedSemaphorePermit, tasks: Tasks) {
     let mut pending = VecDeque::new();
     if let Err(error) = talk(&client, &tasks, &mut pending).await {
         debug!(%error, "left a client");
     }
-    drop(client);
+    drop((client, place));
     for Asked { answer, .. } in pending {
         match answer {
             Pending::Ready(_) => {}

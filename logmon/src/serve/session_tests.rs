@@ -1,8 +1,10 @@
 //! Edge: one client on a pair of sockets.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::*;
@@ -18,7 +20,8 @@ struct Client {
 impl Client {
     fn of(tasks: &Tasks) -> Client {
         let (socket, served) = UnixStream::pair().unwrap();
-        tokio::spawn(serve_client(served, tasks.clone()));
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        tokio::spawn(serve_client(served, place, tasks.clone()));
         Client {
             socket,
             lines: Lines::default(),

@@ -43,11 +43,7 @@ fn block_lets_the_task_wait_and_loses_nothing() {
     let written = fill_until_blocked(&writer, &expected);
     assert!(written > capacity, "the pipe is full");
     assert_eq!(place.log(), expected[..10_240]);
-    assert!(
-        place.diagnostics().contains("WARN"),
-        "{}",
-        place.diagnostics()
-    );
+    wait_until("it is told", || place.diagnostics().contains("WARN"));
     let before = logmon.cpu_ticks();
     assert_eq!(
         writer.wait_writable(Duration::from_millis(600)).unwrap(),
@@ -171,11 +167,7 @@ fn a_fifo_that_is_too_small_for_the_guard_is_read_through_memory_and_that_is_tol
     assert_eq!(spare.set_capacity(4096).unwrap(), 4096);
     let logmon = place.start("5", "100000");
     assert_eq!(spare.capacity().unwrap(), 4096);
-    assert!(
-        place.diagnostics().contains("too small"),
-        "{}",
-        place.diagnostics()
-    );
+    wait_until("it is told", || place.diagnostics().contains("too small"));
     place.write(&lines(0, 3000));
     place.wait_for_log(&lines(0, 3000));
     assert_eq!(logmon.stop().0, Some(0));

@@ -365,11 +365,11 @@ fn what_lies_in_a_fifo_that_was_replaced_comes_first() {
     let logmon = start(&place);
     place.write(&lines(200, 2));
     place.wait_for_log(&lines(0, 202));
-    assert!(
+    wait_until("it is told", || {
         place
             .diagnostics()
             .contains("another FIFO has the path now")
-    );
+    });
     assert_eq!(listed(&place).lines().count(), 1);
     assert_eq!(logmon.stop().0, Some(0));
 }
