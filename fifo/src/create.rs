@@ -131,7 +131,8 @@ fn create_in(place: &Place<'_>, access: Access) -> Result<(), Error> {
         .inspect_err(|_| remove(place, &stat))
 }
 
-/// Gives an own FIFO to its owner, if it has not got it.
+/// Gives an own FIFO to its owner, if it has not got it. One that has its owner keeps its mode: whether
+/// somebody chose it, or a maker was killed before its last step, can't be seen.
 fn complete(
     place: &Place<'_>,
     handle: &OwnedFd,
