@@ -185,11 +185,29 @@ fn parse_mode(text: &str) -> Result<u32, Error> {
         })
 }
 
+/// Both streams of a task in a test, with FIFOs `out` and `err` and the log files in this folder.
+#[cfg(test)]
+pub(crate) fn both_streams(folder: &std::path::Path) -> Vec<StreamConfig> {
+    let stream = |fifo: &str, name: &str| {
+        Some(RawStream {
+            fifo: folder.join(fifo),
+            name: name.into(),
+        })
+    };
+    let raw = RawConfig {
+        log_dir: folder.to_owned(),
+        stdout: stream("out", "web.stdout"),
+        stderr: stream("err", "web.stderr"),
+        ..tests::raw()
+    };
+    raw.checked().unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn raw() -> RawConfig {
+    pub(super) fn raw() -> RawConfig {
         RawConfig {
             log_dir: "/logs".into(),
             trusted_root: None,

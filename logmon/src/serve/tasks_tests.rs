@@ -1,10 +1,7 @@
 //! Edge: what a start leaves in the table, with real FIFOs.
 
-use std::path::Path;
-
 use super::*;
-use crate::collect::OnFull;
-use crate::config::{RawConfig, RawStream};
+use crate::config::both_streams;
 
 fn tasks() -> Tasks {
     Tasks::new(None)
@@ -12,29 +9,6 @@ fn tasks() -> Tasks {
 
 fn id(text: &str) -> TaskId {
     TaskId::parse(text).unwrap()
-}
-
-/// Both streams of a task, with FIFOs `out` and `err` and the log files in this folder.
-fn both(folder: &Path) -> Vec<StreamConfig> {
-    let stream = |fifo: &str, name: &str| {
-        Some(RawStream {
-            fifo: folder.join(fifo),
-            name: name.into(),
-        })
-    };
-    let raw = RawConfig {
-        log_dir: folder.to_owned(),
-        trusted_root: None,
-        stdout: stream("out", "web.stdout"),
-        stderr: stream("err", "web.stderr"),
-        max_files: "3".into(),
-        max_file_size: "64KiB".into(),
-        line_guard: "32KiB".into(),
-        on_full: OnFull::Block,
-        fifo_mode: "0600".into(),
-        fifo_owner: None,
-    };
-    raw.checked().unwrap()
 }
 
 /// How many tasks and how many hashes of streams the table has.
@@ -52,7 +26,7 @@ async fn a_refused_start_leaves_nothing_and_the_same_start_is_a_new_one_later() 
         std::fs::write(path(name), "no FIFO").unwrap();
     }
     let tasks = tasks();
-    let start = |task: &str| tasks.start(id(task), both(folder.path()));
+    let start = |task: &str| tasks.start(id(task), both_streams(folder.path()));
 
     let (started, error) = start("web").await;
     assert_eq!(started, []);
@@ -98,7 +72,7 @@ async fn starts_under_way_count_as_if_they_had_their_descriptors() {
     // More than any limit has room for.
     let others = usize::MAX / 64;
     tasks.lock().starting = others;
-    let (started, error) = tasks.start(id("web"), both(folder.path())).await;
+    let (started, error) = tasks.start(id("web"), both_streams(folder.path())).await;
     assert_eq!(started, []);
     assert!(
         matches!(error, Some(Error::Descriptors { .. })),
