@@ -12,14 +12,19 @@
 //! - An edge is only a reason to look again. What is returned is what the pipe said.
 //! - Writes wake nobody after [`AsyncReader::rest`] until the next wait, which looks first. For somebody
 //!   who will look at a time of his own anyway, a wake-up per write is a waste.
+//! - The instance can watch a timer as well, because the runtime's own timers know no less than a
+//!   millisecond, and in that time a fast writer fills a pipe.
 
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -44,6 +49,8 @@ pub struct AsyncReader {
     edges: AsyncFd<Edges>,
     reader: Reader,
     rests: AtomicBool,
+    /// Made by the first short rest, and kept for the next ones.
+    timer: Option<TimerFd>,
 }
 
 impl AsyncReader {
@@ -65,6 +72,7 @@ impl AsyncReader {
             edges,
             reader,
             rests: AtomicBool::new(false),
+            timer: None,
         })
     }
 
@@ -129,6 +137,42 @@ impl AsyncReader {
         self.set_rest(true)
     }
 
+    /// Lets writes wake nobody until the next wait, and begins to count so much time, exactly to some
+    /// microseconds; [`AsyncReader::rest_over`] waits for its end. The first call makes a timer, which is
+    /// one more descriptor for as long as the reader lives.
+    ///
+    /// # Errors
+    /// [`Error::Wait`]: the system call failed, or there is no descriptor left for the timer. Writes wake
+    /// nobody all the same.
+    pub fn begin_rest(&mut self, time: Duration) -> Result<(), Error> {
+        self.rest()?;
+        self.set_timer(time)
+            .map_err(|source| self.wait_failed(source))
+    }
+
+    /// Waits until the time given to [`AsyncReader::begin_rest`] is over; for ever if there was no such
+    /// call, or if its end has been waited for.
+    ///
+    /// # Errors
+    /// [`Error::Wait`]: the system call failed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the time runs on, and the next call waits for the rest of it.
+    pub async fn rest_over(&self) -> Result<(), Error> {
+        while !self.next_events().await?.timer {}
+        Ok(())
+    }
+
+    fn set_timer(&mut self, time: Duration) -> io::Result<()> {
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            none => none.insert(self.edges.get_ref().new_timer()?),
+        };
+        // A time of zero would turn it off.
+        let time = TimeSpec::from_duration(time.max(Duration::from_nanos(1)));
+        Ok(timer.set(Expiration::OneShot(time), TimerSetTimeFlags::empty())?)
+    }
+
     fn set_rest(&self, rests: bool) -> Result<(), Error> {
         if self.rests.swap(rests, Ordering::Relaxed) == rests {
             return Ok(());
@@ -165,6 +209,10 @@ impl AsyncReader {
     /// Waits until something has happened to the FIFO since the last call returned.
     async fn next_edge(&self) -> Result<Change, Error> {
         self.set_rest(false)?;
+        Ok(self.next_events().await?.fifo.unwrap_or(Change::Unknown))
+    }
+
+    async fn next_events(&self) -> Result<Events, Error> {
         let failed = |source| self.wait_failed(source);
         // By the one waker that the runtime keeps for a descriptor anyway: that needs no memory.
         let ready = poll_fn(|context| self.edges.poll_read_ready(context));
@@ -186,7 +234,18 @@ fn register(edges: Edges) -> io::Result<AsyncFd<Edges>> {
     Ok(registered?)
 }
 
-/// An epoll instance that becomes readable once per edge of one FIFO.
+/// What happened to the two.
+#[derive(Debug, Default)]
+struct Events {
+    fifo: Option<Change>,
+    timer: bool,
+}
+
+/// What the events of the two are marked with.
+const FIFO: u64 = 0;
+const TIMER: u64 = 1;
+
+/// An epoll instance that becomes readable once per edge of one FIFO, and of a timer.
 #[derive(Debug)]
 struct Edges(Epoll);
 
@@ -200,7 +259,16 @@ impl Edges {
     fn watch(&self, reader: &Reader) -> io::Result<()> {
         // A hang-up is reported without being asked for.
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        Ok(self.0.add(reader, EpollEvent::new(interest, 0))?)
+        Ok(self.0.add(reader, EpollEvent::new(interest, FIFO))?)
+    }
+
+    /// Makes a timer that is watched too. Set anew it gives a new edge, and need not be read.
+    fn new_timer(&self) -> io::Result<TimerFd> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        self.0.add(&timer, EpollEvent::new(interest, TIMER))?;
+        Ok(timer)
     }
 
     /// While nobody watches, a write costs its writer less, too.
@@ -208,20 +276,33 @@ impl Edges {
         Ok(self.0.delete(reader)?)
     }
 
-    /// Takes the pending edge, if there is one, so that the next one counts anew.
-    fn consume(&self) -> io::Result<Change> {
-        let mut events = [EpollEvent::empty()];
+    /// Takes the pending edges, so that the next ones count anew.
+    fn consume(&self) -> io::Result<Events> {
+        let mut events = [EpollEvent::empty(); 2];
         loop {
             match self.0.wait(&mut events, EpollTimeout::ZERO) {
-                // The kernel asks the FIFO at this moment (`ep_item_poll` in fs/eventpoll.c).
-                Ok(1) if !events[0].events().contains(EpollFlags::EPOLLHUP) => {
-                    return Ok(Change::HasWriter);
-                }
-                Ok(_) => return Ok(Change::Unknown),
+                Ok(count) => return Ok(events[..count].iter().collect()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+}
+
+impl<'e> FromIterator<&'e EpollEvent> for Events {
+    /// The kernel has asked the FIFO at the moment of the call (`ep_item_poll` in fs/eventpoll.c).
+    fn from_iter<I: IntoIterator<Item = &'e EpollEvent>>(events: I) -> Events {
+        let mut happened = Events::default();
+        for event in events {
+            if event.data() == TIMER {
+                happened.timer = true;
+            } else if event.events().contains(EpollFlags::EPOLLHUP) {
+                happened.fifo = Some(Change::Unknown);
+            } else {
+                happened.fifo = Some(Change::HasWriter);
+            }
+        }
+        happened
     }
 }
 

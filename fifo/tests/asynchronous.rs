@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fifo::{AsyncReader, Change, Lock, ReadOutcome, Reader, Writer, Written};
 use tokio::runtime::{Builder, Runtime};
@@ -413,4 +413,73 @@ async fn a_change_says_whether_there_was_a_writer() {
     assert_eq!(reader.changed().await.unwrap(), Change::HasWriter);
     drop(late);
     assert_eq!(reader.changed().await.unwrap(), Change::Unknown);
+}
+
+#[test]
+fn a_short_rest_ends_in_time_and_not_before_and_no_write_ends_it() {
+    let (_folder, path) = fresh::fifo();
+    run(async move {
+        let mut reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+        let writer = Writer::try_open(&path).unwrap();
+        for micros in [250, 0, 2500, 700] {
+            let rest = Duration::from_micros(micros);
+            let began = Instant::now();
+            reader.begin_rest(rest).unwrap();
+            let mut wait = pin!(reader.rest_over());
+            let mut polls = 0;
+            let counted = poll_fn(|context| {
+                polls += 1;
+                wait.as_mut().poll(context)
+            });
+            let writes = async {
+                for _ in 0..50 {
+                    write(&writer, b"x");
+                    yield_now().await;
+                }
+            };
+            let (rested, ()) = timeout(LONG, async { tokio::join!(counted, writes) })
+                .await
+                .expect("the rest ends");
+            rested.unwrap();
+            assert!(began.elapsed() >= rest, "{:?}", began.elapsed());
+            // `join!` polls it each time it is woken itself: for each write once, and for the timer.
+            assert!(polls <= 52, "{polls} polls");
+        }
+        let mut buffer = [0; 256];
+        assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::Bytes(200));
+    });
+}
+
+#[test]
+fn what_came_during_a_short_rest_is_an_edge_and_a_timer_is_none() {
+    let (_folder, path) = fresh::fifo();
+    run(async move {
+        let mut reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+        let writer = Writer::try_open(&path).unwrap();
+        let rest = Duration::from_micros(300);
+        reader.begin_rest(rest).unwrap();
+        timeout(LONG, reader.rest_over()).await.unwrap().unwrap();
+        // Its timer runs on, and ends while something else is waited for.
+        reader.begin_rest(rest).unwrap();
+        let changed = timeout(LONG, reader.changed()).await;
+        assert_eq!(changed.expect("the timer ends").unwrap(), Change::Unknown);
+        let quiet = timeout(Duration::from_millis(50), reader.changed()).await;
+        quiet.expect_err("nothing has happened");
+
+        // Both at once.
+        reader.begin_rest(rest).unwrap();
+        write(&writer, b"x");
+        tokio::time::sleep(2 * rest).await;
+        let changed = timeout(LONG, reader.changed()).await;
+        assert_eq!(changed.expect("a byte came").unwrap(), Change::HasWriter);
+        reader.begin_rest(rest).unwrap();
+        timeout(LONG, reader.rest_over()).await.unwrap().unwrap();
+        write(&writer, b"y");
+        drop(writer);
+        let changed = timeout(LONG, reader.changed()).await;
+        assert_eq!(changed.expect("all left").unwrap(), Change::Unknown);
+        let mut buffer = [0; 16];
+        assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::Bytes(2));
+        assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::NoWriter);
+    });
 }

@@ -15,8 +15,12 @@ use super::Stream;
 use crate::collect::{Event, Reading};
 use crate::error::chain;
 use crate::mailbox::{Command, Mailbox};
-use crate::pump::Filled;
+use crate::pump::{Filled, Pump};
 use crate::storage::{Device, Turn, give_way};
+
+/// A rest that is shorter has a timer of the stream's own: those of the runtime know no less than a
+/// millisecond.
+const SHORT_REST: Duration = Duration::from_millis(2);
 
 impl Stream {
     /// Waits for a turn to call the storage. Only a stream that really waits gets room for that.
@@ -27,6 +31,20 @@ impl Stream {
         Box::pin(self.device.turn()).await
     }
 
+    /// Lets writes wake nobody; true if the pump itself knows when that is over.
+    fn rest(&mut self, until: Option<Instant>) -> bool {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let short = left.filter(|left| *left < SHORT_REST);
+        let rests = match short {
+            Some(time) => self.pump.begin_rest(time),
+            None => self.pump.rest(),
+        };
+        if let Err(error) = &rests {
+            debug!(stream = %self.config.name, error = chain(error), "no rest as it should be");
+        }
+        rests.is_ok() && short.is_some()
+    }
+
     /// Waits for bytes, a command or the time given. As [`Stream::collect`] it keeps nothing twice.
     pub(super) fn wait<'a>(
         &'a mut self,
@@ -35,11 +53,7 @@ impl Stream {
         mailbox: &'a mut Mailbox,
     ) -> impl Future<Output = Event> + use<'a> {
         let until = until.map(|until| self.started + until);
-        if reading == Reading::No
-            && let Err(error) = self.pump.rest()
-        {
-            debug!(stream = %self.config.name, error = chain(&error), "writes go on to wake it");
-        }
+        let has_timer = reading == Reading::No && self.rest(until);
         async move {
             loop {
                 let asked = tokio::select! {
@@ -54,20 +68,31 @@ impl Stream {
                         Command::Stop => return Event::Stop,
                         Command::Ask(asked) => asked,
                     },
-                    filled = self.pump.fill(reading), if reading != Reading::No => return match filled {
-                        Ok(Filled::Bytes(bytes)) => Event::Read(bytes),
-                        Ok(Filled::Ready) => Event::WriterCame,
-                        Ok(Filled::Empty) => Event::Empty,
-                        Ok(Filled::NoWriter) => Event::NoWriter,
+                    filled = fill_or_rest(&mut self.pump, reading), if reading != Reading::No || has_timer => return match filled {
+                        Ok(Some(Filled::Bytes(bytes))) => Event::Read(bytes),
+                        Ok(Some(Filled::Ready)) => Event::WriterCame,
+                        Ok(Some(Filled::Empty)) => Event::Empty,
+                        Ok(Some(Filled::NoWriter)) => Event::NoWriter,
+                        Ok(None) => Event::Tick,
                         Err(error) => self.cannot_read(&error),
                     },
-                    () = sleep_until(until), if until.is_some() => return Event::Tick,
+                    () = sleep_until(until), if until.is_some() && !has_timer => return Event::Tick,
                 };
                 // Who asked may be gone.
                 asked.send(self.status()).ok();
                 // Whoever asked has its turn before a call that may hang.
                 give_way().await;
             }
+        }
+    }
+}
+
+/// Fills the pump, or gives nothing when its rest is over.
+async fn fill_or_rest(pump: &mut Pump, reading: Reading) -> Result<Option<Filled>, fifo::Error> {
+    match reading {
+        Reading::No => pump.rest_over().await.map(|()| None),
+        Reading::Bytes | Reading::NextWriter | Reading::AtOnce => {
+            pump.fill(reading).await.map(Some)
         }
     }
 }

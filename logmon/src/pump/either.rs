@@ -21,6 +21,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use fifo::{AsyncReader, Change, ReadOutcome};
 use nix::errno::Errno;
@@ -32,6 +33,10 @@ use super::staging::StagingPipe;
 use crate::collect::Reading;
 use crate::planner::Window;
 use crate::status::PumpKind;
+
+/// After a find of so many bytes writes wake nobody until the next wait: this stream will be at work for
+/// longer than the next write takes, and a thread would be woken by it only to see that.
+const MUCH_BYTES: usize = 32 * 1024;
 
 /// What filling the window gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +184,23 @@ impl Pump {
         self.reader.rest()
     }
 
+    /// Lets writes wake nobody until the next wait for bytes, and begins to count so much time.
+    ///
+    /// # Errors
+    /// There is no timer for that. Writes wake nobody all the same.
+    pub(crate) fn begin_rest(&mut self, time: Duration) -> Result<(), fifo::Error> {
+        self.had_writer = false;
+        self.reader.begin_rest(time)
+    }
+
+    /// Waits until that time is over.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the time runs on.
+    pub(crate) async fn rest_over(&self) -> Result<(), fifo::Error> {
+        self.reader.rest_over().await
+    }
+
     /// Takes what lies in the staging pipe into the window.
     fn inherit(&mut self) -> Result<Option<usize>, fifo::Error> {
         let bytes = self.inherited;
@@ -203,6 +225,9 @@ impl Pump {
     async fn get_to_know(&mut self, reading: Reading) -> Result<Filled, fifo::Error> {
         loop {
             if let Some(bytes) = self.get_to_know_more()? {
+                if bytes >= MUCH_BYTES {
+                    self.rest()?;
+                }
                 return Ok(Filled::Bytes(bytes));
             }
             if !self.had_writer && self.has_no_writer() {
@@ -274,7 +299,7 @@ impl Pump {
         if self.staged == 0 {
             let asked = bytes.min(self.known);
             let moved = staging.take_from(self.reader.get_ref(), asked)?;
-            if moved < asked {
+            if moved < asked && moved < StagingPipe::RAISED_BYTES {
                 staging.raise();
             }
             if moved == 0 {

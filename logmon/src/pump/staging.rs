@@ -7,10 +7,6 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
 
-/// What a staging pipe is raised to with the first round that fills it, in bytes: as fast as 1 MiB, and
-/// a quarter of what the user may have in pipes (`pipe-user-pages-soft`).
-const RAISED_BYTES: usize = 256 * 1024;
-
 /// Both ends of the pipe that bytes go through between leaving the FIFO and being in a file.
 ///
 /// While both ends are open in some process the bytes in it live, whoever is killed. The read end is to
@@ -22,6 +18,10 @@ pub(crate) struct StagingPipe {
 }
 
 impl StagingPipe {
+    /// What it is raised to with the first round that fills it, in bytes: as fast as 1 MiB, and a quarter
+    /// of what the user may have in pipes (`pipe-user-pages-soft`).
+    pub(crate) const RAISED_BYTES: usize = 256 * 1024;
+
     /// Makes an empty one.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl StagingPipe {
 
     /// Raises the capacity. Where that is refused, the pipe serves as it is.
     pub(crate) fn raise(&self) {
-        let bytes = i32::try_from(RAISED_BYTES).unwrap_or(i32::MAX);
+        let bytes = i32::try_from(StagingPipe::RAISED_BYTES).unwrap_or(i32::MAX);
         if fcntl(&self.write_end, FcntlArg::F_GETPIPE_SZ).is_ok_and(|now| now < bytes) {
             let _raised: Result<i32, Errno> = fcntl(&self.write_end, FcntlArg::F_SETPIPE_SZ(bytes));
         }

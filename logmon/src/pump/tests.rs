@@ -97,6 +97,38 @@ async fn bytes_are_known_then_seen_then_written_and_are_in_a_pipe_until_then() {
 }
 
 #[tokio::test]
+async fn after_a_large_find_the_next_byte_and_the_leaving_of_the_last_writer_are_noticed() {
+    const LONG: Duration = Duration::from_secs(30);
+    let place = Place::new();
+    let (mut pump, writer) = place.pump(staging());
+    let file = place.file();
+    let large = [b'x'; 40 * 1024];
+    put(&writer, &large);
+    fill(&mut pump, large.len()).await;
+    while pump.window().bytes > 0 {
+        let written = pump.write(&file, pump.window().bytes).unwrap();
+        pump.consume(written);
+    }
+    let next = async {
+        tokio::task::yield_now().await;
+        put(&writer, b"next\n");
+    };
+    let (filled, ()) = timeout(LONG, async {
+        tokio::join!(pump.fill(Reading::Bytes), next)
+    })
+    .await
+    .expect("the next byte is noticed");
+    assert_eq!(filled.unwrap(), Filled::Bytes(5));
+    put(&writer, &large);
+    fill(&mut pump, large.len()).await;
+    drop(writer);
+    let filled = timeout(LONG, pump.fill(Reading::Bytes))
+        .await
+        .expect("its leaving is noticed");
+    assert_eq!(filled.unwrap(), Filled::NoWriter);
+}
+
+#[tokio::test]
 async fn a_file_that_refuses_splice_gets_what_was_staged_and_what_was_not() {
     let place = Place::new();
     let (mut pump, writer) = place.pump(staging());
