@@ -98,8 +98,8 @@ impl Crowd {
         let folder = tempfile::Builder::new()
             .prefix("measure-")
             .tempdir_in(place)?;
-        fs::create_dir(folder.path().join("log"))?;
         for task in 0..count {
+            fs::create_dir(log_dir(&folder, task))?;
             fifo::create(&fifo(&folder, task, "stdout"), 0o600)?;
             fifo::create(&fifo(&folder, task, "stderr"), 0o600)?;
         }
@@ -131,7 +131,7 @@ impl Crowd {
             command
                 .args(["run", "--max-files", "10", "--max-file-size", "10MiB"])
                 .args(["--log-level", "warn", "--log-dir"])
-                .arg(self.folder.path().join("log"))
+                .arg(log_dir(&self.folder, task))
                 .args(["--stdout", &stream("stdout"), "--stderr", &stream("stderr")])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null());
@@ -158,7 +158,6 @@ impl Crowd {
         let mut server = Process::spawn(&mut command)?;
         server.wait_ready("logmon serve")?;
         self.empty_bytes = memory_bytes(server.pid(), "smaps_rollup", "Pss");
-        let log_dir = self.folder.path().join("log");
         let requests: String = (0..self.count)
             .map(|task| {
                 let stream = |name: &str| {
@@ -168,7 +167,7 @@ impl Crowd {
                     })
                 };
                 let request = serde_json::json!({
-                    "v": 1, "op": "start", "task": format!("t{task}"), "log_dir": log_dir,
+                    "v": 1, "op": "start", "task": format!("t{task}"), "log_dir": log_dir(&self.folder, task),
                     "max_files": 10, "max_file_size": "10MiB",
                     "stdout": stream("stdout"), "stderr": stream("stderr"),
                 });
@@ -261,6 +260,11 @@ impl Crowd {
 
 fn fifo(folder: &TempDir, task: usize, stream: &str) -> PathBuf {
     folder.path().join(format!("t{task}.{stream}.fifo"))
+}
+
+/// A folder for each task, as each allocation has one: a start lists it.
+fn log_dir(folder: &TempDir, task: usize) -> PathBuf {
+    folder.path().join(format!("t{task}.log"))
 }
 
 /// Writes lines to all tasks at a steady rate, spread evenly over time; gives their count.

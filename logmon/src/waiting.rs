@@ -76,7 +76,7 @@ impl Stream {
                         Ok(None) => Event::Tick,
                         Err(error) => self.cannot_read(&error),
                     },
-                    () = sleep_until(until), if until.is_some() && !has_timer => return Event::Tick,
+                    () = sleep_until(until.filter(|_| !has_timer)), if until.is_some() && !has_timer => return Event::Tick,
                 };
                 // Who asked may be gone.
                 asked.send(self.status()).ok();
