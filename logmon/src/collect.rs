@@ -292,13 +292,18 @@ impl Collect {
     fn flush(&self, now: Duration, is_tick: bool) -> Flush {
         if self.has_no_writer || self.is_drained {
             Flush::Ended
-        } else if is_tick && self.held_since.is_some_and(|since| now >= since + HOLD) {
+        } else if is_tick && self.is_overdue(now) {
             // Only when there is nothing to read: after a pause of this process itself the rest of the
             // line may lie in the pipe.
             Flush::Stalled
         } else {
             Flush::No
         }
+    }
+
+    /// True when a line has been held for as long as one may be.
+    fn is_overdue(&self, now: Duration) -> bool {
+        self.held_since.is_some_and(|since| now >= since + HOLD)
     }
 
     fn wait_for_bytes(&self, until: Option<Duration>, now: Duration) -> Action {
@@ -323,7 +328,8 @@ impl Collect {
     fn rests_until(&self, now: Duration) -> Option<Duration> {
         self.pacing
             .rests_until(now)
-            .filter(|_| self.stop_at.is_none() && !self.has_no_writer)
+            // At the end of a rest more of a held line is always there, so it would never count as stalled.
+            .filter(|_| self.stop_at.is_none() && !self.has_no_writer && !self.is_overdue(now))
     }
 
     fn reading(&self) -> Reading {

@@ -409,8 +409,8 @@ fn fewer_files_are_deleted_at_once_and_a_full_disk_does_not_delay_it() {
     );
 }
 
-#[test]
-fn the_end_of_a_rest_does_not_make_a_held_line_count_as_stalled() {
+/// A stream with a file that has room for a line up to the guard and no more.
+fn near_the_end_of_a_file() -> Collect {
     let mut machine = machine(OnFull::Block, 100, 50);
     let mut event = Event::Started;
     for _ in 0..2 {
@@ -424,6 +424,30 @@ fn the_end_of_a_rest_does_not_make_a_held_line_count_as_stalled() {
     let _waits: Action = machine.handle(event, Window::all(b""), ms(0));
     let _writes: Action = machine.handle(Event::Read(60), Window::all(&line), ms(0));
     let _waits: Action = machine.handle(Event::Wrote(60), Window::all(&line), ms(0));
+    machine
+}
+
+#[test]
+fn a_held_line_that_grows_in_small_pieces_does_not_rest_after_the_time_to_hold() {
+    let mut machine = near_the_end_of_a_file();
+    let _holds: Action = machine.handle(Event::Read(1), Window::all(b"."), ms(50));
+    let _holds: Action = machine.handle(Event::Read(1), Window::all(b".."), ms(49) + HOLD);
+    assert_eq!(
+        machine.handle(Event::Read(1), Window::all(b"..."), ms(51) + HOLD),
+        Action::Wait {
+            reading: Reading::Bytes,
+            until: Some(ms(50) + HOLD),
+        }
+    );
+    assert_eq!(
+        machine.handle(Event::Tick, Window::all(b"..."), ms(51) + HOLD),
+        Action::Perform(Step::Rotate(RotationStep::Prepare))
+    );
+}
+
+#[test]
+fn the_end_of_a_rest_does_not_make_a_held_line_count_as_stalled() {
+    let mut machine = near_the_end_of_a_file();
     let rests = Action::Wait {
         reading: Reading::No,
         until: Some(ms(1) + crate::pacing::LONGEST_REST),
