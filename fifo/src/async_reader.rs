@@ -5,15 +5,14 @@
 //! writer comes. A level-triggered wait therefore spins, and the runtime takes a hang-up as final: its
 //! readiness can't be cleared any more, although a new writer revives the FIFO. So the FIFO is watched,
 //! edge-triggered, by an epoll instance of its own, and the runtime watches that instance. Its only
-//! event is "readable", once per edge of the FIFO. It costs one more descriptor per reader, and so does
-//! the timer below.
+//! event is "readable", once per edge of the FIFO. It costs one more descriptor per reader.
 //!
 //! # Laws
 //! - An edge is consumed before the pipe is looked at, never after; so no edge is lost.
 //! - An edge is only a reason to look again. What is returned is what the pipe said.
 //! - Writes wake nobody after [`AsyncReader::rest`] until the next wait, which looks first. For somebody
 //!   who will look at a time of his own anyway, a wake-up per write is a waste.
-//! - The instance watches a timer as well, because the runtime's own timers know no less than a
+//! - The instance can watch a timer as well, because the runtime's own timers know no less than a
 //!   millisecond, and in that time a fast writer fills a pipe.
 
 use std::future::poll_fn;
@@ -50,7 +49,8 @@ pub struct AsyncReader {
     edges: AsyncFd<Edges>,
     reader: Reader,
     rests: AtomicBool,
-    timer: TimerFd,
+    /// Made by the first short rest, and kept for the next ones.
+    timer: Option<TimerFd>,
 }
 
 impl AsyncReader {
@@ -62,18 +62,17 @@ impl AsyncReader {
     /// # Panics
     /// Outside of a tokio runtime, or in one whose I/O is not enabled.
     pub fn new(reader: Reader) -> Result<AsyncReader, Error> {
-        let (edges, timer) =
-            Edges::of(&reader)
-                .and_then(register)
-                .map_err(|source| Error::Register {
-                    path: reader.path().to_owned(),
-                    source,
-                })?;
+        let edges = Edges::of(&reader)
+            .and_then(register)
+            .map_err(|source| Error::Register {
+                path: reader.path().to_owned(),
+                source,
+            })?;
         Ok(AsyncReader {
             edges,
             reader,
             rests: AtomicBool::new(false),
-            timer,
+            timer: None,
         })
     }
 
@@ -139,11 +138,13 @@ impl AsyncReader {
     }
 
     /// Lets writes wake nobody until the next wait, and begins to count so much time, exactly to some
-    /// microseconds; [`AsyncReader::rest_over`] waits for its end.
+    /// microseconds; [`AsyncReader::rest_over`] waits for its end. The first call makes a timer, which is
+    /// one more descriptor for as long as the reader lives.
     ///
     /// # Errors
-    /// [`Error::Wait`]: the system call failed.
-    pub fn begin_rest(&self, time: Duration) -> Result<(), Error> {
+    /// [`Error::Wait`]: the system call failed, or there is no descriptor left for the timer. Writes wake
+    /// nobody all the same.
+    pub fn begin_rest(&mut self, time: Duration) -> Result<(), Error> {
         self.rest()?;
         self.set_timer(time)
             .map_err(|source| self.wait_failed(source))
@@ -162,12 +163,14 @@ impl AsyncReader {
         Ok(())
     }
 
-    fn set_timer(&self, time: Duration) -> io::Result<()> {
+    fn set_timer(&mut self, time: Duration) -> io::Result<()> {
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            none => none.insert(self.edges.get_ref().new_timer()?),
+        };
         // A time of zero would turn it off.
         let time = TimeSpec::from_duration(time.max(Duration::from_nanos(1)));
-        Ok(self
-            .timer
-            .set(Expiration::OneShot(time), TimerSetTimeFlags::empty())?)
+        Ok(timer.set(Expiration::OneShot(time), TimerSetTimeFlags::empty())?)
     }
 
     fn set_rest(&self, rests: bool) -> Result<(), Error> {
@@ -224,11 +227,11 @@ impl AsyncReader {
     unsafe_code,
     reason = "tokio's safe constructors are deprecated: they can't know that the descriptor stays open"
 )]
-fn register((edges, timer): (Edges, TimerFd)) -> io::Result<(AsyncFd<Edges>, TimerFd)> {
+fn register(edges: Edges) -> io::Result<AsyncFd<Edges>> {
     // SAFETY: `Edges` owns its descriptor, gives the same one each time and closes it only when it is
     // dropped, which the `AsyncFd` does after it has taken it off its own list.
     let registered = unsafe { AsyncFd::register_with_interest(edges, Interest::READABLE) };
-    Ok((registered?, timer))
+    Ok(registered?)
 }
 
 /// What happened to the two.
@@ -247,11 +250,10 @@ const TIMER: u64 = 1;
 struct Edges(Epoll);
 
 impl Edges {
-    fn of(reader: &Reader) -> io::Result<(Edges, TimerFd)> {
+    fn of(reader: &Reader) -> io::Result<Edges> {
         let edges = Edges(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         edges.watch(reader)?;
-        let timer = edges.new_timer()?;
-        Ok((edges, timer))
+        Ok(edges)
     }
 
     fn watch(&self, reader: &Reader) -> io::Result<()> {

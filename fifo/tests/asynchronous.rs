@@ -419,7 +419,7 @@ async fn a_change_says_whether_there_was_a_writer() {
 fn a_short_rest_ends_in_time_and_not_before_and_no_write_ends_it() {
     let (_folder, path) = fresh::fifo();
     run(async move {
-        let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+        let mut reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&is_over);
@@ -458,7 +458,7 @@ fn a_short_rest_ends_in_time_and_not_before_and_no_write_ends_it() {
 fn what_came_during_a_short_rest_is_an_edge_and_a_timer_is_none() {
     let (_folder, path) = fresh::fifo();
     run(async move {
-        let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+        let mut reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
         let writer = Writer::try_open(&path).unwrap();
         let rest = Duration::from_micros(300);
         reader.begin_rest(rest).unwrap();
