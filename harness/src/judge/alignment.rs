@@ -176,7 +176,9 @@ pub(super) fn gaps(
     let tail = common_suffix(&expected[head..], &observed[head..]);
     let (exp_end, obs_end) = (expected.len() - tail, observed.len() - tail);
     let mut found = Vec::new();
-    let is_simple = head == exp_end || head == obs_end;
+    // Nothing on one side, or too few bytes in the place of as many to tell where else they may be from.
+    let is_simple =
+        head == exp_end || head == obs_end || (exp_end == obs_end && exp_end - head < GRAM);
     let counts = |at: usize, len: usize| {
         len >= GRAM || is_simple || holds_unit(starts, at, len, expected.len())
     };

@@ -63,6 +63,15 @@ fn a_good_history_passes() {
 }
 
 #[test]
+fn a_first_record_changed_into_the_head_of_a_later_one_is_altered_and_neither_lost_nor_repeated() {
+    // The last two digits of its sequence number, and the bits that give the number of another record.
+    for (at, bit) in [(29, 0), (29, 2), (30, 0), (30, 3)] {
+        let (found, _) = with_bytes(|bytes| bytes[at] ^= 1 << bit);
+        assert_eq!(found, [Shape::Altered], "byte {at}, bit {bit}");
+    }
+}
+
+#[test]
 fn lost_records_are_counted_and_placed() {
     assert_eq!(with_records((0..10).chain(20..50)), [Shape::LostMiddle]);
     assert_eq!(with_records(10..50), [Shape::LostHead]);
