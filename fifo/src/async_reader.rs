@@ -49,7 +49,7 @@ pub struct AsyncReader {
     edges: AsyncFd<Edges>,
     reader: Reader,
     rests: AtomicBool,
-    /// Made by the first short rest, and kept for the next ones.
+    /// Made by the first short rest, and kept until it is given up.
     timer: Option<TimerFd>,
 }
 
@@ -139,7 +139,7 @@ impl AsyncReader {
 
     /// Lets writes wake nobody until the next wait, and begins to count so much time, exactly to some
     /// microseconds; [`AsyncReader::rest_over`] waits for its end. The first call makes a timer, which is
-    /// one more descriptor for as long as the reader lives.
+    /// one more descriptor until [`AsyncReader::give_up_timer`].
     ///
     /// # Errors
     /// [`Error::Wait`]: the system call failed, or there is no descriptor left for the timer. Writes wake
@@ -150,8 +150,13 @@ impl AsyncReader {
             .map_err(|source| self.wait_failed(source))
     }
 
+    /// Closes the timer of [`AsyncReader::begin_rest`], if there is one.
+    pub fn give_up_timer(&mut self) {
+        self.timer = None;
+    }
+
     /// Waits until the time given to [`AsyncReader::begin_rest`] is over; for ever if there was no such
-    /// call, or if its end has been waited for.
+    /// call, if its end has been waited for, or if its timer was given up.
     ///
     /// # Errors
     /// [`Error::Wait`]: the system call failed.

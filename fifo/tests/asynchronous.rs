@@ -470,6 +470,12 @@ fn what_came_during_a_short_rest_is_an_edge_and_a_timer_is_none() {
         let quiet = timeout(Duration::from_millis(50), reader.changed()).await;
         quiet.expect_err("nothing has happened");
 
+        // One that is given up never ends, and the next one is a new one.
+        reader.begin_rest(Duration::ZERO).unwrap();
+        reader.give_up_timer();
+        let given_up = timeout(Duration::from_millis(20), reader.rest_over()).await;
+        given_up.expect_err("its timer is closed");
+
         // Both at once.
         reader.begin_rest(Duration::ZERO).unwrap();
         write(&writer, b"x");

@@ -136,10 +136,13 @@ impl Collect {
             Event::TookIn => self.sees_all = true,
             // The end of a rest says nothing of what there is to read.
             Event::Tick => is_tick = !self.pacing.ends_rest(now),
-            Event::Read(bytes) => {
+            Event::Read(bytes) | Event::ReadPart(bytes) => {
                 self.has_no_writer = false;
                 self.counters.read_bytes += bytes as u64;
-                self.pacing.found(bytes, now);
+                match event {
+                    Event::ReadPart(_) => self.pacing.found_part(bytes),
+                    _ => self.pacing.found(bytes, now),
+                }
                 if self.sees_all
                     && let Some(range) = self.unwanted(window.seen, bytes)
                 {

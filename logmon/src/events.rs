@@ -48,6 +48,8 @@ pub enum Event {
     Started,
     /// So many bytes came to be known; they are the last ones of the window.
     Read(usize),
+    /// The same, and more may lie in the FIFO.
+    ReadPart(usize),
     /// The bytes of [`Step::Look`] are seen.
     Looked,
     /// The current file ends so.

@@ -7,9 +7,10 @@
 //! the next write wakes the stream, and an idle stream is never woken.
 //!
 //! The rest must not be so long that the FIFO is full and the task waits. Its length therefore follows
-//! from what the last one found: shorter when the FIFO was more than half full, longer when it was nearly
-//! empty. Where it is nearly full after [`SHORTEST_REST`] even, as with a small pipe and a fast task, the
-//! stream does without, and tries again once in a while.
+//! from what the last one found: shorter when the FIFO was full or not far from it, longer when it was
+//! nearly empty. One rest follows the other as long as each finds something. Where the FIFO is full after
+//! [`SHORTEST_REST`] even, as with a small pipe and a fast task, the stream does without, and tries again
+//! once in a while.
 
 use std::time::Duration;
 
@@ -22,7 +23,11 @@ pub const SHORTEST_REST: Duration = Duration::from_micros(250);
 /// By so much may a look be late and still be one after a rest.
 const SLACK: Duration = Duration::from_millis(1);
 /// A find of less than this part of the FIFO's capacity is small.
-const SMALL_PART: usize = 16;
+const SMALL_PART: u32 = 16;
+/// A find of more than so many sixteenths of the capacity is one that made the task wait, or soon would: a
+/// pipe has no room when each of its slots is more than half full, if no write fits into what is left
+/// (`pipe_write` in fs/pipe.c).
+const FULL_SIXTEENTHS: u32 = 7;
 /// How many small finds pass until a rest is tried again after one that was too long, at first and at
 /// most.
 const SKIPPED: (u32, u32) = (16, 4096);
@@ -40,10 +45,12 @@ enum State {
 /// The pace of one stream. Times are since the stream's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pacing {
-    fifo_bytes: usize,
+    fifo_bytes: u32,
     state: State,
     rest: Duration,
     last_find: Option<Duration>,
+    /// What was found in part since the last whole find.
+    in_part: u32,
     to_skip: u32,
     skipped: u32,
 }
@@ -53,30 +60,39 @@ impl Pacing {
     #[must_use]
     pub fn new(fifo_bytes: usize) -> Pacing {
         Pacing {
-            fifo_bytes,
+            // fcntl(2) gives it as an int.
+            fifo_bytes: u32::try_from(fifo_bytes).unwrap_or(u32::MAX),
             state: State::Awake,
             rest: LONGEST_REST,
             last_find: None,
+            in_part: 0,
             to_skip: 0,
             skipped: 0,
         }
     }
 
-    /// Takes note that so many bytes were found.
+    /// Takes note that so many bytes were found, and that more may be there.
+    pub fn found_part(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.in_part = self.in_part.saturating_add(bytes);
+    }
+
+    /// Takes note that so many bytes were found, and that these were all.
     pub fn found(&mut self, bytes: usize, now: Duration) {
-        let is_after_rest = match self.state {
-            State::Resting(until) | State::Rested(until) => now <= until + SLACK,
-            State::Awake => false,
-        };
-        let is_dense = is_after_rest
-            || self
-                .last_find
-                .is_some_and(|last| now <= last + LONGEST_REST);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = bytes.saturating_add(std::mem::take(&mut self.in_part));
+        let is_dense = self
+            .last_find
+            .is_some_and(|last| now <= last + LONGEST_REST);
         self.last_find = Some(now);
-        if is_after_rest {
-            self.learn(bytes);
-        }
-        let rests = is_dense && bytes < self.fifo_bytes / SMALL_PART && self.may_try();
+        let rests = match self.state {
+            State::Resting(until) | State::Rested(until) if now <= until + SLACK => {
+                self.learn(bytes, now <= until + SHORTEST_REST)
+            }
+            State::Resting(_) | State::Rested(_) | State::Awake => {
+                is_dense && bytes < self.fifo_bytes / SMALL_PART && self.may_try()
+            }
+        };
         self.state = if rests {
             State::Resting(now + self.rest)
         } else {
@@ -84,9 +100,12 @@ impl Pacing {
         };
     }
 
-    fn learn(&mut self, bytes: usize) {
-        let is_too_fast = self.rest == SHORTEST_REST && bytes > self.fifo_bytes / 4 * 3;
-        if bytes > self.fifo_bytes / 2 {
+    /// Learns from what a rest found; true if another one is to follow.
+    fn learn(&mut self, bytes: u32, is_in_time: bool) -> bool {
+        let is_full = bytes > self.fifo_bytes / 16 * FULL_SIXTEENTHS;
+        // A look that came late says nothing of the rest.
+        let is_too_fast = is_full && is_in_time && self.rest == SHORTEST_REST;
+        if is_full {
             self.rest = (self.rest / 2).max(SHORTEST_REST);
         } else if bytes < self.fifo_bytes / 8 {
             self.rest = (self.rest * 2).min(LONGEST_REST);
@@ -96,6 +115,7 @@ impl Pacing {
         } else {
             0
         };
+        !is_too_fast
     }
 
     /// True when enough small finds have passed since a rest that was too long.
@@ -136,29 +156,58 @@ mod tests {
         Duration::from_micros(micros)
     }
 
-    /// Plays a task that writes so many bytes a millisecond, and gives the longest time that a byte lay in
-    /// the FIFO, the looks in one second, and the bytes that the task could write meanwhile.
-    fn play(fifo_bytes: usize, bytes_per_ms: usize) -> (Duration, u32, usize) {
-        let mut pacing = Pacing::new(fifo_bytes);
-        let (mut level, mut oldest, mut longest) = (0, Duration::ZERO, Duration::ZERO);
-        let (mut looks, mut written) = (0, 0);
-        for micros in (0..1_000_000).step_by(10) {
-            let now = us(micros);
-            let more = (bytes_per_ms / 100).min(fifo_bytes - level);
-            if level == 0 && more > 0 {
-                oldest = now;
-            }
-            level += more;
-            written += more;
-            pacing.ends_rest(now);
-            if level > 0 && pacing.rests_until(now).is_none() {
-                longest = longest.max(now - oldest);
-                looks += 1;
-                pacing.found(level, now);
-                level = 0;
+    /// A FIFO, and how it is emptied.
+    struct Played {
+        fifo_bytes: usize,
+        /// What it holds of the writes that it gets.
+        room: usize,
+        /// What one look takes, at most.
+        look_bytes: usize,
+    }
+
+    impl Played {
+        fn of(fifo_bytes: usize) -> Played {
+            Played {
+                fifo_bytes,
+                room: fifo_bytes,
+                look_bytes: fifo_bytes,
             }
         }
-        (longest, looks, written)
+
+        /// Plays a task that writes so many bytes a millisecond, and gives the longest time that a byte lay
+        /// in the FIFO, the looks in one second, and the bytes that the task could write meanwhile.
+        fn play(&self, bytes_per_ms: usize) -> (Duration, u32, usize) {
+            let mut pacing = Pacing::new(self.fifo_bytes);
+            let (mut level, mut oldest, mut longest) = (0, Duration::ZERO, Duration::ZERO);
+            let (mut looks, mut written) = (0, 0);
+            for micros in (0..1_000_000).step_by(10) {
+                let now = us(micros);
+                let more = (bytes_per_ms / 100).min(self.room - level);
+                if level == 0 && more > 0 {
+                    oldest = now;
+                }
+                level += more;
+                written += more;
+                pacing.ends_rest(now);
+                if level > 0 && pacing.rests_until(now).is_none() {
+                    longest = longest.max(now - oldest);
+                    looks += 1;
+                    while level >= self.look_bytes {
+                        level -= self.look_bytes;
+                        pacing.found_part(self.look_bytes);
+                    }
+                    if level > 0 {
+                        pacing.found(level, now);
+                        level = 0;
+                    }
+                }
+            }
+            (longest, looks, written)
+        }
+    }
+
+    fn play(fifo_bytes: usize, bytes_per_ms: usize) -> (Duration, u32, usize) {
+        Played::of(fifo_bytes).play(bytes_per_ms)
     }
 
     #[test]
@@ -172,8 +221,52 @@ mod tests {
     #[test]
     fn a_task_that_fills_the_pipe_in_a_millisecond_is_rested_for_too() {
         let (_, looks, written) = play(MIB, 900_000);
-        assert!(looks < 10_000, "{looks} looks");
+        assert!(looks < 5_000, "{looks} looks");
         assert!(written > 890_000_000, "{written} bytes");
+    }
+
+    #[test]
+    fn what_is_found_in_parts_is_not_taken_for_little() {
+        let memory = Played {
+            look_bytes: 64 * 1024,
+            ..Played::of(MIB)
+        };
+        for bytes_per_ms in [20_000, 300_000, 900_000] {
+            let (longest, looks, written) = memory.play(bytes_per_ms);
+            assert!(longest <= LONGEST_REST, "{longest:?}");
+            assert!(looks < 5_000, "{looks} looks");
+            assert!(written > bytes_per_ms * 990, "{written} bytes");
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_full_when_each_slot_is_half_full() {
+        let (_, _, written) = Played {
+            room: MIB / 2 + 4096,
+            ..Played::of(MIB)
+        }
+        .play(3_000_000);
+        assert!(written > 2_900_000_000, "{written} bytes");
+    }
+
+    #[test]
+    fn a_full_pipe_ends_the_rests_unless_the_look_was_late() {
+        let mut pacing = Pacing::new(MIB);
+        pacing.found(100, us(0));
+        pacing.found(100, us(10));
+        let look = |pacing: &mut Pacing, late: Duration| {
+            let until = pacing.rests_until(Duration::ZERO).unwrap();
+            assert!(pacing.ends_rest(until + late));
+            pacing.found(MIB, until + late);
+        };
+        while pacing.rest > SHORTEST_REST {
+            look(&mut pacing, us(0));
+        }
+        // The files took so long that the rest was over before it began.
+        look(&mut pacing, us(600));
+        look(&mut pacing, us(600));
+        look(&mut pacing, us(10));
+        assert_eq!(pacing.rests_until(Duration::ZERO), None);
     }
 
     #[test]

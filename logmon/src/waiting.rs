@@ -37,12 +37,15 @@ impl Stream {
         let short = left.filter(|left| *left < SHORT_REST);
         let rests = match short {
             Some(time) => self.pump.begin_rest(time),
-            None => self.pump.rest(),
+            None => {
+                self.pump.give_up_timer();
+                self.pump.rest().map(|()| false)
+            }
         };
-        if let Err(error) = &rests {
-            debug!(stream = %self.config.name, error = chain(error), "no rest as it should be");
-        }
-        rests.is_ok() && short.is_some()
+        rests.unwrap_or_else(|error| {
+            debug!(stream = %self.config.name, error = chain(&error), "no rest as it should be");
+            false
+        })
     }
 
     /// Waits for bytes, a command or the time given. As [`Stream::collect`] it keeps nothing twice.
@@ -70,6 +73,7 @@ impl Stream {
                     },
                     filled = fill_or_rest(&mut self.pump, reading), if reading != Reading::No || has_timer => return match filled {
                         Ok(Some(Filled::Bytes(bytes))) => Event::Read(bytes),
+                        Ok(Some(Filled::Part(bytes))) => Event::ReadPart(bytes),
                         Ok(Some(Filled::Ready)) => Event::WriterCame,
                         Ok(Some(Filled::Empty)) => Event::Empty,
                         Ok(Some(Filled::NoWriter)) => Event::NoWriter,

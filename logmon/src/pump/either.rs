@@ -27,9 +27,10 @@ use fifo::{AsyncReader, Change, ReadOutcome};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::memory::Memory;
+use super::memory::{CHUNK_BYTES, Memory};
 use super::scratch;
 use super::staging::StagingPipe;
+use super::timer_place::TimerPlace;
 use crate::collect::Reading;
 use crate::planner::Window;
 use crate::status::PumpKind;
@@ -43,6 +44,8 @@ const MUCH_BYTES: usize = 32 * 1024;
 pub(crate) enum Filled {
     /// So many bytes more, at least 1.
     Bytes(usize),
+    /// So many bytes more, as many as one read takes: there may be more.
+    Part(usize),
     /// Bytes are there to read.
     Ready,
     /// There are writers and no bytes.
@@ -78,6 +81,8 @@ pub(crate) struct Pump {
     /// There was a writer at the last change of the FIFO. Its leaving will be another one, so nobody has to
     /// ask before that.
     had_writer: bool,
+    /// What the reader's timer is counted by.
+    timer: Option<TimerPlace>,
 }
 
 impl Pump {
@@ -100,6 +105,7 @@ impl Pump {
             inherited,
             known: 0,
             had_writer: false,
+            timer: None,
         })
     }
 
@@ -158,6 +164,7 @@ impl Pump {
         }
         if reading == Reading::NextWriter {
             self.had_writer = false;
+            self.give_up_timer();
             self.reader.wait_for_data().await?;
             return Ok(Filled::Ready);
         }
@@ -167,12 +174,14 @@ impl Pump {
         let outcome = match reading {
             Reading::AtOnce => self.memory.try_read(self.reader.get_ref())?,
             Reading::Bytes | Reading::NextWriter | Reading::No => {
+                self.give_up_timer();
                 // A stream that moves its bytes by splice needs no room for this.
                 Box::pin(self.memory.read(&self.reader)).await?
             }
         };
         Ok(match outcome {
-            ReadOutcome::Bytes(bytes) => Filled::Bytes(bytes),
+            ReadOutcome::Bytes(bytes) if bytes < CHUNK_BYTES => Filled::Bytes(bytes),
+            ReadOutcome::Bytes(bytes) => Filled::Part(bytes),
             ReadOutcome::Empty => Filled::Empty,
             ReadOutcome::NoWriter => Filled::NoWriter,
         })
@@ -184,10 +193,35 @@ impl Pump {
         self.reader.rest()
     }
 
-    /// Lets writes wake nobody until the next wait for bytes, and begins to count so much time.
-    pub(crate) fn begin_rest(&mut self, time: Duration) -> Result<(), fifo::Error> {
+    /// Lets writes wake nobody until the next wait for bytes, and begins to count so much time. False if
+    /// other streams have all the timers there are: then nothing is counted.
+    pub(crate) fn begin_rest(&mut self, time: Duration) -> Result<bool, fifo::Error> {
+        if self.timer.is_none() {
+            self.timer = TimerPlace::take();
+        }
+        if self.timer.is_none() {
+            return self.rest().map(|()| false);
+        }
         self.had_writer = false;
-        self.reader.begin_rest(time)
+        let begun = self.reader.begin_rest(time);
+        if begun.is_err() {
+            self.give_up_timer();
+        }
+        begun.map(|()| true)
+    }
+
+    /// Gives the timer of short rests back to the other streams. A stream that has to wait for bytes, or
+    /// rests for long, has no need of it.
+    pub(crate) fn give_up_timer(&mut self) {
+        if self.timer.take().is_some() {
+            self.reader.give_up_timer();
+        }
+    }
+
+    /// True while it has a timer of its own.
+    #[cfg(test)]
+    pub(crate) fn has_timer(&self) -> bool {
+        self.timer.is_some()
     }
 
     /// Waits until that time is over.
@@ -237,6 +271,7 @@ impl Pump {
             if reading == Reading::AtOnce {
                 return Ok(Filled::Empty);
             }
+            self.give_up_timer();
             let change = self.reader.changed().await?;
             // While bytes lie there, writers that left before this reader came are not noticed (`poll(2)`).
             self.had_writer = self.known == 0 && change == Change::HasWriter;

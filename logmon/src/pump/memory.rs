@@ -8,7 +8,7 @@ use fifo::{AsyncReader, ReadOutcome, Reader};
 use nix::errno::Errno;
 
 /// Bytes asked for with one read: the default capacity of a pipe.
-const CHUNK_BYTES: usize = 64 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A queue of bytes. It allocates with the first one.
 #[derive(Debug, Default)]

@@ -8,6 +8,8 @@ mod scratch;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod timer_place;
 
 pub(crate) use either::{Filled, Pump, has_room, refuses_splice};
 pub(crate) use staging::StagingPipe;
+pub(crate) use timer_place::TIMER_PLACES;

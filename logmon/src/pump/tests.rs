@@ -14,6 +14,9 @@ use super::staging::StagingPipe;
 use crate::collect::Reading;
 use crate::status::PumpKind;
 
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(30);
+
 struct Place {
     dir: TempDir,
 }
@@ -98,7 +101,6 @@ async fn bytes_are_known_then_seen_then_written_and_are_in_a_pipe_until_then() {
 
 #[tokio::test]
 async fn after_a_large_find_the_next_byte_and_the_leaving_of_the_last_writer_are_noticed() {
-    const LONG: Duration = Duration::from_secs(30);
     let place = Place::new();
     let (mut pump, writer) = place.pump(staging());
     let file = place.file();
@@ -263,4 +265,26 @@ async fn a_writer_that_left_before_the_reader_came_is_noticed_after_a_held_line(
     let noticed = timeout(Duration::from_secs(20), pump.fill(Reading::Bytes)).await;
     assert_eq!(noticed.unwrap().unwrap(), Filled::NoWriter);
     drop(spare);
+}
+
+#[tokio::test]
+async fn a_pump_that_waits_for_bytes_gives_its_timer_back() {
+    let place = Place::new();
+    for staging in [staging(), None] {
+        let (mut pump, writer) = place.pump(staging);
+        assert!(pump.begin_rest(Duration::from_micros(300)).unwrap());
+        pump.rest_over().await.unwrap();
+        assert!(pump.has_timer(), "for the next rest");
+        assert_eq!(
+            writer.try_write(b"there is something").unwrap(),
+            Written::Bytes(18)
+        );
+        assert_eq!(pump.fill(Reading::AtOnce).await.unwrap(), Filled::Bytes(18));
+        let nothing = timeout(Duration::from_millis(20), pump.fill(Reading::Bytes)).await;
+        nothing.expect_err("no more has come");
+        assert!(!pump.has_timer());
+        assert!(pump.begin_rest(Duration::from_micros(300)).unwrap());
+        let rested = timeout(LONG, pump.rest_over()).await;
+        rested.expect("a new timer ends as well").unwrap();
+    }
 }

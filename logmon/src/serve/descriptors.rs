@@ -10,14 +10,16 @@ use nix::sys::stat::stat;
 
 use super::server::{MAX_CLIENTS, MAX_SCRAPES};
 use crate::error::Error;
+use crate::pump::TIMER_PLACES;
 
 /// The most descriptors that a stream has while it runs or for a moment while it starts, with some to
 /// spare. A test compares it with what a stream really has.
 pub(crate) const NEED_PER_STREAM: usize = 8;
 /// The same for a stream that is kept: a spare read end, and copies of the ends of a staging pipe.
 pub(crate) const NEED_PER_KEPT_STREAM: usize = NEED_PER_STREAM + 3;
-/// Descriptors that no start may take: one for each client and each scrape, and eight for rotations.
-pub(crate) const RESERVE: usize = MAX_CLIENTS + MAX_SCRAPES + 8;
+/// Descriptors that no start may take: one for each client and each scrape, the timers of tasks that write
+/// fast, and eight for rotations.
+pub(crate) const RESERVE: usize = MAX_CLIENTS + MAX_SCRAPES + TIMER_PLACES + 8;
 
 /// Raises the limit of this process as far as it may without privileges, and gives it.
 pub(crate) fn raise_limit() -> Result<u64, Errno> {
