@@ -136,17 +136,16 @@ impl Collect {
             Event::TookIn => self.sees_all = true,
             // The end of a rest says nothing of what there is to read.
             Event::Tick => is_tick = !self.pacing.ends_rest(now),
-            Event::Read(bytes) | Event::ReadPart(bytes) => {
-                self.has_no_writer = false;
-                self.counters.read_bytes += bytes as u64;
-                match event {
-                    Event::ReadPart(_) => self.pacing.found_part(bytes),
-                    _ => self.pacing.found(bytes, now),
+            Event::Read(bytes) => {
+                self.pacing.found(bytes, now);
+                if let Some(discards) = self.read(bytes, window, now) {
+                    return discards;
                 }
-                if self.sees_all
-                    && let Some(range) = self.unwanted(window.seen, bytes)
-                {
-                    return self.discard(range, now);
+            }
+            Event::ReadPart(bytes) => {
+                self.pacing.found_part(bytes);
+                if let Some(discards) = self.read(bytes, window, now) {
+                    return discards;
                 }
             }
             Event::WriterCame => self.has_no_writer = false,
@@ -290,6 +289,18 @@ impl Collect {
                 self.wait_for_bytes(Some(since + HOLD), now)
             }
         }
+    }
+
+    /// Takes note of bytes just read. Those of them that are dropped are discarded at once.
+    fn read(&mut self, bytes: usize, window: Window, now: Duration) -> Option<Action> {
+        self.has_no_writer = false;
+        self.counters.read_bytes += bytes as u64;
+        let unwanted = if self.sees_all {
+            self.unwanted(window.seen, bytes)
+        } else {
+            None
+        };
+        unwanted.map(|range| self.discard(range, now))
     }
 
     fn flush(&self, now: Duration, is_tick: bool) -> Flush {

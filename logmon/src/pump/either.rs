@@ -333,7 +333,7 @@ impl Pump {
             let asked = bytes.min(self.known);
             let moved = staging.take_from(self.reader.get_ref(), asked)?;
             if moved < asked && moved < StagingPipe::RAISED_BYTES {
-                staging.raise();
+                staging.grow();
             }
             if moved == 0 {
                 // Somebody else has read from the FIFO.

@@ -18,9 +18,9 @@ pub(crate) struct StagingPipe {
 }
 
 impl StagingPipe {
-    /// What it is raised to with the first round that fills it, in bytes: as fast as 1 MiB, and a quarter
-    /// of what the user may have in pipes (`pipe-user-pages-soft`).
-    pub(crate) const RAISED_BYTES: usize = 256 * 1024;
+    /// The most that it is raised to, in bytes: as much as the FIFO, which then is emptied in one go. A
+    /// writer that waits is woken once for each, and waking it is most of what blocks cost.
+    pub(crate) const RAISED_BYTES: usize = 1024 * 1024;
 
     /// Makes an empty one.
     ///
@@ -86,10 +86,25 @@ impl StagingPipe {
         }
     }
 
-    /// Raises the capacity. Where that is refused, the pipe serves as it is.
+    /// Raises the capacity as far as it is ever raised. Where that is refused, the pipe serves as it is.
     pub(crate) fn raise(&self) {
-        let bytes = i32::try_from(StagingPipe::RAISED_BYTES).unwrap_or(i32::MAX);
-        if fcntl(&self.write_end, FcntlArg::F_GETPIPE_SZ).is_ok_and(|now| now < bytes) {
+        self.raise_to(|_| StagingPipe::RAISED_BYTES);
+    }
+
+    /// Raises the capacity to four times what it was. What a user may have in pipes is limited
+    /// (`pipe-user-pages-soft`), so only a stream that needs more gets more. Where that is refused, the
+    /// pipe serves as it is.
+    pub(crate) fn grow(&self) {
+        self.raise_to(|now| (now * 4).min(StagingPipe::RAISED_BYTES));
+    }
+
+    fn raise_to(&self, wanted: impl FnOnce(usize) -> usize) {
+        let now = fcntl(&self.write_end, FcntlArg::F_GETPIPE_SZ).unwrap_or(0);
+        let now = usize::try_from(now).unwrap_or(0);
+        let wanted = wanted(now);
+        if let Ok(bytes) = i32::try_from(wanted)
+            && wanted > now
+        {
             let _raised: Result<i32, Errno> = fcntl(&self.write_end, FcntlArg::F_SETPIPE_SZ(bytes));
         }
     }
@@ -99,5 +114,38 @@ impl AsFd for StagingPipe {
     /// Lends the read end.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.read_end.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity(pipe: &StagingPipe) -> usize {
+        let bytes = fcntl(&pipe.write_end, FcntlArg::F_GETPIPE_SZ).unwrap();
+        usize::try_from(bytes).unwrap()
+    }
+
+    /// True if this user may have another pipe of that size now (`pipe(7)`).
+    fn may_be_raised() -> bool {
+        let pipe = StagingPipe::new().unwrap();
+        pipe.raise();
+        capacity(&pipe) == StagingPipe::RAISED_BYTES
+    }
+
+    #[test]
+    fn a_pipe_grows_by_four_and_no_further_than_it_is_raised() {
+        let could = may_be_raised();
+        let pipe = StagingPipe::new().unwrap();
+        let mut sizes = vec![capacity(&pipe)];
+        for _ in 0..3 {
+            pipe.grow();
+            sizes.push(capacity(&pipe));
+        }
+        if could && may_be_raised() {
+            assert_eq!(sizes, [1 << 16, 1 << 18, 1 << 20, 1 << 20]);
+        } else {
+            assert!(sizes.is_sorted(), "{sizes:?}");
+        }
     }
 }
