@@ -12,7 +12,7 @@ use crate::pairs::Plan;
 use crate::rulers::{Rotation, Ruler};
 use crate::trial::Programs;
 use crate::work::Work;
-use crate::{crowd, latency, machine, pairs, produce, report, resume, rulers};
+use crate::{crowd, growth, latency, machine, pairs, produce, report, resume, rulers};
 
 /// Measures collectors of task logs side by side.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Latency(LatencyArgs),
     /// The cost of many tasks, idle and with 10 lines a second each.
     Crowd(CrowdArgs),
+    /// What a gigabyte costs from 1, 100 and 1,000 tasks, and what it costs when many files are kept.
+    Growth(GrowthArgs),
     /// The time from a kill of logmon to the next byte in the file.
     Resume(ResumeArgs),
     /// The producer: says `ready`, waits for a byte on stdin, writes whole lines to stdout.
@@ -97,6 +99,28 @@ struct CrowdArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct GrowthArgs {
+    /// The logmon under measure; without it, the one linked into this program.
+    #[arg(long, value_name = "PATH")]
+    logmon: Option<PathBuf>,
+    /// Where the log files lie.
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    place: PathBuf,
+    /// From how many tasks the bytes come.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000])]
+    tasks: Vec<usize>,
+    /// How many files one task keeps.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    files: Vec<u32>,
+    /// How many megabytes are written for each figure, by all tasks together.
+    #[arg(long, default_value_t = 1000)]
+    megabytes: u64,
+    /// How often each figure is measured; the median counts.
+    #[arg(long, default_value_t = 5)]
+    repeats: u32,
+}
+
+#[derive(Debug, clap::Args)]
 struct ResumeArgs {
     /// The logmon under measure; without it, the one linked into this program.
     #[arg(long, value_name = "PATH")]
@@ -161,6 +185,21 @@ fn run(command: Command) -> Result<()> {
                 "{}",
                 crowd::measure(&args.place, &args.tasks, args.seconds, &programs)?
             );
+            Ok(())
+        }
+        Command::Growth(args) => {
+            describe();
+            let programs = Programs::new(args.logmon)?;
+            let bytes = args.megabytes * 1_000_000;
+            let table = growth::measure(
+                &args.place,
+                &args.tasks,
+                &args.files,
+                bytes,
+                args.repeats,
+                &programs,
+            )?;
+            print!("{table}");
             Ok(())
         }
         Command::Resume(args) => {

@@ -12,6 +12,7 @@ mod child;
 mod cli;
 pub mod collector;
 mod crowd;
+mod growth;
 mod latency;
 mod log_files;
 mod machine;
@@ -22,6 +23,7 @@ pub mod report;
 mod resume;
 mod rulers;
 pub mod stats;
+mod tasks;
 mod trial;
 pub mod work;
 

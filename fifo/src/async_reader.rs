@@ -118,7 +118,8 @@ impl AsyncReader {
 
     /// Waits until something may have happened to the FIFO since the last wait: a write, or the last
     /// writer has left. Look at the FIFO before the call and after it. After [`Change::HasWriter`] nobody has
-    /// to ask whether there is a writer until the next change, or [`AsyncReader::rest`].
+    /// to ask whether there is a writer until the next change: if the last one leaves during a rest, the next
+    /// wait ends at once.
     ///
     /// # Errors
     /// [`Error::Wait`]: the system call failed.

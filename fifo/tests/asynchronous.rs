@@ -415,6 +415,32 @@ async fn a_change_says_whether_there_was_a_writer() {
     assert_eq!(reader.changed().await.unwrap(), Change::Unknown);
 }
 
+#[tokio::test]
+async fn a_writer_that_leaves_during_a_rest_without_a_byte_is_a_change() {
+    let (_folder, path) = fresh::fifo();
+    let reader = AsyncReader::new(Reader::open(&path).unwrap()).unwrap();
+    let writer = Writer::try_open(&path).unwrap();
+    write(&writer, b"a");
+    assert_eq!(reader.changed().await.unwrap(), Change::HasWriter);
+    let mut buffer = [0; 16];
+    assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::Bytes(1));
+    reader.rest().unwrap();
+    drop(writer);
+    let changed = timeout(LONG, reader.changed()).await;
+    assert_eq!(changed.expect("it has left").unwrap(), Change::Unknown);
+
+    let late = Writer::try_open(&path).unwrap();
+    write(&late, b"b");
+    assert_eq!(reader.changed().await.unwrap(), Change::HasWriter);
+    assert_eq!(read(&reader, &mut buffer).await, ReadOutcome::Bytes(1));
+    reader.rest().unwrap();
+    let quiet = timeout(Duration::from_millis(50), reader.changed()).await;
+    quiet.expect_err("a writer is there and writes nothing");
+    drop(late);
+    let changed = timeout(LONG, reader.changed()).await;
+    assert_eq!(changed.expect("it has left, too").unwrap(), Change::Unknown);
+}
+
 #[test]
 fn a_short_rest_ends_in_time_and_not_before_and_no_write_ends_it() {
     let (_folder, path) = fresh::fifo();

@@ -25,6 +25,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use memchr::{memchr, memrchr};
+
 pub use crate::events::{Action, Condition, Counters, Event, Fault, OnFull, Reading, Report};
 use crate::losses::Losses;
 use crate::pacing::Pacing;
@@ -419,7 +421,7 @@ impl Collect {
     /// The end of the window that is dropped when dropping begins: a line that is not complete, unless
     /// its beginning is in the file.
     fn incomplete_tail(&self, window: &[u8]) -> Option<Range<usize>> {
-        let start = match window.iter().rposition(|byte| *byte == b'\n') {
+        let start = match memrchr(b'\n', window) {
             Some(newline) => newline + 1,
             None if self.planner.is_mid_line() == Some(true) => return None,
             None => 0,
@@ -440,7 +442,7 @@ impl Collect {
             self.skips_line = new.last() != Some(&b'\n');
             new.len().checked_sub(1).filter(|_| !self.skips_line)
         } else if self.skips_line {
-            let newline = new.iter().position(|byte| *byte == b'\n');
+            let newline = memchr(b'\n', new);
             self.skips_line = newline.is_none();
             newline
         } else {

@@ -45,6 +45,8 @@
 
 use std::collections::BTreeSet;
 
+use memchr::{memchr, memchr_iter, memrchr};
+
 use crate::limits::Limits;
 use crate::name::MAX_INDEX;
 use crate::recovery::Recovery;
@@ -240,13 +242,15 @@ impl Planner {
         }
         let skipped = usize::try_from(guarded_from.saturating_sub(begin)).unwrap_or(usize::MAX);
         let counted = placed.get(skipped..).unwrap_or(&[]);
-        for line in counted.split_inclusive(|byte| *byte == b'\n') {
-            self.open_line_bytes += line.len() as u64;
-            self.longest_line_bytes = self.longest_line_bytes.max(self.open_line_bytes);
-            if line.ends_with(b"\n") {
-                self.open_line_bytes = 0;
-            }
+        let mut begin = 0;
+        for newline in memchr_iter(b'\n', counted) {
+            let line_bytes = self.open_line_bytes + (newline + 1 - begin) as u64;
+            self.longest_line_bytes = self.longest_line_bytes.max(line_bytes);
+            self.open_line_bytes = 0;
+            begin = newline + 1;
         }
+        self.open_line_bytes += (counted.len() - begin) as u64;
+        self.longest_line_bytes = self.longest_line_bytes.max(self.open_line_bytes);
     }
 
     /// Takes note of what [`Step::FindEnding`] found.
@@ -399,24 +403,21 @@ impl Planner {
         let mut cut = 0;
         if is_mid_line {
             // The line began in this file or before it; it can only be carried on.
-            match position_of_newline(window) {
+            match memchr(b'\n', window) {
                 Some(newline) if newline < room => cut = newline + 1,
                 Some(_) => return Cut::Bytes(room),
                 None => return Cut::Bytes(room.min(window.len())),
             }
         }
         let fitting = &window[cut..room.min(window.len())];
-        cut += fitting
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |newline| newline + 1);
+        cut += memrchr(b'\n', fitting).map_or(0, |newline| newline + 1);
         let rest = &window[cut..];
         if rest.is_empty() {
             return Cut::Bytes(cut);
         }
         // The rest begins with a line that is complete and does not fit, or with one that is not complete.
         let room_for_rest = room - cut;
-        let known_line_bytes = match position_of_newline(rest) {
+        let known_line_bytes = match memchr(b'\n', rest) {
             Some(newline) => newline + 1,
             None if rest.len() > guard || room_for_rest >= guard => rest.len(),
             None if cut > 0 => return Cut::Bytes(cut),
@@ -454,10 +455,6 @@ enum Cut {
     FindEnding,
     Hold,
     Nothing,
-}
-
-fn position_of_newline(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]

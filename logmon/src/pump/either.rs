@@ -78,8 +78,8 @@ pub(crate) struct Pump {
     inherited: usize,
     /// Bytes in the FIFO that belong to the window.
     known: usize,
-    /// There was a writer at the last change of the FIFO. Its leaving will be another one, so nobody has to
-    /// ask before that.
+    /// There was a writer at the last change of the FIFO. Its leaving will be another one, after a rest with
+    /// the next wait, so nobody has to ask before that.
     had_writer: bool,
     /// What the reader's timer is counted by.
     timer: Option<TimerPlace>,
@@ -189,7 +189,6 @@ impl Pump {
 
     /// Lets writes wake nobody until the next wait for bytes.
     pub(crate) fn rest(&mut self) -> Result<(), fifo::Error> {
-        self.had_writer = false;
         self.reader.rest()
     }
 
@@ -202,7 +201,6 @@ impl Pump {
         if self.timer.is_none() {
             return self.rest().map(|()| false);
         }
-        self.had_writer = false;
         let begun = self.reader.begin_rest(time);
         if begun.is_err() {
             self.give_up_timer();
