@@ -93,6 +93,10 @@ fn table(
 ) -> Result<String> {
     let rows: Vec<_> = rows.collect();
     let mut costs = vec![Vec::new(); rows.len()];
+    // The first run of all pays for memory that the machine has not used yet.
+    if let Some((count, rotation)) = rows.first() {
+        cost(place, *count, *rotation, bytes, programs)?;
+    }
     for _ in 0..repeats {
         for (row, costs) in rows.iter().zip(&mut costs) {
             let cost = cost(place, row.0, row.1, bytes, programs)

@@ -35,6 +35,7 @@ pub mod recovery;
 mod relaunch;
 mod run;
 mod serve;
+mod spare;
 pub mod status;
 mod storage;
 mod stream;
