@@ -19,6 +19,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -130,6 +131,17 @@ impl AsyncReader {
         self.next_edge().await
     }
 
+    /// Waits as [`AsyncReader::changed`] does, for a future that is written by hand: it keeps nothing while
+    /// it waits.
+    ///
+    /// # Errors
+    /// As [`AsyncReader::changed`].
+    pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<Result<Change, Error>> {
+        self.set_rest(false)?;
+        let happened = ready!(self.poll_events(context))?;
+        Poll::Ready(Ok(happened.fifo.unwrap_or(Change::Unknown)))
+    }
+
     /// Lets writes wake nobody until the next wait.
     ///
     /// # Errors
@@ -165,8 +177,16 @@ impl AsyncReader {
     /// # Cancel safety
     /// Cancel safe: the time runs on, and the next call waits for the rest of it.
     pub async fn rest_over(&self) -> Result<(), Error> {
-        while !self.next_events().await?.timer {}
-        Ok(())
+        poll_fn(|context| self.poll_rest_over(context)).await
+    }
+
+    /// Waits as [`AsyncReader::rest_over`] does, for a future that is written by hand.
+    ///
+    /// # Errors
+    /// As [`AsyncReader::rest_over`].
+    pub fn poll_rest_over(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while !ready!(self.poll_events(context))?.timer {}
+        Poll::Ready(Ok(()))
     }
 
     fn set_timer(&mut self, time: Duration) -> io::Result<()> {
@@ -214,17 +234,15 @@ impl AsyncReader {
 
     /// Waits until something has happened to the FIFO since the last call returned.
     async fn next_edge(&self) -> Result<Change, Error> {
-        self.set_rest(false)?;
-        Ok(self.next_events().await?.fifo.unwrap_or(Change::Unknown))
+        poll_fn(|context| self.poll_changed(context)).await
     }
 
-    async fn next_events(&self) -> Result<Events, Error> {
+    fn poll_events(&self, context: &mut Context<'_>) -> Poll<Result<Events, Error>> {
         let failed = |source| self.wait_failed(source);
         // By the one waker that the runtime keeps for a descriptor anyway: that needs no memory.
-        let ready = poll_fn(|context| self.edges.poll_read_ready(context));
-        let mut guard = ready.await.map_err(failed)?;
+        let mut guard = ready!(self.edges.poll_read_ready(context)).map_err(failed)?;
         guard.clear_ready();
-        guard.get_inner().consume().map_err(failed)
+        Poll::Ready(guard.get_inner().consume().map_err(failed))
     }
 }
 

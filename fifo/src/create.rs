@@ -16,7 +16,7 @@ use crate::access::{Access, Owner};
 use crate::open::{Identity, Place};
 use crate::{Error, FileKind};
 
-/// How often a name may vanish between "it exists" and "what is it" before that is an error.
+/// How often a name may come and vanish between "what is it" and "make it" before that is an error.
 const ADOPT_ATTEMPTS: u32 = 16;
 /// What of its mode a FIFO has until it has its owner: nobody else gets in.
 const UNOWNED_BITS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
@@ -75,27 +75,29 @@ pub fn create_or_adopt_in(place: &Place<'_>, access: Access) -> Result<Origin, E
     let access = checked(place.path, access)?;
     let mut attempts_left = ADOPT_ATTEMPTS;
     loop {
+        // A restart, and a host that makes the FIFOs itself, find one there.
+        let missing = match place.open_name(OFlag::O_PATH) {
+            Ok(handle) => {
+                let stat = place.require_fifo(&handle)?;
+                place.require_access(&stat, access)?;
+                return complete(place, &handle, &stat, access).map(|()| Origin::Adopted);
+            }
+            Err(errno) => errno,
+        };
         match create_in(place, access) {
             Ok(()) => return Ok(Origin::Created),
             Err(Error::Create { source, .. })
                 if source.raw_os_error() == Some(Errno::EEXIST as i32) => {}
             Err(other) => return Err(other),
         }
-        match place.open_name(OFlag::O_PATH) {
-            Ok(handle) => {
-                let stat = place.require_fifo(&handle)?;
-                place.require_access(&stat, access)?;
-                return complete(place, &handle, &stat, access).map(|()| Origin::Adopted);
-            }
-            // It was removed between the two calls; so there is room for a new one.
-            Err(Errno::ENOENT) if attempts_left > 0 => attempts_left -= 1,
-            Err(errno) => {
-                return Err(Error::Inspect {
-                    path: place.path.to_owned(),
-                    source: errno.into(),
-                });
-            }
+        // It came between the two calls; so there is one to adopt.
+        if missing != Errno::ENOENT || attempts_left == 0 {
+            return Err(Error::Inspect {
+                path: place.path.to_owned(),
+                source: missing.into(),
+            });
         }
+        attempts_left -= 1;
     }
 }
 

@@ -206,11 +206,16 @@ pub(crate) enum End {
 
 /// Opens one end without ever waiting for the other.
 pub(crate) fn open_end(place: &Place<'_>, end: End) -> Result<(OwnedFd, FileStat), Error> {
-    let path = place.path;
     let kind = place.kind()?;
     if kind != FileKind::Fifo {
         return Err(place.refuse(kind));
     }
+    open_seen_end(place, end)
+}
+
+/// Opens one end of what was just seen to be a FIFO.
+pub(crate) fn open_seen_end(place: &Place<'_>, end: End) -> Result<(OwnedFd, FileStat), Error> {
+    let path = place.path;
     let access = match end {
         End::Read => OFlag::O_RDONLY,
         End::Write => OFlag::O_WRONLY,

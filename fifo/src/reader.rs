@@ -37,7 +37,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::stat::FileStat;
 
-use crate::open::{End, Place, identify_read_end, open_end};
+use crate::open::{End, Place, identify_read_end, open_end, open_seen_end};
 use crate::{Access, Error, Identity, pipe};
 
 /// What one read gave.
@@ -111,6 +111,17 @@ impl Reader {
     /// [`Error::WorldReadable`].
     pub fn open_in(place: &Place<'_>, access: Access) -> Result<Reader, Error> {
         let (handle, stat) = open_end(place, End::Read)?;
+        place.require_access(&stat, access)?;
+        Ok(Reader::of(place, handle, &stat))
+    }
+
+    /// Does what [`Reader::open_in`] does right after [`create_or_adopt_in`](crate::create_or_adopt_in) has
+    /// found that the name is a FIFO: it need not be looked at once more.
+    ///
+    /// # Errors
+    /// As [`Reader::open_in`].
+    pub fn open_adopted_in(place: &Place<'_>, access: Access) -> Result<Reader, Error> {
+        let (handle, stat) = open_seen_end(place, End::Read)?;
         place.require_access(&stat, access)?;
         Ok(Reader::of(place, handle, &stat))
     }

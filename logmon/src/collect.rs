@@ -31,7 +31,8 @@ pub use crate::events::{Action, Condition, Counters, Event, Fault, OnFull, Readi
 use crate::losses::Losses;
 use crate::pacing::Pacing;
 use crate::planner::{Flush, Planner, RotationStep, Step, Window};
-use relief::{Deleted, Remedy};
+use cold::{Cold, Dropped};
+use relief::Remedy;
 
 /// How long an incomplete line is held: with the time to write it, well under the 200 ms of DATA-5.
 pub const HOLD: Duration = Duration::from_millis(120);
@@ -58,46 +59,27 @@ struct Trouble {
     remedy: Remedy,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Dropped {
-    since: Duration,
-    bytes: u64,
-}
-
-/// What is to be reported of troubles, and what was reported too short a time ago to be told again.
-#[derive(Debug, Default)]
-struct Reporting {
-    /// No trouble is reported before.
-    quiet_until: Duration,
-    /// What was dropped and not yet reported.
-    dropped: Option<Dropped>,
-    deleted: Deleted,
-    /// No failed record is reported before.
-    records_quiet_until: Duration,
-}
-
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Collect {
     planner: Planner,
     pacing: Pacing,
     on_full: OnFull,
-    counters: Counters,
-    reports: Vec<Report>,
+    read_bytes: u64,
+    written_bytes: u64,
+    rotations: u64,
     /// In a box, as most streams never have any.
     trouble: Option<Box<Trouble>>,
-    /// Made with the first trouble.
-    reporting: Option<Box<Reporting>>,
+    /// Made when it is first needed.
+    cold: Option<Box<Cold>>,
     losses: Losses,
     /// The last byte dropped was in the middle of a line, whose rest is dropped too.
     skips_line: bool,
     /// Everything in the window is seen, because what comes is or will be dropped.
     sees_all: bool,
     held_since: Option<Duration>,
-    read_again_at: Option<Duration>,
     has_no_writer: bool,
     last_write: Option<Duration>,
-    stop_at: Option<Duration>,
     is_drained: bool,
 }
 
@@ -109,18 +91,17 @@ impl Collect {
             planner,
             pacing,
             on_full,
-            counters: Counters::default(),
-            reports: Vec::new(),
+            read_bytes: 0,
+            written_bytes: 0,
+            rotations: 0,
             trouble: None,
-            reporting: None,
+            cold: None,
             losses: Losses::default(),
             skips_line: false,
             sees_all: false,
             held_since: None,
-            read_again_at: None,
             has_no_writer: false,
             last_write: None,
-            stop_at: None,
             is_drained: false,
         }
     }
@@ -155,12 +136,13 @@ impl Collect {
                 // A line that is being skipped may never be ended.
                 self.losses.close();
                 self.has_no_writer = true;
-                self.is_drained = self.stop_at.is_some();
+                self.is_drained = self.stop_at().is_some();
             }
-            Event::Empty => self.is_drained = self.stop_at.is_some(),
+            Event::Empty => self.is_drained = self.stop_at().is_some(),
             Event::ReadFailed => {
-                self.counters.failures += 1;
-                self.read_again_at = Some(now + LONGEST_PAUSE);
+                let cold = self.cold();
+                cold.counters.failures += 1;
+                cold.read_again_at = Some(now + LONGEST_PAUSE);
             }
             Event::SetLimits(limits) => {
                 self.planner.set_limits(limits);
@@ -168,7 +150,7 @@ impl Collect {
                 self.try_at_once(now);
             }
             Event::Stop => {
-                self.stop_at.get_or_insert(now);
+                self.cold().stop_at.get_or_insert(now);
             }
             Event::Wrote(bytes) => {
                 self.wrote(bytes, window, now);
@@ -176,7 +158,7 @@ impl Collect {
             }
             Event::Rotated(step) => {
                 self.planner.rotated(step);
-                self.counters.rotations += u64::from(matches!(step, RotationStep::Publish(_)));
+                self.rotations += u64::from(matches!(step, RotationStep::Publish(_)));
                 self.try_at_once(now);
             }
             Event::NameTaken(index) => self.planner.name_taken(index),
@@ -199,21 +181,16 @@ impl Collect {
         self.decide(window, now, is_tick)
     }
 
-    /// Takes the reports made since the last call.
-    pub fn take_reports(&mut self) -> Vec<Report> {
-        std::mem::take(&mut self.reports)
-    }
-
-    /// Gives the counters.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
     /// Gives the index of the current file, or none before the first one.
     #[must_use]
     pub fn current_index(&self) -> Option<u32> {
         self.planner.current_index()
+    }
+
+    /// True when the stream has a log file.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        self.planner.has_files()
     }
 
     /// Gives the losses that are not recorded yet.
@@ -225,7 +202,7 @@ impl Collect {
     /// Gives what the stream is doing.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        match (self.stop_at, self.trouble.as_deref()) {
+        match (self.stop_at(), self.trouble.as_deref()) {
             (Some(_), _) => Condition::Stopping,
             (None, Some(trouble)) if trouble.is_dropping => Condition::Dropping,
             (None, Some(_)) => Condition::Blocked,
@@ -247,7 +224,7 @@ impl Collect {
     }
 
     fn decide(&mut self, window: Window, now: Duration, is_tick: bool) -> Action {
-        if let Some(stop_at) = self.stop_at {
+        if let Some(stop_at) = self.stop_at() {
             if now >= stop_at + DRAIN_END {
                 return self.finish(now);
             }
@@ -296,7 +273,7 @@ impl Collect {
     /// Takes note of bytes just read. Those of them that are dropped are discarded at once.
     fn read(&mut self, bytes: usize, window: Window, now: Duration) -> Option<Action> {
         self.has_no_writer = false;
-        self.counters.read_bytes += bytes as u64;
+        self.read_bytes += bytes as u64;
         let unwanted = if self.sees_all {
             self.unwanted(window.seen, bytes)
         } else {
@@ -323,7 +300,7 @@ impl Collect {
     }
 
     fn wait_for_bytes(&self, until: Option<Duration>, now: Duration) -> Action {
-        match self.read_again_at {
+        match self.read_again_at() {
             Some(again) if now < again => Action::Wait {
                 reading: Reading::No,
                 until: self.earliest([until.or(Some(again)).min(Some(again))]),
@@ -345,11 +322,11 @@ impl Collect {
         self.pacing
             .rests_until(now)
             // At the end of a rest more of a held line is always there, so it would never count as stalled.
-            .filter(|_| self.stop_at.is_none() && !self.has_no_writer && !self.is_overdue(now))
+            .filter(|_| self.stop_at().is_none() && !self.has_no_writer && !self.is_overdue(now))
     }
 
     fn reading(&self) -> Reading {
-        if self.stop_at.is_some() {
+        if self.stop_at().is_some() {
             Reading::AtOnce
         } else if self.has_no_writer {
             Reading::NextWriter
@@ -361,14 +338,15 @@ impl Collect {
     fn earliest<const N: usize>(&self, times: [Option<Duration>; N]) -> Option<Duration> {
         times
             .into_iter()
-            .chain([self.stop_at.map(|at| at + DRAIN_END)])
+            .chain([self.stop_at().map(|at| at + DRAIN_END)])
             .flatten()
             .min()
     }
 
     fn wait_out_trouble(&mut self, window: Window, now: Duration) -> Option<Action> {
+        let stop_at = self.stop_at();
         let trouble = self.trouble.as_mut()?;
-        let drop_at = match (self.on_full, trouble.remedy, self.stop_at) {
+        let drop_at = match (self.on_full, trouble.remedy, stop_at) {
             (OnFull::Drop, Remedy::Delete(index), _) => {
                 return Some(Action::Perform(Step::DeleteForSpace(index)));
             }
@@ -386,9 +364,9 @@ impl Collect {
                 return Some(Action::Perform(Step::FindEnding));
             }
             trouble.is_dropping = true;
-            self.reports.push(Report::DroppingBegan);
-            let reporting = self.reporting.get_or_insert_default();
-            reporting.dropped.get_or_insert(Dropped {
+            let cold = self.cold();
+            cold.reports.push(Report::DroppingBegan);
+            cold.dropped.get_or_insert(Dropped {
                 since: now,
                 bytes: 0,
             });
@@ -402,9 +380,7 @@ impl Collect {
             return None;
         }
         let (is_dropping, next_try) = (trouble.is_dropping, trouble.next_try);
-        if is_dropping
-            && self.stop_at.is_none()
-            && self.read_again_at.is_none_or(|again| now >= again)
+        if is_dropping && stop_at.is_none() && self.read_again_at().is_none_or(|again| now >= again)
         {
             Some(Action::Wait {
                 reading: self.reading(),
@@ -457,11 +433,10 @@ impl Collect {
 
     fn wrote(&mut self, bytes: usize, window: Window, now: Duration) {
         if let Some(begin) = self.planner.end() {
-            self.losses
-                .wrote(self.counters.written_bytes, bytes as u64, begin);
+            self.losses.wrote(self.written_bytes, bytes as u64, begin);
         }
         self.planner.wrote(bytes, window);
-        self.counters.written_bytes += bytes as u64;
+        self.written_bytes += bytes as u64;
         self.held_since = None;
         self.last_write = Some(now);
         self.end_trouble(now);
@@ -469,37 +444,36 @@ impl Collect {
 
     fn discard(&mut self, range: Range<usize>, now: Duration) -> Action {
         let bytes = range.len() as u64;
-        self.counters.dropped_bytes += bytes;
+        let cold = self.cold();
+        cold.counters.dropped_bytes += bytes;
+        let dropped_bytes = cold.counters.dropped_bytes;
+        let began = Dropped {
+            since: now,
+            bytes: 0,
+        };
+        cold.dropped.get_or_insert(began).bytes += bytes;
         // Bytes in front of them are written first, to a place that is not known yet.
         let place = self.planner.end().filter(|_| range.start == 0);
         self.losses.dropped(
-            self.counters.written_bytes + range.start as u64,
+            self.written_bytes + range.start as u64,
             place,
             bytes,
-            self.counters.dropped_bytes,
+            dropped_bytes,
             now,
         );
-        self.reporting
-            .get_or_insert_default()
-            .dropped
-            .get_or_insert(Dropped {
-                since: now,
-                bytes: 0,
-            })
-            .bytes += bytes;
         self.end_dropping(now);
         Action::Discard(range)
     }
 
     fn fail(&mut self, now: Duration) {
-        self.counters.failures += 1;
-        let is_stopping = self.stop_at.is_some();
+        let cold = self.cold.get_or_insert_default();
+        cold.counters.failures += 1;
+        let is_stopping = cold.stop_at.is_some();
         let trouble = self.trouble.get_or_insert_with(|| {
-            let reporting = self.reporting.get_or_insert_default();
-            let is_reported = now >= reporting.quiet_until;
+            let is_reported = now >= cold.quiet_until;
             if is_reported {
-                reporting.quiet_until = now + REPORT_PAUSE;
-                self.reports.push(Report::TroubleBegan);
+                cold.quiet_until = now + REPORT_PAUSE;
+                cold.reports.push(Report::TroubleBegan);
             }
             Box::new(Trouble {
                 since: now,
@@ -534,7 +508,7 @@ impl Collect {
                 self.report_deleted(now);
             }
             if trouble.is_reported {
-                self.reports.push(Report::TroubleEnded {
+                self.cold().reports.push(Report::TroubleEnded {
                     lasted: now.saturating_sub(trouble.since),
                 });
             }
@@ -558,10 +532,11 @@ impl Collect {
     }
 
     fn report_dropped(&mut self, now: Duration) {
-        let reporting = self.reporting.as_mut();
-        let dropped = reporting.and_then(|reporting| reporting.dropped.take());
-        if let Some(Dropped { since, bytes }) = dropped {
-            self.reports.push(Report::DroppingEnded {
+        let Some(cold) = self.cold.as_mut() else {
+            return;
+        };
+        if let Some(Dropped { since, bytes }) = cold.dropped.take() {
+            cold.reports.push(Report::DroppingEnded {
                 bytes,
                 lasted: now.saturating_sub(since),
             });
@@ -576,6 +551,8 @@ impl Collect {
     }
 }
 
+#[path = "cold.rs"]
+mod cold;
 #[path = "relief.rs"]
 mod relief;
 

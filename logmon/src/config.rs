@@ -20,8 +20,8 @@ pub struct StreamConfig {
     pub fifo: Arc<Path>,
     /// Permission bits of a FIFO that has to be made.
     pub fifo_mode: u32,
-    /// Whom a FIFO that has to be made is given to.
-    pub fifo_owner: FifoOwner,
+    /// Whom a FIFO that has to be made is given to; if nobody, it stays as the system makes it.
+    pub fifo_owner: Option<Arc<FifoOwner>>,
     /// The stream's name, the part of the file names before the index.
     pub name: StreamName,
     /// The folder of the log files.
@@ -36,6 +36,22 @@ pub struct StreamConfig {
 }
 
 impl StreamConfig {
+    /// Settings for a test: this name, and everything in this folder.
+    #[cfg(test)]
+    pub(crate) fn in_folder(folder: &Path, name: &str) -> StreamConfig {
+        StreamConfig {
+            kind: StreamKind::Stdout,
+            fifo: folder.join("fifo").into(),
+            fifo_mode: 0o600,
+            fifo_owner: None,
+            name: StreamName::parse(OsStr::new(name)).unwrap(),
+            log_dir: folder.into(),
+            trusted_root: None,
+            limits: Limits::checked(3, 100, 10).unwrap(),
+            on_full: OnFull::Block,
+        }
+    }
+
     /// Names the first setting in which the two differ, limits aside: those can be changed while the
     /// stream runs.
     pub(crate) fn difference(&self, other: &StreamConfig) -> Option<&'static str> {
@@ -114,8 +130,8 @@ impl RawConfig {
         let limits = checked_limits(&self.max_files, &self.max_file_size, &self.line_guard)?;
         let fifo_mode = parse_mode(&self.fifo_mode)?;
         let fifo_owner = match &self.fifo_owner {
-            Some(text) => FifoOwner::parse(text)?,
-            None => FifoOwner::default(),
+            Some(text) => Some(Arc::new(FifoOwner::parse(text)?)),
+            None => None,
         };
         // Both streams, and what they open, have the same ones.
         let log_dir: Arc<Path> = self.log_dir.into();

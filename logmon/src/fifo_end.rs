@@ -15,7 +15,7 @@ pub(crate) fn open(config: &StreamConfig) -> Result<(Reader, Origin), Error> {
     let access = access(config)?;
     let place = place(config)?;
     let origin = fifo::create_or_adopt_in(&place, access).map_err(told_with_option)?;
-    let reader = Reader::open_in(&place, access)?;
+    let reader = Reader::open_adopted_in(&place, access)?;
     Ok((reader.sharing(&config.fifo), origin))
 }
 
@@ -41,10 +41,12 @@ fn place(config: &StreamConfig) -> Result<Place<'_>, fifo::Error> {
 }
 
 fn access(config: &StreamConfig) -> Result<Access, Error> {
-    let FifoOwner { user, group } = &config.fifo_owner;
-    let owner = Owner {
-        user: user.as_ref().map(user_id).transpose()?,
-        group: group.as_ref().map(group_id).transpose()?,
+    let owner = match config.fifo_owner.as_deref() {
+        Some(FifoOwner { user, group }) => Owner {
+            user: user.as_ref().map(user_id).transpose()?,
+            group: group.as_ref().map(group_id).transpose()?,
+        },
+        None => Owner::default(),
     };
     Ok(Access {
         mode: config.fifo_mode,
@@ -77,11 +79,11 @@ fn number_of(
         Ok(Some(number)) => Ok(number),
         Ok(None) => Err(Error::NoPrincipal {
             kind,
-            name: name.clone(),
+            name: name.to_string(),
         }),
         Err(errno) => Err(Error::LookUp {
             kind,
-            name: name.clone(),
+            name: name.to_string(),
             source: errno.into(),
         }),
     }

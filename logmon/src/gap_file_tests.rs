@@ -1,13 +1,14 @@
 //! Edge: the file of records in a real folder, with whatever may be in its way.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::StreamConfig;
 
 struct Place {
     folder: TempDir,
@@ -18,8 +19,9 @@ struct Place {
 impl Place {
     fn new() -> Place {
         let folder = tempfile::tempdir().unwrap();
-        let dir = LogDir::open(&folder.path().into(), None).unwrap();
-        let name = StreamName::parse(OsStr::new("web.stdout")).unwrap();
+        let config = Arc::new(StreamConfig::in_folder(folder.path(), "web.stdout"));
+        let dir = LogDir::open(&config).unwrap();
+        let name = config.name.clone();
         Place { folder, dir, name }
     }
 

@@ -1,7 +1,7 @@
 //! Edge: logmon reads a task's FIFOs and writes size-rotated log files.
 //!
 //! A stream is one FIFO, opened once for the task's whole life, and one current log file. Cores decide
-//! ([`name`], [`limits`], [`owner`], [`recovery`], [`planner`], [`pacing`], [`losses`], [`collect`], [`config`],
+//! ([`name`], [`indices`], [`limits`], [`owner`], [`recovery`], [`planner`], [`pacing`], [`losses`], [`collect`], [`config`],
 //! [`status`]); edges do what they decided: the stream's loop, the log folder, the pump and the [`Collector`].
 //!
 //! What it never does: open a FIFO in a way that waits, take the absence of writers for the end,
@@ -21,6 +21,7 @@ mod fifo_end;
 mod fnv;
 mod gap_file;
 mod hand_over;
+pub mod indices;
 mod keeper;
 pub mod limits;
 mod log_dir;

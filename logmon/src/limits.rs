@@ -44,7 +44,8 @@ pub enum LimitError {
 pub struct Limits {
     max_files: u32,
     max_file_bytes: u64,
-    line_guard: u64,
+    /// At most [`MAX_LINE_GUARD`].
+    line_guard: u32,
 }
 
 impl Limits {
@@ -75,9 +76,10 @@ impl Limits {
         if line_guard == 0 {
             return Err(LimitError::NoGuard);
         }
-        if line_guard > MAX_LINE_GUARD {
-            return Err(LimitError::GuardTooLarge(line_guard));
-        }
+        let line_guard = u32::try_from(line_guard)
+            .ok()
+            .filter(|guard| u64::from(*guard) <= MAX_LINE_GUARD)
+            .ok_or(LimitError::GuardTooLarge(line_guard))?;
         Ok(Limits {
             max_files,
             max_file_bytes,
@@ -101,13 +103,13 @@ impl Limits {
     /// never more than [`Limits::max_file_bytes`].
     #[must_use]
     pub fn line_guard(&self) -> u64 {
-        self.line_guard.min(self.max_file_bytes)
+        u64::from(self.line_guard).min(self.max_file_bytes)
     }
 
     /// Gives the line guard as it was asked for, which may be more than a file can hold.
     #[must_use]
     pub fn asked_line_guard(&self) -> u64 {
-        self.line_guard
+        self.line_guard.into()
     }
 }
 

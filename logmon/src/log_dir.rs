@@ -7,10 +7,12 @@
 //!
 //! A new file begins without a name (`O_TMPFILE`), so that a full disk or a lack of descriptors is met
 //! before an old file is deleted for its sake, and a crash leaves nothing behind. Where the file system
-//! can't do that, the file is made under its name with `O_EXCL`, after the deletion.
+//! can't do that, the file is made under its name with `O_EXCL`, after the deletion. So is the first file
+//! of a stream, for which none is deleted: that takes two calls instead of ten.
 //!
 //! The current file carries a `flock(2)`. A newcomer asks for it exclusively, so a shared lock, taken on
-//! the new file before it has its name, is enough to keep the newcomer out all the time.
+//! the new file before it has its name, is enough to keep the newcomer out all the time. A file that had
+//! its name before may be locked by a newcomer first; then it is the newcomer's, and its maker is told.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,6 +27,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, Whence, geteuid, linkat, lseek, unlinkat};
 use rustix::fs::RawDir;
 
+use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::name::StreamName;
 use crate::recovery::{Entry, EntryKind, Owner};
@@ -39,9 +42,8 @@ const LISTING_BYTES: usize = 32 * 1024;
 /// The log folder, by handle.
 #[derive(Debug)]
 pub(crate) struct LogDir {
-    path: Arc<Path>,
-    /// From this folder on no link is followed.
-    root: Option<Arc<Path>>,
+    /// The settings of the stream: where the folder is, and the name of the stream's files in it.
+    config: Arc<StreamConfig>,
     folder: OwnedFd,
 }
 
@@ -88,15 +90,13 @@ pub(crate) enum Published {
 
 impl LogDir {
     /// Opens the folder; a symbolic link is refused, and one on the way from the root, too.
-    pub(crate) fn open(path: &Arc<Path>, root: Option<&Arc<Path>>) -> Result<LogDir, Error> {
-        let folder =
-            open_folder(path, root.map(|root| &**root)).map_err(|source| Error::OpenLogDir {
-                path: path.to_path_buf(),
-                source,
-            })?;
+    pub(crate) fn open(config: &Arc<StreamConfig>) -> Result<LogDir, Error> {
+        let folder = open_folder(config).map_err(|source| Error::OpenLogDir {
+            path: config.log_dir.to_path_buf(),
+            source,
+        })?;
         Ok(LogDir {
-            path: Arc::clone(path),
-            root: root.map(Arc::clone),
+            config: Arc::clone(config),
             folder,
         })
     }
@@ -104,8 +104,8 @@ impl LogDir {
     /// Says which folder it is, and whether everybody can remove and replace files in it, now.
     pub(crate) fn inspect(&self) -> Result<(Identity, bool), Error> {
         let stat = fstat(&self.folder).map_err(|errno| Error::OpenLogDir {
-            path: self.path.to_path_buf(),
-            source: cant_open(&self.path, errno),
+            path: self.path().to_owned(),
+            source: cant_open(self.path(), errno),
         })?;
         let identity = Identity {
             device: stat.st_dev,
@@ -117,7 +117,7 @@ impl LogDir {
     /// Lists the entries whose names begin with the name of one of the streams and a dot.
     pub(crate) fn list(&self, names: &[StreamName]) -> Result<Vec<Entry>, Error> {
         self.try_list(names).map_err(|errno| Error::ListLogDir {
-            path: self.path.to_path_buf(),
+            path: self.path().to_owned(),
             source: errno.into(),
         })
     }
@@ -160,9 +160,9 @@ impl LogDir {
     }
 
     /// Opens an existing log file to append to it.
-    pub(crate) fn resume(&self, name: &StreamName, index: u32) -> Result<Resumed, Error> {
-        let file_name = name.file_name(index);
-        let path = self.path.join(&file_name);
+    pub(crate) fn resume(&self, index: u32) -> Result<Resumed, Error> {
+        let file_name = self.config.name.file_name(index);
+        let path = self.path().join(&file_name);
         let failed = |errno: Errno| Error::OpenLogFile {
             path: path.clone(),
             source: errno.into(),
@@ -206,7 +206,7 @@ impl LogDir {
             other => other,
         };
         prepared.map_err(|errno| Error::PrepareLogFile {
-            path: self.path.to_path_buf(),
+            path: self.path().to_owned(),
             source: errno.into(),
         })
     }
@@ -214,7 +214,7 @@ impl LogDir {
     fn is_at_its_path(&self) -> bool {
         let here = fstat(&self.folder);
         // Whatever links it leads through: the numbers are compared, nothing is opened.
-        let there = fstatat(AT_FDCWD, &*self.path, AtFlags::AT_SYMLINK_NOFOLLOW);
+        let there = fstatat(AT_FDCWD, self.path(), AtFlags::AT_SYMLINK_NOFOLLOW);
         match (here, there) {
             (Ok(here), Ok(there)) => (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino),
             (Ok(_), Err(Errno::ENOENT)) => false,
@@ -239,48 +239,51 @@ impl LogDir {
 
     fn reopen(&mut self) -> Result<(), Error> {
         let failed = |source| Error::OpenLogDir {
-            path: self.path.to_path_buf(),
+            path: self.path().to_owned(),
             source,
         };
         self.make_again().map_err(failed)?;
-        self.folder = open_folder(&self.path, self.root.as_deref()).map_err(failed)?;
+        self.folder = open_folder(&self.config).map_err(failed)?;
         Ok(())
     }
 
     fn make_again(&self) -> Result<(), FolderError> {
         let mode = Mode::from_bits_truncate(LOG_DIR_MODE);
-        let above = (&self.root, self.path.parent(), self.path.file_name());
-        let made = match above {
-            (Some(root), Some(above), Some(name)) if self.path != *root => {
+        let (root, path) = (&self.config.trusted_root, self.path());
+        let made = match (root, path.parent(), path.file_name()) {
+            (Some(root), Some(above), Some(name)) if *path != **root => {
                 mkdirat(open_folder_below(root, above)?, name, mode)
             }
             // The path of the root is the host's, like every path without a root.
-            (Some(_) | None, Some(_) | None, Some(_) | None) => {
-                mkdirat(AT_FDCWD, &*self.path, mode)
-            }
+            (Some(_) | None, Some(_) | None, Some(_) | None) => mkdirat(AT_FDCWD, path, mode),
         };
         match made {
             Ok(()) | Err(Errno::EEXIST) => Ok(()),
-            Err(errno) => Err(cant_open(&self.path, errno)),
+            Err(errno) => Err(cant_open(self.path(), errno)),
         }
     }
 
     /// Gives the prepared file its name; without one, makes a new file of this name. Nothing that exists
     /// is opened or replaced.
+    ///
+    /// # Errors
+    /// [`Error::LogFileHeld`]: a newcomer has locked the new file before it was locked here.
     pub(crate) fn publish(
         &mut self,
-        name: &StreamName,
         index: u32,
         prepared: Option<&LogFile>,
     ) -> Result<Published, Error> {
-        let file_name = name.file_name(index);
+        let file_name = self.config.name.file_name(index);
         match self.try_publish(&file_name, prepared) {
             Ok(file) => Ok(Published::File(file)),
             Err(Errno::EEXIST) => Ok(Published::NameTaken),
             // A removed folder takes files without a name and refuses names (HEAL-3).
             Err(Errno::ENOENT) => self.reopen().map(|()| Published::FolderReplaced),
+            Err(Errno::EWOULDBLOCK) => Err(Error::LogFileHeld {
+                path: self.path().join(file_name),
+            }),
             Err(errno) => Err(Error::PublishLogFile {
-                path: self.path.join(file_name),
+                path: self.path().join(file_name),
                 source: errno.into(),
             }),
         }
@@ -325,12 +328,12 @@ impl LogDir {
     }
 
     /// Deletes a log file. One that is gone or is no regular file any more counts as deleted.
-    pub(crate) fn delete(&self, name: &StreamName, index: u32) -> Result<(), Error> {
-        let file_name = name.file_name(index);
+    pub(crate) fn delete(&self, index: u32) -> Result<(), Error> {
+        let file_name = self.config.name.file_name(index);
         match self.try_delete(&file_name) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(Error::DeleteLogFile {
-                path: self.path.join(file_name),
+                path: self.path().join(file_name),
                 source: errno.into(),
             }),
         }
@@ -349,16 +352,12 @@ impl LogDir {
 
     /// Deletes a log file to make room, and gives its length in bytes. One that is gone, or is foreign by
     /// now in the sense of [`crate::recovery`], is left alone and gives none.
-    pub(crate) fn delete_for_space(
-        &self,
-        name: &StreamName,
-        index: u32,
-    ) -> Result<Option<u64>, Error> {
-        let file_name = name.file_name(index);
+    pub(crate) fn delete_for_space(&self, index: u32) -> Result<Option<u64>, Error> {
+        let file_name = self.config.name.file_name(index);
         match self.try_delete_for_space(&file_name) {
             Err(Errno::ENOENT) => Ok(None),
             other => other.map_err(|errno| Error::DeleteLogFile {
-                path: self.path.join(file_name),
+                path: self.path().join(file_name),
                 source: errno.into(),
             }),
         }
@@ -380,7 +379,7 @@ impl LogDir {
 
     /// Gives the path that the folder was opened by.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.config.log_dir
     }
 }
 
@@ -412,8 +411,10 @@ fn path_in_proc(file: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
-fn open_folder(path: &Path, root: Option<&Path>) -> Result<OwnedFd, FolderError> {
-    if let Some(root) = root {
+/// From the trusted root on no link is followed.
+fn open_folder(config: &StreamConfig) -> Result<OwnedFd, FolderError> {
+    let path = &*config.log_dir;
+    if let Some(root) = &config.trusted_root {
         return open_folder_below(root, path);
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -438,7 +439,6 @@ pub(crate) fn is_regular(stat: &FileStat) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
     use std::fs;
     use std::os::unix::fs::symlink;
 
@@ -447,20 +447,35 @@ mod tests {
     #[test]
     fn only_a_file_of_ours_with_one_name_is_deleted_for_space() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = LogDir::open(&folder.path().into(), None).unwrap();
-        let name = StreamName::parse(OsStr::new("web.stdout")).unwrap();
-        let path = |index: u32| folder.path().join(name.file_name(index));
+        let config = Arc::new(StreamConfig::in_folder(folder.path(), "web.stdout"));
+        let dir = LogDir::open(&config).unwrap();
+        let path = |index: u32| folder.path().join(config.name.file_name(index));
         fs::write(path(0), "12345").unwrap();
         fs::write(folder.path().join("victim"), "kept").unwrap();
         symlink("victim", path(1)).unwrap();
         fs::hard_link(folder.path().join("victim"), path(2)).unwrap();
         fs::create_dir(path(3)).unwrap();
-        let delete = |index| dir.delete_for_space(&name, index).unwrap();
+        let delete = |index| dir.delete_for_space(index).unwrap();
         assert_eq!(delete(0), Some(5));
         assert!(!path(0).exists());
         for index in 0..5 {
             assert_eq!(delete(index), None, "{index}");
         }
         assert!(path(1).is_symlink() && path(2).is_file() && path(3).is_dir());
+    }
+
+    #[test]
+    fn a_file_that_has_its_name_at_once_is_new_and_keeps_newcomers_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Arc::new(StreamConfig::in_folder(folder.path(), "web.stdout"));
+        let mut dir = LogDir::open(&config).unwrap();
+        fs::write(folder.path().join("victim"), "kept").unwrap();
+        symlink("victim", folder.path().join("web.stdout.0")).unwrap();
+        let taken = dir.publish(0, None).unwrap();
+        assert!(matches!(taken, Published::NameTaken));
+        let published = dir.publish(1, None).unwrap();
+        assert!(matches!(published, Published::File(_)));
+        let newcomer = dir.resume(1).unwrap_err();
+        assert!(matches!(newcomer, Error::LogFileHeld { .. }), "{newcomer}");
     }
 }

@@ -4,9 +4,8 @@
 //! it is written to, and a stream that has nothing to do is woken only by a command. It is no queue:
 //! limits come before questions, and both before the stop.
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
 
@@ -40,12 +39,19 @@ pub(crate) struct Mailbox(Arc<Mutex<Letters>>);
 
 #[derive(Debug, Default)]
 struct Letters {
-    limits: Option<Limits>,
-    asked: Vec<oneshot::Sender<StreamStatus>>,
+    /// Made for the first one that is not the stop.
+    open: Option<Box<Open>>,
     stop: Stop,
     waiting: Option<Waker>,
     /// The stream has ended, however it did.
     is_over: bool,
+}
+
+/// What is to be done before the stop.
+#[derive(Debug, Default)]
+struct Open {
+    limits: Option<Limits>,
+    asked: Vec<oneshot::Sender<StreamStatus>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +74,7 @@ impl Commander {
 
     /// Gives the stream other limits.
     pub(crate) fn set_limits(&self, limits: Limits) {
-        self.send(|letters| letters.limits = Some(limits));
+        self.send(|letters| letters.open().limits = Some(limits));
     }
 
     /// Asks the stream how it is. The answer fails when the stream has ended.
@@ -76,7 +82,7 @@ impl Commander {
         let (answer, answered) = oneshot::channel();
         self.send(|letters| {
             if !letters.is_over {
-                letters.asked.push(answer);
+                letters.open().asked.push(answer);
             }
         });
         answered
@@ -101,23 +107,23 @@ impl Drop for Commander {
 }
 
 impl Mailbox {
-    /// Waits for the next command.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: a command that was not returned stays in the mailbox.
-    pub(crate) async fn next(&mut self) -> Command {
-        poll_fn(|context| {
-            let mut letters = lock(&self.0);
-            if let Some(command) = letters.take() {
-                return Poll::Ready(command);
-            }
-            match &letters.waiting {
-                Some(waker) if waker.will_wake(context.waker()) => {}
-                Some(_) | None => letters.waiting = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await
+    /// Waits for the next command, for a future that is written by hand. A command that was not returned
+    /// stays in the mailbox.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Command> {
+        let mut letters = lock(&self.0);
+        if let Some(command) = letters.take() {
+            return Poll::Ready(command);
+        }
+        match &letters.waiting {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            Some(_) | None => letters.waiting = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    #[cfg(test)]
+    async fn next(&mut self) -> Command {
+        std::future::poll_fn(|context| self.poll_next(context)).await
     }
 }
 
@@ -126,17 +132,24 @@ impl Drop for Mailbox {
         // Who asked learns that there is no answer, and so does who asks from now on.
         let mut letters = lock(&self.0);
         letters.is_over = true;
-        letters.asked.clear();
+        letters.open = None;
     }
 }
 
 impl Letters {
+    fn open(&mut self) -> &mut Open {
+        self.open.get_or_insert_default()
+    }
+
     fn take(&mut self) -> Option<Command> {
-        if let Some(limits) = self.limits.take() {
-            return Some(Command::SetLimits(limits));
-        }
-        if let Some(answer) = self.asked.pop() {
-            return Some(Command::Ask(answer));
+        if let Some(open) = &mut self.open {
+            if let Some(limits) = open.limits.take() {
+                return Some(Command::SetLimits(limits));
+            }
+            if let Some(answer) = open.asked.pop() {
+                return Some(Command::Ask(answer));
+            }
+            self.open = None;
         }
         if self.stop == Stop::Asked {
             self.stop = Stop::Told;

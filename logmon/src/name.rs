@@ -50,7 +50,7 @@ pub const MAX_TASK_ID_BYTES: usize = 200;
 /// What a task is called at the control socket, such as `web` or `0d5c/web`: not empty, no control
 /// character, at most [`MAX_TASK_ID_BYTES`] bytes. It stands in no path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(String);
+pub struct TaskId(Box<str>);
 
 impl TaskId {
     /// Accepts a text as a task's id.
@@ -67,7 +67,7 @@ impl TaskId {
         if text.contains(char::is_control) {
             return Err(NameError::ControlCharacter(text.to_owned()));
         }
-        Ok(TaskId(text.to_owned()))
+        Ok(TaskId(text.into()))
     }
 
     /// Gives the id as text.
@@ -109,7 +109,7 @@ pub enum NameError {
 /// A stream's name, such as `web.stdout`: not empty, no slash, no control character, no leading dot,
 /// at most [`MAX_NAME_BYTES`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamName(String);
+pub struct StreamName(Box<str>);
 
 impl StreamName {
     /// Accepts a text as a stream's name.
@@ -132,7 +132,7 @@ impl StreamName {
         if text.starts_with('.') {
             return Err(NameError::LeadingDot(text.to_owned()));
         }
-        Ok(StreamName(text.to_owned()))
+        Ok(StreamName(text.into()))
     }
 
     /// Gives the name of the file with this index.

@@ -73,7 +73,7 @@ impl Listing {
 impl Opening {
     /// Opens the folder, makes or adopts the FIFO, and locks it.
     pub(crate) fn begin(config: Arc<StreamConfig>) -> Result<Opening, Error> {
-        let log_dir = LogDir::open(&config.log_dir, config.trusted_root.as_ref())?;
+        let log_dir = LogDir::open(&config)?;
         let (folder, is_open_to_others) = log_dir.inspect()?;
         let (reader, origin) = fifo_end::open(&config)?;
         if is_open_to_others {
@@ -121,7 +121,7 @@ impl Opening {
             current,
             prepared: None,
             started: Instant::now(),
-            last_failure: String::new(),
+            last_failure: None,
             told_rotation: None,
             next: Action::Wait {
                 reading: Reading::No,
@@ -157,7 +157,7 @@ impl Opening {
                 return Ok((Planner::new(config.limits, &recovery, false), None));
             };
             let index = found.index;
-            match self.log_dir.resume(&config.name, index)? {
+            match self.log_dir.resume(index)? {
                 Resumed::File {
                     file,
                     bytes,
@@ -238,26 +238,14 @@ fn raised_capacity(reader: &Reader) -> Result<usize, fifo::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
     use std::fs;
 
     use super::*;
-    use crate::collect::OnFull;
-    use crate::limits::Limits;
-    use crate::name::StreamKind;
-    use crate::owner::FifoOwner;
 
     fn opening(folder: &std::path::Path, name: &str, log_dir: &str) -> Opening {
         let config = StreamConfig {
-            kind: StreamKind::Stdout,
             fifo: folder.join(format!("{name}.fifo")).into(),
-            fifo_mode: 0o600,
-            fifo_owner: FifoOwner::default(),
-            name: StreamName::parse(OsStr::new(name)).unwrap(),
-            log_dir: folder.join(log_dir).into(),
-            trusted_root: None,
-            limits: Limits::checked(3, 100, 10).unwrap(),
-            on_full: OnFull::Block,
+            ..StreamConfig::in_folder(&folder.join(log_dir), name)
         };
         Opening::begin(Arc::new(config)).unwrap()
     }

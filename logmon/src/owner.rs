@@ -10,7 +10,7 @@ pub enum Principal {
     /// By its number, which is asked of nobody.
     Number(u32),
     /// By its name, which is looked up at the start of the stream.
-    Name(String),
+    Name(Box<str>),
 }
 
 impl Principal {
@@ -23,7 +23,7 @@ impl Principal {
         let is_name = text
             .bytes()
             .all(|byte| !byte.is_ascii_control() && byte != b':' && byte != b'/');
-        is_name.then(|| Principal::Name(text.to_owned()))
+        is_name.then(|| Principal::Name(text.into()))
     }
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Principal {
 }
 
 /// Whom a new FIFO is given to; what is none stays as the system makes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FifoOwner {
     /// Its user.
     pub user: Option<Principal>,
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn name(text: &str) -> Option<Principal> {
-        Some(Principal::Name(text.to_owned()))
+        Some(Principal::Name(text.into()))
     }
 
     #[test]

@@ -43,10 +43,9 @@
 //!   written in place if the longest line seen so far would fit there too, else into the next file.
 //!   Only the last G bytes of a file count for that, because only those are always seen.
 
-use std::collections::BTreeSet;
-
 use memchr::{memchr, memchr_iter, memrchr};
 
+use crate::indices::Indices;
 use crate::limits::Limits;
 use crate::name::MAX_INDEX;
 use crate::recovery::Recovery;
@@ -170,7 +169,7 @@ pub struct Planner {
     limits: Limits,
     current: Option<Current>,
     rotating: Rotating,
-    retained: BTreeSet<u32>,
+    retained: Indices,
     next_index: u32,
     open_line_bytes: u64,
     longest_line_bytes: u64,
@@ -189,7 +188,7 @@ impl Planner {
                 is_mid_line: Some(is_mid_line && resume.bytes > 0),
             }),
             rotating: Rotating::No,
-            retained: recovery.retained.clone(),
+            retained: recovery.retained.iter().copied().collect(),
             next_index: recovery.next_index,
             open_line_bytes: 0,
             longest_line_bytes: 0,
@@ -271,7 +270,7 @@ impl Planner {
         match step {
             RotationStep::Prepare => self.rotating = Rotating::Prepared,
             RotationStep::Publish(index) => {
-                self.retained.insert(index);
+                self.retained.push(index);
                 self.current = Some(Current {
                     index,
                     bytes: 0,
@@ -297,12 +296,18 @@ impl Planner {
 
     /// Takes note that the file is gone, or was found to be foreign.
     pub fn deleted(&mut self, index: u32) {
-        self.retained.remove(&index);
+        self.retained.remove(index);
     }
 
     /// Takes note that something foreign has the name with this index: the next one is tried.
     pub fn name_taken(&mut self, index: u32) {
         self.next_index = self.next_index.max(index + 1);
+    }
+
+    /// True when there is a log file.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        !self.retained.is_empty()
     }
 
     /// Gives the index of the current file, or none before the first one.
@@ -335,7 +340,6 @@ impl Planner {
     pub fn oldest_rotated(&self) -> Option<u32> {
         self.retained
             .iter()
-            .copied()
             .find(|index| Some(*index) != self.current_index())
     }
 
@@ -356,9 +360,7 @@ impl Planner {
     }
 
     fn delete_oldest(&self) -> Step {
-        self.retained
-            .first()
-            .map_or(Step::Idle, |index| Step::Delete(*index))
+        self.retained.first().map_or(Step::Idle, Step::Delete)
     }
 
     /// How much of the window goes to the current file; `Bytes(0)` means that the next byte needs

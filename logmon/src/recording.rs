@@ -21,8 +21,8 @@ impl Stream {
         match recorded {
             Ok(()) => Event::Recorded(loss),
             Err(error) => {
-                self.last_failure = chain(&error);
-                debug!(stream = %name, ?loss, error = self.last_failure, "a loss is not recorded yet");
+                self.failed(chain(&error));
+                debug!(stream = %self.config.name, ?loss, error = self.last_failure(), "a loss is not recorded yet");
                 Event::NotRecorded
             }
         }
@@ -34,7 +34,7 @@ impl Stream {
         let (dropped_bytes, deleted_files) = (losses.unrecorded_bytes(), losses.unrecorded_files());
         if dropped_bytes + deleted_files > 0 {
             let stream = &self.config.name;
-            error!(%stream, dropped_bytes, deleted_files, error = self.last_failure, "stopped with losses that are not recorded");
+            error!(%stream, dropped_bytes, deleted_files, error = self.last_failure(), "stopped with losses that are not recorded");
         }
     }
 }

@@ -51,11 +51,11 @@ impl Collect {
     pub(super) fn deleted_for_space(&mut self, index: u32, bytes: Option<u64>, now: Duration) {
         self.planner.deleted(index);
         if let Some(bytes) = bytes {
-            self.counters.deleted_for_space_files += 1;
-            self.counters.deleted_for_space_bytes += bytes;
-            let reporting = self.reporting.get_or_insert_default();
-            reporting.deleted.files += 1;
-            reporting.deleted.bytes += bytes;
+            let cold = self.cold();
+            cold.counters.deleted_for_space_files += 1;
+            cold.counters.deleted_for_space_bytes += bytes;
+            cold.deleted.files += 1;
+            cold.deleted.bytes += bytes;
             self.losses.deleted(index, bytes, now);
         }
         if let Some(trouble) = self.trouble.as_mut() {
@@ -86,29 +86,29 @@ impl Collect {
     }
 
     pub(super) fn not_recorded(&mut self, now: Duration) {
-        self.counters.failures += 1;
         self.losses.not_recorded(now);
-        let reporting = self.reporting.get_or_insert_default();
-        if now >= reporting.records_quiet_until {
-            reporting.records_quiet_until = now + REPORT_PAUSE;
-            self.reports.push(Report::NotRecorded);
+        let cold = self.cold();
+        cold.counters.failures += 1;
+        if now >= cold.records_quiet_until {
+            cold.records_quiet_until = now + REPORT_PAUSE;
+            cold.reports.push(Report::NotRecorded);
         }
     }
 
     pub(super) fn may_report_deleted(&self, now: Duration) -> bool {
-        self.reporting
+        self.cold
             .as_ref()
-            .is_some_and(|reporting| now >= reporting.deleted.quiet_until)
+            .is_some_and(|cold| now >= cold.deleted.quiet_until)
     }
 
     pub(super) fn report_deleted(&mut self, now: Duration) {
-        let Some(reporting) = self.reporting.as_mut() else {
+        let Some(cold) = self.cold.as_mut() else {
             return;
         };
-        let Deleted { files, bytes, .. } = reporting.deleted;
+        let Deleted { files, bytes, .. } = cold.deleted;
         if files > 0 {
-            self.reports.push(Report::DeletedForSpace { files, bytes });
-            reporting.deleted = Deleted {
+            cold.reports.push(Report::DeletedForSpace { files, bytes });
+            cold.deleted = Deleted {
                 quiet_until: now + REPORT_PAUSE,
                 ..Deleted::default()
             };

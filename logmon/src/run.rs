@@ -70,6 +70,8 @@ fn run(args: RunArgs) -> Exit {
 
 fn serve(args: ServeArgs) -> Exit {
     diagnostics::start(args.diagnostics.log_level, args.diagnostics.log_format);
+    // Before there are threads. A keeper that is started later has the same limit.
+    serve::prepare_descriptors();
     let result = to_its_end(async {
         let mut signals = Signals::listen()?;
         let ready = || diagnostics::announce("ready");

@@ -21,6 +21,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fifo::{AsyncReader, Change, ReadOutcome};
@@ -158,28 +159,55 @@ impl Pump {
     ///
     /// # Cancel safety
     /// Cancel safe: if another branch wins, no byte was taken from the pipe.
+    #[cfg(test)]
     pub(crate) async fn fill(&mut self, reading: Reading) -> Result<Filled, fifo::Error> {
+        let mut has_looked = false;
+        std::future::poll_fn(|context| self.poll_fill(reading, &mut has_looked, context)).await
+    }
+
+    /// Adds bytes to the window, for a future that is written by hand: all that one wait keeps is whether it
+    /// has looked, which it has not at first. It can be given up at any time: no byte is taken before this
+    /// is ready.
+    pub(crate) fn poll_fill(
+        &mut self,
+        reading: Reading,
+        has_looked: &mut bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Filled, fifo::Error>> {
+        loop {
+            if *has_looked {
+                let change = ready!(self.reader.poll_changed(context))?;
+                // While bytes lie there, writers that left before this reader came are not noticed (`poll(2)`).
+                self.had_writer = self.known == 0 && change == Change::HasWriter;
+            }
+            if let Some(filled) = self.try_fill(reading)? {
+                return Poll::Ready(Ok(filled));
+            }
+            self.give_up_timer();
+            *has_looked = true;
+        }
+    }
+
+    /// Adds what is there; none if that is to be waited for.
+    fn try_fill(&mut self, reading: Reading) -> Result<Option<Filled>, fifo::Error> {
         if let Some(bytes) = self.inherit()? {
-            return Ok(Filled::Bytes(bytes));
+            return Ok(Some(Filled::Bytes(bytes)));
         }
         if reading == Reading::NextWriter {
             self.had_writer = false;
-            self.give_up_timer();
-            self.reader.wait_for_data().await?;
-            return Ok(Filled::Ready);
+            let level = self.reader.get_ref().fill_level()?;
+            return Ok((level > 0).then_some(Filled::Ready));
         }
-        if self.way == Way::Splice {
-            return self.get_to_know(reading).await;
-        }
-        let outcome = match reading {
-            Reading::AtOnce => self.memory.try_read(self.reader.get_ref())?,
-            Reading::Bytes | Reading::NextWriter | Reading::No => {
-                self.give_up_timer();
-                // A stream that moves its bytes by splice needs no room for this.
-                Box::pin(self.memory.read(&self.reader)).await?
-            }
+        let filled = match self.way {
+            Way::Splice => self.get_to_know()?,
+            Way::MemoryForNow | Way::Memory => self.read()?,
         };
-        Ok(match outcome {
+        let waits = filled == Filled::Empty && reading != Reading::AtOnce;
+        Ok((!waits).then_some(filled))
+    }
+
+    fn read(&mut self) -> Result<Filled, fifo::Error> {
+        Ok(match self.memory.try_read(self.reader.get_ref())? {
             ReadOutcome::Bytes(bytes) if bytes < CHUNK_BYTES => Filled::Bytes(bytes),
             ReadOutcome::Bytes(bytes) => Filled::Part(bytes),
             ReadOutcome::Empty => Filled::Empty,
@@ -223,11 +251,18 @@ impl Pump {
     }
 
     /// Waits until that time is over.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: the time runs on.
+    #[cfg(test)]
     pub(crate) async fn rest_over(&self) -> Result<(), fifo::Error> {
         self.reader.rest_over().await
+    }
+
+    /// Waits until that time is over, for a future that is written by hand. The time runs on if it is given
+    /// up.
+    pub(crate) fn poll_rest_over(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), fifo::Error>> {
+        self.reader.poll_rest_over(context)
     }
 
     /// Takes what lies in the staging pipe into the window.
@@ -251,29 +286,21 @@ impl Pump {
         Ok(())
     }
 
-    async fn get_to_know(&mut self, reading: Reading) -> Result<Filled, fifo::Error> {
-        loop {
-            if let Some(bytes) = self.get_to_know_more()? {
-                if bytes >= MUCH_BYTES {
-                    // Should it fail, writes go on to wake this stream, and the bytes are counted all the same.
-                    let _rests: Result<(), fifo::Error> = self.rest();
-                }
-                return Ok(Filled::Bytes(bytes));
+    fn get_to_know(&mut self) -> Result<Filled, fifo::Error> {
+        if let Some(bytes) = self.get_to_know_more()? {
+            if bytes >= MUCH_BYTES {
+                // Should it fail, writes go on to wake this stream, and the bytes are counted all the same.
+                let _rests: Result<(), fifo::Error> = self.rest();
             }
-            if !self.had_writer && self.has_no_writer() {
-                // The last writer may have written since the first look, and none can any more.
-                return Ok(self
-                    .get_to_know_more()?
-                    .map_or(Filled::NoWriter, Filled::Bytes));
-            }
-            if reading == Reading::AtOnce {
-                return Ok(Filled::Empty);
-            }
-            self.give_up_timer();
-            let change = self.reader.changed().await?;
-            // While bytes lie there, writers that left before this reader came are not noticed (`poll(2)`).
-            self.had_writer = self.known == 0 && change == Change::HasWriter;
+            return Ok(Filled::Bytes(bytes));
         }
+        if self.had_writer || !self.has_no_writer() {
+            return Ok(Filled::Empty);
+        }
+        // The last writer may have written since the first look, and none can any more.
+        Ok(self
+            .get_to_know_more()?
+            .map_or(Filled::NoWriter, Filled::Bytes))
     }
 
     fn get_to_know_more(&mut self) -> Result<Option<usize>, fifo::Error> {

@@ -32,7 +32,7 @@ fn config(folder: &Path) -> StreamConfig {
         kind: crate::name::StreamKind::Stdout,
         fifo: folder.join("fifo").into(),
         fifo_mode: 0o600,
-        fifo_owner: crate::owner::FifoOwner::default(),
+        fifo_owner: None,
         name: StreamName::parse(OsStr::new("t")).unwrap(),
         log_dir: folder.join("logs").into(),
         trusted_root: None,

@@ -4,16 +4,19 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-use fifo::{AsyncReader, ReadOutcome, Reader};
+use fifo::{ReadOutcome, Reader};
 use nix::errno::Errno;
 
 /// Bytes asked for with one read: the default capacity of a pipe.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A queue of bytes. It allocates with the first one.
+/// A queue of bytes. It allocates with the first one: most pumps never have any.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
-    /// The bytes are `buffer[start..end]`.
+pub(crate) struct Memory(Option<Box<Queue>>);
+
+/// The bytes are `buffer[start..end]`.
+#[derive(Debug, Default)]
+struct Queue {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -22,16 +25,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// Gives all bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    /// Waits for bytes and appends them, at most [`CHUNK_BYTES`].
-    ///
-    /// # Cancel safety
-    /// Cancel safe: if another branch wins, no byte was taken from the pipe.
-    pub(crate) async fn read(&mut self, reader: &AsyncReader) -> Result<ReadOutcome, fifo::Error> {
-        let outcome = reader.read(self.room()).await?;
-        Ok(self.took(outcome))
+        self.0.as_ref().map_or(&[], |queue| queue.bytes())
     }
 
     /// Appends what is there, at most [`CHUNK_BYTES`].
@@ -51,7 +45,7 @@ impl Memory {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 other => {
                     let taken = other?;
-                    self.end += taken;
+                    self.queue().end += taken;
                     *left -= taken;
                 }
             }
@@ -61,9 +55,10 @@ impl Memory {
 
     /// Replaces all bytes by what the function appends to an empty vector.
     pub(crate) fn replace<T>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        self.buffer.clear();
-        let result = fill(&mut self.buffer);
-        (self.start, self.end) = (0, self.buffer.len());
+        let queue = self.queue();
+        queue.buffer.clear();
+        let result = fill(&mut queue.buffer);
+        (queue.start, queue.end) = (0, queue.buffer.len());
         result
     }
 
@@ -80,15 +75,17 @@ impl Memory {
 
     /// Takes bytes from the start.
     pub(crate) fn consume(&mut self, bytes: usize) {
-        self.start += bytes;
-        debug_assert!(self.start <= self.end, "only what is there is consumed");
+        let queue = self.queue();
+        queue.start += bytes;
+        debug_assert!(queue.start <= queue.end, "only what is there is consumed");
     }
 
     /// Takes bytes out, wherever they are.
     pub(crate) fn discard(&mut self, range: Range<usize>) {
-        self.buffer
-            .copy_within(self.start + range.end..self.end, self.start + range.start);
-        self.end -= range.len();
+        let queue = self.queue();
+        let (to, from) = (queue.start + range.start, queue.start + range.end);
+        queue.buffer.copy_within(from..queue.end, to);
+        queue.end -= range.len();
     }
 
     /// Gives the memory back, with all bytes in it.
@@ -98,12 +95,26 @@ impl Memory {
 
     fn took(&mut self, outcome: ReadOutcome) -> ReadOutcome {
         if let ReadOutcome::Bytes(bytes) = outcome {
-            self.end += bytes;
+            self.queue().end += bytes;
         }
         outcome
     }
 
     /// Makes room for [`CHUNK_BYTES`] more.
+    fn room(&mut self) -> &mut [u8] {
+        self.queue().room()
+    }
+
+    fn queue(&mut self) -> &mut Queue {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Queue {
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
     fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

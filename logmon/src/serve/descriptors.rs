@@ -4,9 +4,13 @@
 //! need a descriptor or two for a moment, and whoever asks how it is needs one, too. So a start is
 //! refused before anything is opened, while the last [`RESERVE`] are still free.
 
+use std::fs::File;
+
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::stat;
+use rustix::io::fcntl_dupfd_cloexec;
+use tracing::{debug, info, warn};
 
 use super::server::{MAX_CLIENTS, MAX_SCRAPES};
 use crate::error::Error;
@@ -21,8 +25,38 @@ pub(crate) const NEED_PER_KEPT_STREAM: usize = NEED_PER_STREAM + 3;
 /// fast, and eight for rotations.
 pub(crate) const RESERVE: usize = MAX_CLIENTS + MAX_SCRAPES + TIMER_PLACES + 8;
 
+/// Descriptors that the kernel's table has room for from the beginning: enough for a thousand tasks. It
+/// takes 128 KiB of the kernel's memory.
+const TABLE: u64 = 16 * 1024;
+
+/// Gets ready for many descriptors. To be called before the process has a second thread.
+///
+/// When a table that threads share has to grow, the kernel lets the descriptor that did not fit wait until
+/// each processor has been in the scheduler, which takes milliseconds (`expand_fdtable` in fs/file.c).
+/// Each doubling stopped all starts for that long.
+pub(crate) fn prepare() {
+    let limit = raise_limit();
+    let table = TABLE.min(*limit.as_ref().unwrap_or(&0));
+    if let Err(error) = grow_table(table) {
+        debug!(%error, table, "the table of descriptors grows when it is needed");
+    }
+    // Diagnostics may have a thread of their own from the first line on.
+    match limit {
+        Ok(limit) => info!(limit, "descriptors"),
+        Err(error) => warn!(%error, "the limit of descriptors stays as it is"),
+    }
+}
+
+/// A table that had to have room for a high number keeps it (`open(2)` gives the lowest one).
+fn grow_table(size: u64) -> std::io::Result<()> {
+    let highest = i32::try_from(size.saturating_sub(1)).unwrap_or(i32::MAX);
+    let any = File::open("/dev/null")?;
+    drop(fcntl_dupfd_cloexec(&any, highest)?);
+    Ok(())
+}
+
 /// Raises the limit of this process as far as it may without privileges, and gives it.
-pub(crate) fn raise_limit() -> Result<u64, Errno> {
+fn raise_limit() -> Result<u64, Errno> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;

@@ -11,5 +11,6 @@ mod session;
 mod tasks;
 
 pub(crate) use answer::{Answer, LiveReport, StoppedReport, StreamReport, TaskReport};
+pub(crate) use descriptors::prepare as prepare_descriptors;
 pub(crate) use request::{DEFAULT_FIFO_MODE, DEFAULT_LINE_GUARD, VERSION};
 pub(crate) use server::{Metrics, serve};

@@ -43,7 +43,7 @@ fn a_start_says_all_that_the_options_of_run_say() {
     assert_eq!(streams[0].on_full, OnFull::Drop);
     assert_eq!(streams[0].fifo_mode, 0o620);
     let owner = FifoOwner::parse("7:8").unwrap();
-    assert_eq!(streams[1].fifo_owner, owner);
+    assert_eq!(streams[1].fifo_owner.as_deref(), Some(&owner));
     assert_eq!(streams[1].trusted_root.as_deref(), Some(Path::new("/")));
 }
 
@@ -68,7 +68,7 @@ fn what_may_be_left_out_is_what_run_has_by_default() {
     assert_eq!(streams[0].limits.asked_line_guard(), 32 * 1024);
     assert_eq!(streams[0].on_full, OnFull::Block);
     assert_eq!(streams[0].fifo_mode, 0o600);
-    assert_eq!(streams[0].fifo_owner, FifoOwner::default());
+    assert_eq!(streams[0].fifo_owner, None);
     assert_eq!(streams[0].trusted_root, None);
 }
 

@@ -16,7 +16,6 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::answer::Failure;
-use super::descriptors::raise_limit;
 use super::listener::ControlSocket;
 use super::metrics_http::{Connection, serve_scrape};
 use super::session::{serve_client, turn_away};
@@ -67,11 +66,6 @@ pub(crate) async fn serve(
 ) -> Result<u64, Error> {
     let control = ControlSocket::listen(&control)?;
     let metrics = metrics.map(MetricsSocket::listen).transpose()?;
-    match raise_limit() {
-        Ok(limit) => info!(limit, "descriptors"),
-        Err(error) => warn!(%error, "the limit of descriptors stays as it is"),
-    }
-    // After the limit is raised, as a keeper that is started here has the same one.
     let keeping = keeping(keeper).await?;
     let tasks = Tasks::new(keeping.clone());
     ready();

@@ -20,7 +20,7 @@ fn config(place: &Place, fifo: &str, name: &str) -> StreamConfig {
         },
         fifo: place.path(fifo).into(),
         fifo_mode: 0o600,
-        fifo_owner: logmon::owner::FifoOwner::default(),
+        fifo_owner: None,
         name: StreamName::parse(OsStr::new(name)).unwrap(),
         log_dir: place.path("logs").into(),
         trusted_root: None,

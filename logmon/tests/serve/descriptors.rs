@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use nix::sys::resource::{Resource, getrlimit};
 use serde_json::json;
 
+use crate::place::Server;
 use crate::support::{Place, lines, wait_until, write_all};
 
 /// A server that may have so many descriptors.
@@ -96,6 +98,24 @@ fn a_stream_needs_no_more_descriptors_than_are_asked_for() {
     let each = (server.descriptor_count() - before) / 20;
     // Two to spare for what is open for a moment.
     assert!(each + 2 <= 8, "{each} descriptors a stream");
+}
+
+#[test]
+fn the_table_of_descriptors_has_room_for_a_thousand_tasks_from_the_beginning() {
+    let place = Place::new();
+    let table = |server: &Server| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+        size.unwrap().trim().parse().unwrap()
+    };
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let server = place.serve();
+    assert!(table(&server) >= hard.min(16 * 1024), "{}", table(&server));
+    assert_eq!(server.stop(), Some(0));
+    // One that may have few is content with that.
+    let server = place.serve_command(limited(&place, 160));
+    assert!(table(&server) < 1024, "{}", table(&server));
+    assert_eq!(server.stop(), Some(0));
 }
 
 #[test]

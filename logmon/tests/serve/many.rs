@@ -15,9 +15,8 @@ fn task_count() -> usize {
 
 /// What a task may cost (contract COST-2).
 const COST_2_BYTES: u64 = 100_000;
-/// What one may cost that was only started, with room for a debug build, whose settings have longer
-/// paths: in a release build it is less than 4 KiB.
-const IDLE_BYTES: u64 = 6 * 1024;
+/// What one may cost that was only started, with a tenth to spare.
+const IDLE_BYTES: u64 = 3584;
 
 /// The memory of the process that lies in no file (`proc_pid_smaps(5)`). That of files is shared with other
 /// processes of the same program, which come and go.
