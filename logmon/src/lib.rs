@@ -36,7 +36,6 @@ pub mod recovery;
 mod relaunch;
 mod run;
 mod serve;
-mod spare;
 pub mod status;
 mod storage;
 mod stream;

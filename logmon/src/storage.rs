@@ -7,10 +7,10 @@
 //! are made *aside*: the runtime gets another thread for each (`tokio::task::block_in_place`), which is
 //! slower, and therefore not what happens when nothing hangs.
 //!
-//! That one thread sleeps ([`Spare`]) until it is needed: two at work would wait for each other's turns. A
-//! thread that hangs may also be the one that waited for events for all others, and the runtime does not
-//! notice that. A guard does: a thread of its own, which looks whether the inline call is the same as at its
-//! last look, and then wakes the other one, which takes over. The guard sleeps while no calls are made.
+//! A thread that hangs may be the one that waited for events for all others, and the runtime does not notice
+//! that. A guard does: a thread of its own, which looks whether the inline call is the same as at its last
+//! look, and then gives the runtime something to do, so that another thread takes over. It sleeps while no
+//! calls are made.
 //!
 //! Of one file system at most [`CALLS_ASIDE`] calls hang aside. The other streams on it wait for a turn,
 //! and the threads do not run out for those on other disks.
@@ -35,8 +35,6 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::spare::Spare;
-
 /// Threads of the runtime that run streams: one for the inline call that may hang, and one for everything
 /// else.
 pub(crate) const WORKER_THREADS: usize = 2;
@@ -53,10 +51,7 @@ const CALLS_ASIDE: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Between two looks of the guard: two of them are short beside the time that a stop may take.
-const LOOK: Duration = Duration::from_millis(50);
-/// After so many looks without a call that takes long the spare thread may sleep again. A disk that was slow
-/// once often is so again.
-const QUIET_LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_millis(100);
 /// A call that takes longer hangs; a shorter one may be that of a busy machine.
 const HANG: Duration = Duration::from_millis(500);
 /// Bytes of the guard's stack.
@@ -80,7 +75,6 @@ struct Storage {
     devices: Mutex<BTreeMap<dev_t, Arc<Semaphore>>>,
     /// When each call began that is made aside now.
     aside: Mutex<Vec<Instant>>,
-    spare: Spare,
     guard: OnceLock<Thread>,
     guard_sleeps: AtomicBool,
 }
@@ -211,7 +205,6 @@ impl Storage {
             starts: Semaphore::const_new(MAX_STARTS_ASIDE),
             devices: Mutex::new(BTreeMap::new()),
             aside: Mutex::new(Vec::new()),
-            spare: Spare::new(),
             guard: OnceLock::new(),
             guard_sleeps: AtomicBool::new(false),
         }
@@ -288,28 +281,19 @@ impl Storage {
     }
 
     /// The life of the guard.
-    fn watch(&'static self, runtime: &Handle) {
+    fn watch(&self, runtime: &Handle) {
         self.guard.get_or_init(thread::current);
         let mut last = Look::first(self.turns.load(Ordering::SeqCst), Instant::now());
-        let mut quiet_looks = QUIET_LOOKS;
         loop {
-            if quiet_looks >= QUIET_LOOKS && !self.spare.may_sleep() {
-                self.spare.lay_down(runtime);
-            }
             thread::park_timeout(LOOK);
             let turns = self.turns.load(Ordering::SeqCst);
             let found = last.again(turns, Instant::now());
             let hangs = matches!(found, Found::Same { hangs: true });
             self.inline_hangs.store(hangs, Ordering::Relaxed);
             match found {
-                Found::Moving => quiet_looks = quiet_looks.saturating_add(1),
-                Found::Same { .. } => {
-                    quiet_looks = 0;
-                    self.spare.wake();
-                    // A task from outside wakes a thread, which waits for events when it is done.
-                    runtime.spawn(std::future::ready(()));
-                }
-                Found::Nothing if !self.spare.may_sleep() => quiet_looks = QUIET_LOOKS,
+                Found::Moving => {}
+                // A task from outside wakes a thread, which waits for events when it is done.
+                Found::Same { .. } => drop(runtime.spawn(std::future::ready(()))),
                 Found::Nothing => {
                     // A call that begins after the look sees that this thread sleeps, and wakes it.
                     self.guard_sleeps.store(true, Ordering::SeqCst);

@@ -186,14 +186,10 @@ fn the_guard_tells_calls_that_go_on_from_one_that_hangs_and_from_none() {
     assert_eq!(last.again(9, at(3)), Found::Moving, "another call");
     let same = |hangs| Found::Same { hangs };
     assert_eq!(last.again(9, at(4)), same(false));
-    assert_eq!(last.again(9, at(12)), same(false));
-    assert_eq!(
-        last.again(9, at(13)),
-        same(true),
-        "500 ms after it was seen"
-    );
-    assert_eq!(last.again(10, at(14)), Found::Moving, "it has ended");
-    assert_eq!(last.again(10, at(15)), Found::Nothing);
+    assert_eq!(last.again(9, at(7)), same(false));
+    assert_eq!(last.again(9, at(8)), same(true), "500 ms after it was seen");
+    assert_eq!(last.again(10, at(9)), Found::Moving, "it has ended");
+    assert_eq!(last.again(10, at(10)), Found::Nothing);
 }
 
 #[tokio::test]
