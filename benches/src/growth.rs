@@ -19,7 +19,8 @@ use crate::trial::Programs;
 use crate::work::Work;
 
 const WORK: Work = Work::blocks(1024);
-const FILE_BYTES: u64 = 1 << 20;
+/// Small, so that each of 1,000 tasks fills some.
+const FILE_BYTES: u64 = 256 << 10;
 /// The most tasks keep so many files each; fewer keep more, so that the same bytes lie in as many pages of
 /// memory, and there are as many rotations.
 const FEWEST_FILES: usize = 2;

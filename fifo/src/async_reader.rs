@@ -136,6 +136,9 @@ impl AsyncReader {
     ///
     /// # Errors
     /// As [`AsyncReader::changed`].
+    ///
+    /// # Cancel safety
+    /// It takes nothing from the pipe, so a caller may stop asking at any time.
     pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<Result<Change, Error>> {
         self.set_rest(false)?;
         let happened = ready!(self.poll_events(context))?;
@@ -210,7 +213,11 @@ impl AsyncReader {
         } else {
             edges.watch(&self.reader)
         };
-        changed.map_err(|source| self.wait_failed(source))
+        changed.map_err(|source| {
+            // As it was, so that the next wait tries again.
+            self.rests.store(!rests, Ordering::Relaxed);
+            self.wait_failed(source)
+        })
     }
 
     fn wait_failed(&self, source: io::Error) -> Error {

@@ -163,11 +163,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A new log file could not be given its name.
-    #[error("can't give a log file the name {path}")]
+    #[error("can't make the log file {path}")]
     PublishLogFile {
         /// The path of the file.
         path: PathBuf,
-        /// The error of `linkat(2)` or `openat(2)`.
+        /// The error of `linkat(2)`, `openat(2)` or `flock(2)`.
         source: io::Error,
     },
     /// An old log file could not be deleted.

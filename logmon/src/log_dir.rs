@@ -12,7 +12,8 @@
 //!
 //! The current file carries a `flock(2)`. A newcomer asks for it exclusively, so a shared lock, taken on
 //! the new file before it has its name, is enough to keep the newcomer out all the time. A file that had
-//! its name before may be locked by a newcomer first; then it is the newcomer's, and its maker is told.
+//! its name before may be locked by a newcomer first; then it is the newcomer's, and a start is
+//! refused.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -282,6 +283,7 @@ impl LogDir {
             Err(Errno::EWOULDBLOCK) => Err(Error::LogFileHeld {
                 path: self.path().join(file_name),
             }),
+            Err(_) if !self.is_at_its_path() => self.reopen().map(|()| Published::FolderReplaced),
             Err(errno) => Err(Error::PublishLogFile {
                 path: self.path().join(file_name),
                 source: errno.into(),
@@ -292,16 +294,10 @@ impl LogDir {
     fn try_publish(&self, file_name: &str, prepared: Option<&LogFile>) -> Result<LogFile, Errno> {
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let Some(prepared) = prepared else {
-            let flags = flags | OFlag::O_CREAT | OFlag::O_EXCL;
-            let file = openat(
-                &self.folder,
-                file_name,
-                flags,
-                Mode::from_bits_truncate(LOG_FILE_MODE),
-            )?;
-            let file =
-                Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
-            return Ok(LogFile { file });
+            let mode = Mode::from_bits_truncate(LOG_FILE_MODE);
+            let new = flags | OFlag::O_CREAT | OFlag::O_EXCL;
+            let file = openat(&self.folder, file_name, new, mode)?;
+            return self.lock_new(file, file_name);
         };
         let link = path_in_proc(prepared);
         match linkat(
@@ -325,6 +321,24 @@ impl LogDir {
         let file = openat(&self.folder, file_name, flags, Mode::empty())?;
         let file = Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, errno)| errno)?;
         Ok(LogFile { file })
+    }
+
+    /// Locks a file that was made under its name. One that can't be locked is taken away again: nobody would
+    /// count it.
+    fn lock_new(&self, file: OwnedFd, file_name: &str) -> Result<LogFile, Errno> {
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(file) => Ok(LogFile { file }),
+            // A newcomer has it, and goes on with it.
+            Err((_, Errno::EWOULDBLOCK)) => Err(Errno::EWOULDBLOCK),
+            Err((file, errno)) => {
+                let named = fstatat(&self.folder, file_name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                let mine = fstat(&file)?;
+                if (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino) {
+                    unlinkat(&self.folder, file_name, UnlinkatFlags::NoRemoveDir)?;
+                }
+                Err(errno)
+            }
+        }
     }
 
     /// Deletes a log file. One that is gone or is no regular file any more counts as deleted.

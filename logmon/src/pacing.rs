@@ -31,6 +31,8 @@ const FULL_SIXTEENTHS: u32 = 7;
 /// How many small finds pass until a rest is tried again after one that was too long, at first and at
 /// most.
 const SKIPPED: (u32, u32) = (16, 4096);
+/// So many late looks at a full FIFO, one after the other, are not by chance: the rests are too long here.
+const MOST_LATE: u8 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -53,6 +55,8 @@ pub struct Pacing {
     in_part: u32,
     to_skip: u32,
     skipped: u32,
+    /// Late looks in a row that found the FIFO full after the shortest rest.
+    late: u8,
 }
 
 impl Pacing {
@@ -68,6 +72,7 @@ impl Pacing {
             in_part: 0,
             to_skip: 0,
             skipped: 0,
+            late: 0,
         }
     }
 
@@ -103,18 +108,24 @@ impl Pacing {
     /// Learns from what a rest found; true if another one is to follow.
     fn learn(&mut self, bytes: u32, is_in_time: bool) -> bool {
         let is_full = bytes > self.fifo_bytes / 16 * FULL_SIXTEENTHS;
-        // A look that came late says nothing of the rest.
-        let is_too_fast = is_full && is_in_time && self.rest == SHORTEST_REST;
+        let is_blamed = is_full && self.rest == SHORTEST_REST;
+        // A look that came late says little of the rest.
+        self.late = match (is_blamed, is_in_time) {
+            (true, false) => self.late + 1,
+            (true, true) | (false, _) => 0,
+        };
+        let is_too_fast = is_blamed && (is_in_time || self.late >= MOST_LATE);
         if is_full {
             self.rest = (self.rest / 2).max(SHORTEST_REST);
         } else if bytes < self.fifo_bytes / 8 {
             self.rest = (self.rest * 2).min(LONGEST_REST);
         }
-        self.to_skip = if is_too_fast {
-            (self.to_skip * 2).clamp(SKIPPED.0, SKIPPED.1)
-        } else {
-            0
-        };
+        if is_too_fast {
+            self.late = 0;
+            self.to_skip = (self.to_skip * 2).clamp(SKIPPED.0, SKIPPED.1);
+        } else if !is_full {
+            self.to_skip = 0;
+        }
         !is_too_fast
     }
 
@@ -163,6 +174,8 @@ mod tests {
         room: usize,
         /// What one look takes, at most.
         look_bytes: usize,
+        /// By so much each look after a rest is late.
+        late: Duration,
     }
 
     impl Played {
@@ -171,6 +184,7 @@ mod tests {
                 fifo_bytes,
                 room: fifo_bytes,
                 look_bytes: fifo_bytes,
+                late: Duration::ZERO,
             }
         }
 
@@ -180,6 +194,7 @@ mod tests {
             let mut pacing = Pacing::new(self.fifo_bytes);
             let (mut level, mut oldest, mut longest) = (0, Duration::ZERO, Duration::ZERO);
             let (mut looks, mut written) = (0, 0);
+            let mut not_before = Duration::ZERO;
             for micros in (0..1_000_000).step_by(10) {
                 let now = us(micros);
                 let more = (bytes_per_ms / 100).min(self.room - level);
@@ -188,8 +203,11 @@ mod tests {
                 }
                 level += more;
                 written += more;
+                if let Some(until) = pacing.rests_until(now) {
+                    not_before = until + self.late;
+                }
                 pacing.ends_rest(now);
-                if level > 0 && pacing.rests_until(now).is_none() {
+                if level > 0 && now >= not_before {
                     longest = longest.max(now - oldest);
                     looks += 1;
                     while level >= self.look_bytes {
@@ -240,6 +258,27 @@ mod tests {
     }
 
     #[test]
+    fn a_fast_task_with_a_small_pipe_is_not_kept_waiting_by_looks_that_are_late() {
+        for (fifo_bytes, bytes_per_ms) in [
+            (64 * 1024, 300_000),
+            (64 * 1024, 100_000),
+            (16 * 1024, 50_000),
+        ] {
+            for late in [500, 900] {
+                let slow = Played {
+                    late: us(late),
+                    ..Played::of(fifo_bytes)
+                };
+                let (_, _, written) = slow.play(bytes_per_ms);
+                assert!(
+                    written > bytes_per_ms * 850,
+                    "{late} us late: {written} bytes"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_pipe_is_full_when_each_slot_is_half_full() {
         let (_, _, written) = Played {
             room: MIB / 2 + 4096,
@@ -263,8 +302,9 @@ mod tests {
             look(&mut pacing, us(0));
         }
         // The files took so long that the rest was over before it began.
-        look(&mut pacing, us(600));
-        look(&mut pacing, us(600));
+        for _ in 1..MOST_LATE {
+            look(&mut pacing, us(600));
+        }
         look(&mut pacing, us(10));
         assert_eq!(pacing.rests_until(Duration::ZERO), None);
     }

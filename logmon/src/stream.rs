@@ -33,7 +33,7 @@ pub(crate) use opening::{Listing, Opening};
 pub(crate) struct Collected {
     /// Its counters.
     pub(crate) counters: Counters,
-    /// Bytes that had left the FIFO and could not be written before the deadline.
+    /// Bytes that could not be written before the deadline, and that no task holds.
     pub(crate) lost_bytes: u64,
 }
 
@@ -251,7 +251,10 @@ impl Stream {
                     }
                     Published::FolderReplaced => {
                         self.prepared = None;
-                        self.failed(format!("{} was removed", self.log_dir.path().display()));
+                        self.failed(format!(
+                            "{} was removed or replaced",
+                            self.log_dir.path().display()
+                        ));
                         Ok(Event::Unprepared)
                     }
                     Published::File(file) => {
@@ -387,10 +390,10 @@ impl Stream {
     fn finished(&self) -> Collected {
         let stream = &self.config.name;
         let counters = self.machine.counters();
-        let lost_bytes = self.pump.taken_bytes();
+        let lost_bytes = self.pump.taken_bytes() + self.pump.left_bytes();
         self.tell_unrecorded();
         if lost_bytes > 0 {
-            error!(%stream, lost_bytes, "stopped while the log folder took no bytes");
+            error!(%stream, lost_bytes, "stopped before the log folder took these bytes");
         }
         info!(
             %stream,

@@ -29,9 +29,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::memory::{CHUNK_BYTES, Memory};
+use super::places::{LARGE_STAGING, Place, TIMER};
 use super::scratch;
 use super::staging::StagingPipe;
-use super::timer_place::TimerPlace;
 use crate::collect::Reading;
 use crate::planner::Window;
 use crate::status::PumpKind;
@@ -83,7 +83,9 @@ pub(crate) struct Pump {
     /// the next wait, so nobody has to ask before that.
     had_writer: bool,
     /// What the reader's timer is counted by.
-    timer: Option<TimerPlace>,
+    timer: Option<Place<TIMER>>,
+    /// What a large staging pipe is counted by.
+    large_staging: Option<Place<LARGE_STAGING>>,
 }
 
 impl Pump {
@@ -107,6 +109,7 @@ impl Pump {
             known: 0,
             had_writer: false,
             timer: None,
+            large_staging: None,
         })
     }
 
@@ -134,6 +137,14 @@ impl Pump {
             Way::MemoryForNow | Way::Memory => self.memory.bytes().len(),
         };
         (self.inherited + taken) as u64
+    }
+
+    /// Gives the bytes in the FIFO if no writer has it open: they are gone when the last reader closes it.
+    pub(crate) fn left_bytes(&self) -> u64 {
+        match self.reader.get_ref().fill_level() {
+            Ok(bytes) if self.is_hung_up() => bytes as u64,
+            Ok(_) | Err(_) => 0,
+        }
     }
 
     /// Says how bytes are moved now.
@@ -224,7 +235,7 @@ impl Pump {
     /// other streams have all the timers there are: then nothing is counted.
     pub(crate) fn begin_rest(&mut self, time: Duration) -> Result<bool, fifo::Error> {
         if self.timer.is_none() {
-            self.timer = TimerPlace::take();
+            self.timer = Place::take();
         }
         if self.timer.is_none() {
             return self.rest().map(|()| false);
@@ -239,8 +250,9 @@ impl Pump {
     /// Gives the timer of short rests back to the other streams. A stream that has to wait for bytes, or
     /// rests for long, has no need of it.
     pub(crate) fn give_up_timer(&mut self) {
-        if self.timer.take().is_some() {
+        if self.timer.is_some() {
             self.reader.give_up_timer();
+            self.timer = None;
         }
     }
 
@@ -313,10 +325,14 @@ impl Pump {
     /// True when nobody can write now. While there are bytes in the FIFO, writers that left before this
     /// reader was opened are not noticed (`poll(2)`).
     fn has_no_writer(&self) -> bool {
-        let fifo = self.reader.get_ref().as_fd();
         if self.known == 0 {
-            return scratch::is_deserted(fifo).unwrap_or(false);
+            return scratch::is_deserted(self.reader.get_ref().as_fd()).unwrap_or(false);
         }
+        self.is_hung_up()
+    }
+
+    fn is_hung_up(&self) -> bool {
+        let fifo = self.reader.get_ref().as_fd();
         let mut entries = [PollFd::new(fifo, PollFlags::empty())];
         poll(&mut entries, PollTimeout::ZERO).is_ok()
             && entries[0]
@@ -358,7 +374,15 @@ impl Pump {
             let asked = bytes.min(self.known);
             let moved = staging.take_from(self.reader.get_ref(), asked)?;
             if moved < asked && moved < StagingPipe::RAISED_BYTES {
-                staging.grow();
+                // Each of its slots may be half empty.
+                if moved > StagingPipe::USUAL_BYTES / 2 && self.large_staging.is_none() {
+                    self.large_staging = Place::take();
+                }
+                staging.grow(if self.large_staging.is_some() {
+                    StagingPipe::RAISED_BYTES
+                } else {
+                    StagingPipe::USUAL_BYTES
+                });
             }
             if moved == 0 {
                 // Somebody else has read from the FIFO.

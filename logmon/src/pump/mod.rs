@@ -4,12 +4,12 @@ mod either;
 #[cfg(test)]
 mod kills;
 mod memory;
+mod places;
 mod scratch;
 mod staging;
 #[cfg(test)]
 mod tests;
-mod timer_place;
 
 pub(crate) use either::{Filled, Pump, has_room, refuses_splice};
+pub(crate) use places::PLACES;
 pub(crate) use staging::StagingPipe;
-pub(crate) use timer_place::TIMER_PLACES;

@@ -22,6 +22,9 @@ impl StagingPipe {
     /// writer that waits is woken once for each, and waking it is most of what blocks cost.
     pub(crate) const RAISED_BYTES: usize = 1024 * 1024;
 
+    /// The most for a stream that has no place among those with a large one, in bytes.
+    pub(crate) const USUAL_BYTES: usize = 256 * 1024;
+
     /// Makes an empty one.
     ///
     /// # Errors
@@ -91,11 +94,11 @@ impl StagingPipe {
         self.raise_to(|_| StagingPipe::RAISED_BYTES);
     }
 
-    /// Raises the capacity to four times what it was. What a user may have in pipes is limited
-    /// (`pipe-user-pages-soft`), so only a stream that needs more gets more. Where that is refused, the
-    /// pipe serves as it is.
-    pub(crate) fn grow(&self) {
-        self.raise_to(|now| (now * 4).min(StagingPipe::RAISED_BYTES));
+    /// Raises the capacity to four times what it was, and to no more than so many bytes. What a user may have
+    /// in pipes is limited (`pipe-user-pages-soft`), so only a stream that needs more gets more. Where that is
+    /// refused, the pipe serves as it is.
+    pub(crate) fn grow(&self, most: usize) {
+        self.raise_to(|now| (now * 4).min(most));
     }
 
     fn raise_to(&self, wanted: impl FnOnce(usize) -> usize) {
@@ -138,12 +141,14 @@ mod tests {
         let could = may_be_raised();
         let pipe = StagingPipe::new().unwrap();
         let mut sizes = vec![capacity(&pipe)];
-        for _ in 0..3 {
-            pipe.grow();
-            sizes.push(capacity(&pipe));
+        for most in [StagingPipe::USUAL_BYTES, StagingPipe::RAISED_BYTES] {
+            for _ in 0..2 {
+                pipe.grow(most);
+                sizes.push(capacity(&pipe));
+            }
         }
         if could && may_be_raised() {
-            assert_eq!(sizes, [1 << 16, 1 << 18, 1 << 20, 1 << 20]);
+            assert_eq!(sizes, [1 << 16, 1 << 18, 1 << 18, 1 << 20, 1 << 20]);
         } else {
             assert!(sizes.is_sorted(), "{sizes:?}");
         }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::either::{Filled, Pump, refuses_splice};
+use super::places;
 use super::staging::StagingPipe;
 use crate::collect::Reading;
 use crate::status::PumpKind;
@@ -268,7 +269,12 @@ async fn a_writer_that_left_before_the_reader_came_is_noticed_after_a_held_line(
 }
 
 #[tokio::test]
+#[expect(
+    clippy::await_holding_lock,
+    reason = "the places are those of the process, and this runtime has one thread"
+)]
 async fn a_pump_that_waits_for_bytes_gives_its_timer_back() {
+    let _alone = places::tests::alone();
     let place = Place::new();
     for staging in [staging(), None] {
         let (mut pump, writer) = place.pump(staging);

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::server::{MAX_CLIENTS, MAX_SCRAPES};
 use crate::error::Error;
-use crate::pump::TIMER_PLACES;
+use crate::pump::PLACES as TIMERS;
 
 /// The most descriptors that a stream has while it runs or for a moment while it starts, with some to
 /// spare. A test compares it with what a stream really has.
@@ -23,7 +23,7 @@ pub(crate) const NEED_PER_STREAM: usize = 8;
 pub(crate) const NEED_PER_KEPT_STREAM: usize = NEED_PER_STREAM + 3;
 /// Descriptors that no start may take: one for each client and each scrape, the timers of tasks that write
 /// fast, and eight for rotations.
-pub(crate) const RESERVE: usize = MAX_CLIENTS + MAX_SCRAPES + TIMER_PLACES + 8;
+pub(crate) const RESERVE: usize = MAX_CLIENTS + MAX_SCRAPES + TIMERS + 8;
 
 /// Descriptors that the kernel's table has room for from the beginning: enough for a thousand tasks. It
 /// takes 128 KiB of the kernel's memory.

@@ -159,6 +159,23 @@ fn a_stop_with_a_full_disk_ends_in_time_and_says_what_is_lost() {
 }
 
 #[test]
+fn what_lies_in_a_fifo_that_nobody_else_holds_is_lost_by_a_stop_and_counted() {
+    let place = Place::new();
+    let logmon = start_with_small_disk(&place, "block");
+    let writer = place.writer();
+    write_all(&writer, &lines(0, 300));
+    wait_until("the file is full", || place.log().len() == 10_240);
+    drop(writer);
+    assert_eq!(logmon.stop().0, Some(71));
+    let told = place.diagnostics();
+    let lost = told
+        .lines()
+        .find(|line| line.contains("lost_bytes="))
+        .unwrap();
+    assert_eq!(number_after(lost, "lost_bytes="), 30_000 - 10_240);
+}
+
+#[test]
 fn a_fifo_that_is_too_small_for_the_guard_is_read_through_memory_and_that_is_told() {
     let place = Place::new();
     fifo::create(&place.path("out"), 0o600).unwrap();

@@ -18,14 +18,35 @@ use crate::support::{LIMIT, Place, lines, log_files, wait_until, write_all};
 const ON_A_SMALL_DISK: &str =
     r#"folder="$1" && shift && mount -t tmpfs -o "size=$0" none "$folder" && exec "$@""#;
 
-fn on_a_small_disk(place: &Place, bytes: usize) -> Command {
+/// A command that runs the script in a mount namespace of its own.
+fn in_a_namespace(script: &str) -> Command {
     let mut command = Command::new("unshare");
     command
         .args(["--user", "--map-root-user", "--mount", "--"])
-        .args(["sh", "-c", ON_A_SMALL_DISK])
-        .arg(bytes.to_string())
-        .arg(place.path("logs"));
+        .args(["sh", "-c", script]);
     command
+}
+
+fn on_a_small_disk(place: &Place, bytes: usize) -> Command {
+    let mut command = in_a_namespace(ON_A_SMALL_DISK);
+    command.arg(bytes.to_string()).arg(place.path("logs"));
+    command
+}
+
+/// Where namespaces are refused this says so, with the name of the test.
+fn may_mount(place: &Place) -> bool {
+    let probe = on_a_small_disk(place, 4096)
+        .arg("true")
+        .stderr(Stdio::null())
+        .status();
+    let may = probe.is_ok_and(|status| status.success());
+    if !may {
+        let test = std::thread::current().name().unwrap_or("?").to_owned();
+        // Not by the macro, whose output is shown only when a test fails.
+        let told = format!("SKIPPED {test}: no user or mount namespace here\n");
+        io::stderr().write_all(told.as_bytes()).unwrap();
+    }
+    may
 }
 
 /// A logmon with its disk.
@@ -40,15 +61,7 @@ impl SmallDisk {
     /// Starts it; none where namespaces are refused, and then that is said with the name of the test.
     fn start(bytes: usize, max_file_size: &str, policy: &str) -> Option<SmallDisk> {
         let place = Place::new();
-        let probe = on_a_small_disk(&place, 4096)
-            .arg("true")
-            .stderr(Stdio::null())
-            .status();
-        if !probe.is_ok_and(|status| status.success()) {
-            let test = std::thread::current().name().unwrap_or("?").to_owned();
-            // Not by the macro, whose output is shown only when a test fails.
-            let told = format!("SKIPPED {test}: no user or mount namespace here\n");
-            io::stderr().write_all(told.as_bytes()).unwrap();
+        if !may_mount(&place) {
             return None;
         }
         let mut command = on_a_small_disk(&place, bytes);
@@ -144,6 +157,41 @@ fn under_drop_the_oldest_files_make_room_and_no_output_is_dropped() {
     let told = place.diagnostics();
     assert!(told.contains("deleted for space"), "{told}");
     assert!(!told.contains("output was dropped"), "{told}");
+}
+
+/// Mounts a tmpfs at `$1` that takes no file, and becomes the rest. When the file `$0` is there, it mounts
+/// another one over it, as a boot does that comes late to it.
+const ON_A_DISK_THAT_COMES_LATE: &str = r#"come="$0"; folder="$1"; shift
+    mount -t tmpfs -o nr_inodes=1 none "$folder" || exit 1
+    { until [ -e "$come" ]; do sleep 0.02; done; mount -t tmpfs none "$folder"; } >/dev/null &
+    exec "$@""#;
+
+#[test]
+fn a_file_system_that_is_mounted_over_one_without_room_gets_the_first_file() {
+    let place = Place::new();
+    if !may_mount(&place) {
+        return;
+    }
+    let come = place.path("come");
+    let mut command = in_a_namespace(ON_A_DISK_THAT_COMES_LATE);
+    command
+        .arg(&come)
+        .arg(place.path("logs"))
+        .arg(env!("CARGO_BIN_EXE_logmon"));
+    place.add_options(&mut command, "100", "1MiB");
+    let logmon = place.start_command(command);
+    write_all(&place.writer(), &lines(0, 3));
+    wait_until("it says so", || {
+        place.diagnostics().contains("takes no bytes")
+    });
+    fs::write(come, "").unwrap();
+    let logs = place.path("logs");
+    let logs = logs.strip_prefix("/").unwrap();
+    let inside = PathBuf::from(format!("/proc/{}/root", logmon.pid())).join(logs);
+    wait_until("all is in the folder at the path", || {
+        log_files(&inside, "demo.stdout") == [(0, lines(0, 3))]
+    });
+    assert_eq!(logmon.stop().0, Some(0));
 }
 
 #[test]
