@@ -9,8 +9,9 @@ use super::fault::HostFault;
 use super::limits::OnFull;
 use super::model::{
     Action, Await, Condition, FolderKind, LogmonBinary, LogmonOutcome, LogmonOutput, Need,
-    Scenario, Size, Step,
+    Scenario, Step,
 };
+use super::size::Size;
 use crate::capability::Capability;
 use crate::rule::{Family, RuleId, Spec};
 

@@ -1,6 +1,7 @@
 //! Tests of the expansion of scenario files. (core)
 
-use super::super::model::{Action, LogmonOutcome, SignalName, Size};
+use super::super::model::{Action, LogmonOutcome, SignalName};
+use super::super::size::Size;
 use super::*;
 use crate::rule::Level;
 

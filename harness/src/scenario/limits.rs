@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::Size;
+use super::size::Size;
 
 /// What logmon is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ mod fault;
 mod limits;
 mod model;
 mod shipped;
+mod size;
 
 pub(crate) use check::option_name;
 pub use expand::{ScenarioError, expand};
@@ -13,7 +14,8 @@ pub use fault::{HostFault, Victim};
 pub use limits::{Limits, OnFull};
 pub use model::{
     Action, Await, Condition, Exactness, Expect, FifoKind, FolderKind, Growth, Host, LogmonBinary,
-    LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Size,
-    Step, Who,
+    LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Step,
+    Who,
 };
 pub use shipped::shipped;
+pub use size::Size;
