@@ -6,7 +6,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, SpliceFFlags, tee};
 use nix::unistd::{pipe2, read};
 
-use super::collect::{CollectError, Outcome, system};
+use super::collect::{CollectError, system};
+use super::stream::Outcome;
 
 /// Copies the first bytes that lie in the FIFO, at most as many as fit into `chunk`.
 pub(super) fn look(fifo: &OwnedFd, chunk: &mut [u8]) -> Result<Outcome, CollectError> {

@@ -1,8 +1,8 @@
 //! A small logmon of its own, correct under the name `none` and wrong in one way under every other
 //! name. It shares no code with the bundled logmon, so that no bug sits on both sides of a check.
 //!
-//! `config`, `fault`, `plan` and `shed` are cores; `cli`, `collect`, `copy`, `files`, `holder` and
-//! `open` are edges.
+//! `config`, `fault`, `plan` and `shed` are cores; `cli`, `collect`, `copy`, `files`, `holder`,
+//! `open` and `stream` are edges.
 
 mod cli;
 mod collect;
@@ -14,6 +14,7 @@ mod holder;
 mod open;
 mod plan;
 mod shed;
+mod stream;
 
 pub use cli::main_with_args;
 pub use fault::{Fault, UnknownFault};
