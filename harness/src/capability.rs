@@ -33,6 +33,10 @@ pub enum Capability {
     KeepsDescriptors,
     /// logmon can be told what to do when its disk is full: its template has `{on_full}`.
     DropPolicy,
+    /// One process of logmon serves many tasks: there are commands that give it one and take it away.
+    ManyTasks,
+    /// This machine lets a process have descriptors for a thousand tasks.
+    ManyDescriptors,
     /// This machine lets a case have a file system of its own, which can be full or read-only.
     StorageFaults,
     /// This machine lets a case have a file system that the suite serves, which can stall.
@@ -63,6 +67,8 @@ impl Capability {
         Self::PayloadExec,
         Self::KeepsDescriptors,
         Self::DropPolicy,
+        Self::ManyTasks,
+        Self::ManyDescriptors,
         Self::StorageFaults,
         Self::StallingStorage,
     ];
@@ -81,6 +87,8 @@ impl Capability {
             Self::PayloadExec => "payload.exec",
             Self::KeepsDescriptors => "keeps-descriptors",
             Self::DropPolicy => "drop-policy",
+            Self::ManyTasks => "many-tasks",
+            Self::ManyDescriptors => "many-descriptors",
             Self::StorageFaults => "storage-faults",
             Self::StallingStorage => "stalling-storage",
         }
@@ -98,8 +106,10 @@ impl Capability {
             | Self::Recover
             | Self::UserChange
             | Self::PayloadExec => Declarer::Driver,
-            Self::KeepsDescriptors | Self::DropPolicy => Declarer::Logmon,
-            Self::StorageFaults | Self::StallingStorage => Declarer::Machine,
+            Self::KeepsDescriptors | Self::DropPolicy | Self::ManyTasks => Declarer::Logmon,
+            Self::ManyDescriptors | Self::StorageFaults | Self::StallingStorage => {
+                Declarer::Machine
+            }
         }
     }
 
@@ -116,7 +126,11 @@ impl Capability {
             | Self::UserChange
             | Self::PayloadExec
             | Self::KeepsDescriptors => true,
-            Self::DropPolicy | Self::StorageFaults | Self::StallingStorage => false,
+            Self::DropPolicy
+            | Self::ManyTasks
+            | Self::ManyDescriptors
+            | Self::StorageFaults
+            | Self::StallingStorage => false,
         }
     }
 
@@ -136,7 +150,7 @@ impl fmt::Display for Capability {
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors, drop-policy, storage-faults and stalling-storage"
+    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors, drop-policy, many-tasks, many-descriptors, storage-faults and stalling-storage"
 )]
 pub struct UnknownCapability(pub String);
 

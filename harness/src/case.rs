@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::scenario::Scenario;
+use crate::serving::Serving;
 
 /// Everything that the case process needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Case {
     pub driver: Vec<String>,
     /// logmon's command template, as words.
     pub logmon: Vec<String>,
+    /// How logmon is started for many tasks, in a case about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Serving>,
     /// How to start this program again (`harness` and what goes before a subcommand).
     pub reexec: Vec<String>,
     /// What driver and logmon declare, and what the machine allows.
@@ -116,6 +120,26 @@ impl CaseDir {
         self.0.join("keep")
     }
 
+    /// What a logmon with many tasks is told of them by: a socket, as a rule. The folder is closed to
+    /// other users.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.keep().join("control")
+    }
+
+    /// The folder of one of many tasks.
+    #[must_use]
+    pub fn many(&self, task: u32) -> PathBuf {
+        self.0.join("many").join(many_name(task))
+    }
+
+    /// A stream's FIFO of one of many tasks.
+    #[must_use]
+    pub fn many_fifo(&self, task: u32, stream: Stream) -> PathBuf {
+        self.fifos()
+            .join(format!("{}.fifo", many_log_name(task, stream)))
+    }
+
     /// The task's folder, given to the driver.
     #[must_use]
     pub fn task(&self) -> PathBuf {
@@ -164,4 +188,16 @@ impl CaseDir {
 #[must_use]
 pub fn log_name(stream: Stream) -> String {
     format!("demo.{}", stream.as_str())
+}
+
+/// The name of one of many tasks: `t12`.
+#[must_use]
+pub fn many_name(task: u32) -> String {
+    format!("t{task}")
+}
+
+/// The name of the files of one of many tasks: `t12.stdout` for `t12.stdout.0`.
+#[must_use]
+pub fn many_log_name(task: u32, stream: Stream) -> String {
+    format!("{}.{}", many_name(task), stream.as_str())
 }

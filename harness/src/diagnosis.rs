@@ -15,6 +15,7 @@ mod drivers;
 mod facts;
 mod hosts;
 mod logmons;
+mod many;
 
 use dictionary::{Entry, entries};
 use facts::is_loss;

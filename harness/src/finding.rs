@@ -69,8 +69,10 @@ pub enum Shape {
     GrowthFd,
     /// Threads grow with every restart.
     GrowthThread,
-    /// Memory grows with every restart.
+    /// Memory grows with every restart, or by too much with every task.
     GrowthMemory,
+    /// Processes grow with every task.
+    GrowthProcess,
     /// With log collection off, a stream is not the null device.
     NotNull,
     /// The task was started with signals ignored or blocked, or with a descriptor too many.
@@ -122,6 +124,7 @@ impl Shape {
         Self::GrowthFd,
         Self::GrowthThread,
         Self::GrowthMemory,
+        Self::GrowthProcess,
         Self::NotNull,
         Self::BadInheritance,
         Self::Busy,
@@ -166,6 +169,7 @@ impl Shape {
             Self::GrowthFd => "growth-fd",
             Self::GrowthThread => "growth-thread",
             Self::GrowthMemory => "growth-memory",
+            Self::GrowthProcess => "growth-process",
             Self::NotNull => "not-null",
             Self::BadInheritance => "bad-inheritance",
             Self::Busy => "busy",

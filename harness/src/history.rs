@@ -21,6 +21,8 @@ pub struct History {
     pub driver: BTreeMap<u32, Vec<journal::Line>>,
     /// The retained files of stdout and stderr.
     pub files: BTreeMap<Stream, Vec<LogFile>>,
+    /// The retained files of many tasks, by the task's number.
+    pub many: BTreeMap<u32, BTreeMap<Stream, Vec<LogFile>>>,
     /// What logmon printed, and what it left beside the streams' files, where the case lets it drop
     /// output; else nothing.
     pub said: Vec<Said>,

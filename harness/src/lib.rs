@@ -20,6 +20,7 @@ pub mod rule;
 pub mod runner;
 pub mod scenario;
 pub mod self_test;
+pub mod serving;
 pub mod suite;
 pub mod tally;
 pub mod template;

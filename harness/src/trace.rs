@@ -4,6 +4,8 @@
 //! crash. Times are microseconds of CLOCK_MONOTONIC, the same clock as the journals of the task
 //! and the driver, so the three merge.
 
+pub mod many;
+
 use mock_driver::stream::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -324,6 +326,8 @@ pub enum Event {
         #[serde(default)]
         part: String,
     },
+    /// Something about the tasks of a case in which one logmon serves many.
+    Many(many::ManyEvent),
     /// The suite itself could not go on: neither subject is to blame.
     SuiteError {
         /// What failed, with its causes.

@@ -37,6 +37,7 @@ fn case(plan: &str, driver: &str) -> Case {
         seed: 9,
         driver: template::split(driver).unwrap(),
         logmon: template::split(LOGMON).unwrap(),
+        serving: None,
         reexec: vec![HARNESS.into()],
         driver_capabilities: BTreeSet::new(),
         leave_out: None,

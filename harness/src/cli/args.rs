@@ -1,5 +1,6 @@
 //! The command line as types. (core)
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -7,7 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::capability::Capability;
 use crate::rule::{Level, Profile};
-use crate::runner::MACHINE_PROBE_WORD;
+use crate::runner::{LIMITED_WORD, MACHINE_PROBE_WORD};
 use crate::suite::Keep;
 
 /// A conformance suite for task drivers and logmon.
@@ -54,6 +55,15 @@ pub(super) enum Command {
     Machine {
         /// The capability that stands for it.
         capability: Capability,
+    },
+    /// Starts a program with few descriptors.
+    #[command(name = LIMITED_WORD, hide = true)]
+    Limited {
+        /// How many.
+        descriptors: u64,
+        /// The program and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
     },
     /// Plays the case in a folder.
     #[command(name = "__case", hide = true)]

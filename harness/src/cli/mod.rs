@@ -55,6 +55,13 @@ pub fn main_impl(args: Vec<OsString>) -> ExitCode {
     if let Some(Command::Machine { capability }) = &args.command {
         return runner::machine_probe_main(*capability);
     }
+    if let Some(Command::Limited {
+        descriptors,
+        command,
+    }) = &args.command
+    {
+        return runner::limited_main(*descriptors, command);
+    }
     exit_code(command(args).unwrap_or_else(|refusal: Refusal| {
         console::complain(&refusal.text);
         refusal.ending
@@ -70,7 +77,9 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         Some(Command::Doctor { out }) => doctor::doctor(&out),
         Some(Command::SelfTest(options)) => self_test::self_test(&options),
         // Handled before.
-        Some(Command::Case { .. } | Command::Machine { .. }) => Ok(Ending::SuiteBug),
+        Some(Command::Case { .. } | Command::Machine { .. } | Command::Limited { .. }) => {
+            Ok(Ending::SuiteBug)
+        }
     }
 }
 

@@ -28,4 +28,5 @@ pub(super) fn entries() -> impl Iterator<Item = (Role, &'static Entry)> {
     of(Role::Driver, super::drivers::ENTRIES)
         .chain(of(Role::Logmon, super::logmons::ENTRIES))
         .chain(of(Role::Logmon, super::hosts::ENTRIES))
+        .chain(of(Role::Logmon, super::many::ENTRIES))
 }

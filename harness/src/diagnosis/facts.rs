@@ -98,6 +98,10 @@ pub enum Fact {
     NoRecord,
     /// logmon was told to drop output when its disk is full.
     ToldToDrop,
+    /// One logmon served many tasks.
+    ManyTasks,
+    /// It had too few descriptors for all of them.
+    FewDescriptors,
     /// The host brought about this fault.
     Broken(HostFault),
 }
@@ -316,6 +320,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
             | Event::WriteEndsReleased { .. }
             | Event::Direct { .. }
             | Event::LeftBehind { .. }
+            | Event::Many(_)
             | Event::SuiteError { .. }
             | Event::Ended => None,
         };
@@ -329,6 +334,10 @@ fn played(history: &History) -> BTreeSet<Fact> {
     }
     if history.case.scenario.limits.on_full == OnFull::Drop {
         facts.insert(Fact::ToldToDrop);
+    }
+    if let Some(many) = history.case.scenario.many {
+        facts.insert(Fact::ManyTasks);
+        facts.extend(many.descriptors.map(|_| Fact::FewDescriptors));
     }
     if opened_alone(history) {
         facts.insert(Fact::OpenedAlone);

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,6 +12,7 @@ use super::collect::{CollectError, collect};
 use super::config::{Config, OnFull, StreamConfig};
 use super::fault::Fault;
 use super::holder;
+use super::serve::{Request, ask, serve};
 
 /// A command line that makes no sense.
 const USAGE: u8 = 64;
@@ -42,6 +43,39 @@ enum Command {
     Run(RunArgs),
     /// Hold FIFOs open while their logmon is dead.
     Hold(HoldArgs),
+    /// Collect the output of many tasks.
+    Serve(ControlArgs),
+    /// Give a task to the process that serves many.
+    Start(StartArgs),
+    /// Take a task away.
+    Stop(StopArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ControlArgs {
+    /// The socket.
+    #[arg(long)]
+    control: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct StartArgs {
+    #[command(flatten)]
+    control: ControlArgs,
+    /// The task's name.
+    #[arg(long)]
+    task: String,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct StopArgs {
+    #[command(flatten)]
+    control: ControlArgs,
+    /// The task's name.
+    #[arg(long)]
+    task: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,10 +141,16 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    let run = match args.command {
-        Command::Run(run) => run,
+    let fault = args.fault;
+    let (run, asked) = match args.command {
+        Command::Run(run) => (run, None),
+        Command::Serve(ControlArgs { control }) => return ended(fault, serve(fault, &control)),
+        Command::Stop(StopArgs { control, task }) => {
+            return answered(fault, &control.control, &Request::Stop { task });
+        }
+        Command::Start(StartArgs { control, task, run }) => (run, Some((control.control, task))),
         Command::Hold(HoldArgs { mark, fifos }) => {
-            return ended(args.fault, holder::hold(&fifos, &mark));
+            return ended(fault, holder::hold(&fifos, &mark));
         }
     };
     let streams: Option<Vec<StreamConfig>> = run
@@ -124,7 +164,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(USAGE);
     };
     let config = Config {
-        fault: args.fault,
+        fault,
         folder: run.log_dir,
         streams,
         max_files: run.max_files,
@@ -135,7 +175,23 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         collects,
         holder: run.holder,
     };
-    ended(args.fault, collect(&config))
+    match asked {
+        None => ended(fault, collect(&config)),
+        Some((control, task)) => answered(fault, &control, &Request::Start { task, config }),
+    }
+}
+
+/// Asks the process that serves many tasks, and gives the status.
+fn answered(fault: Fault, control: &Path, request: &Request) -> ExitCode {
+    let refusal = match ask(control, request) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(refusal)) => refusal,
+        Err(error) => format!("failed to ask {}: {error}", control.display()),
+    };
+    if fault != Fault::RefusesSilently {
+        eprintln!("faulty-logmon: {refusal}");
+    }
+    ExitCode::from(SYSTEM)
 }
 
 /// A command line that makes no sense.

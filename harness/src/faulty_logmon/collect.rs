@@ -51,6 +51,8 @@ const HUNG_MS: u16 = 5;
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// How long a slow stop takes.
 const SLOW_STOP: Duration = Duration::from_secs(4);
+/// How long one lets bytes lie that is in no hurry.
+const LAZY: Duration = Duration::from_millis(100);
 /// How often a logmon looks that looks all the time.
 const RESTLESS_MS: u16 = 2;
 /// What one read of a logmon for one task takes at most.
@@ -126,6 +128,9 @@ pub(super) fn collect_until(
 ) -> Result<(), CollectError> {
     let mut chunk = vec![0; chunk_bytes];
     while !wait(&streams, stop)? {
+        if config.fault == Fault::AnswersBeforeDrained {
+            thread::park_timeout(LAZY);
+        }
         for stream in &mut streams {
             stream.turn(&mut chunk)?;
         }

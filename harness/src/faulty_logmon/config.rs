@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::fault::Fault;
 
 /// What one stream needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StreamConfig {
     pub(super) fifo: PathBuf,
     pub(super) name: String,
 }
 
 /// What the collection needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Config {
     pub(super) fault: Fault,
     pub(super) folder: PathBuf,
@@ -29,7 +31,7 @@ pub(super) struct Config {
 }
 
 /// What to do when the disk takes no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub(super) enum OnFull {
     /// Let the task wait.
     Block,

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// One way in which a logmon can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Fault {
     /// Nothing: the baseline that passes every case.
     None,
@@ -114,6 +116,24 @@ pub enum Fault {
     RefusesWithoutAName,
     /// Moves bytes from the FIFO straight to the file, and holds the FIFO's lock meanwhile.
     SplicesStraightToFile,
+    /// Has 256 KiB of memory for each of many tasks.
+    MemoryPerTask,
+    /// Starts a process for each of many tasks.
+    ProcessPerTask,
+    /// Reads one of many tasks' stdout into another one's log, and the other way round.
+    MixesTasks,
+    /// Keeps the FIFOs of tasks open that were taken away.
+    KeepsStoppedTasks,
+    /// Says that a task is taken away before its FIFOs are empty.
+    AnswersBeforeDrained,
+    /// Says that a task is started for which there were no descriptors.
+    StartsWithoutDescriptors,
+    /// Takes every descriptor for starts, and gives up a task that then has none for its next file.
+    GivesUpOnEmfile,
+    /// Does not say why a task is not started.
+    RefusesSilently,
+    /// Reads from the FIFOs of a task that it then does not start.
+    TakesWhatItRefuses,
 }
 
 impl Fault {
@@ -173,6 +193,15 @@ impl Fault {
         Self::UnknownOptionTurnsOff,
         Self::RefusesWithoutAName,
         Self::SplicesStraightToFile,
+        Self::MemoryPerTask,
+        Self::ProcessPerTask,
+        Self::MixesTasks,
+        Self::KeepsStoppedTasks,
+        Self::AnswersBeforeDrained,
+        Self::StartsWithoutDescriptors,
+        Self::GivesUpOnEmfile,
+        Self::RefusesSilently,
+        Self::TakesWhatItRefuses,
     ];
 
     /// The name used on command lines and in reports.
@@ -233,6 +262,15 @@ impl Fault {
             Self::UnknownOptionTurnsOff => "unknown-option-turns-off",
             Self::RefusesWithoutAName => "refuses-without-a-name",
             Self::SplicesStraightToFile => "splices-straight-to-file",
+            Self::MemoryPerTask => "memory-per-task",
+            Self::ProcessPerTask => "process-per-task",
+            Self::MixesTasks => "mixes-tasks",
+            Self::KeepsStoppedTasks => "keeps-stopped-tasks",
+            Self::AnswersBeforeDrained => "answers-before-drained",
+            Self::StartsWithoutDescriptors => "starts-without-descriptors",
+            Self::GivesUpOnEmfile => "gives-up-on-emfile",
+            Self::RefusesSilently => "refuses-silently",
+            Self::TakesWhatItRefuses => "takes-what-it-refuses",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! name. It shares no code with the bundled logmon, so that no bug sits on both sides of a check.
 //!
 //! `config`, `fault`, `plan` and `shed` are cores; `cli`, `collect`, `copy`, `files`, `holder`,
-//! `open` and `stream` are edges.
+//! `open`, `serve` and `stream` are edges.
 
 mod cli;
 mod collect;
@@ -13,6 +13,7 @@ mod files;
 mod holder;
 mod open;
 mod plan;
+mod serve;
 mod shed;
 mod stream;
 

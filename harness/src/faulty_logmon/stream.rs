@@ -367,6 +367,11 @@ impl Stream {
                 self.again_at += Duration::from_millis(u64::from(AGAIN_MS));
             }
             self.abandoned |= self.fault == Fault::GivesUpAfterFault;
+            if self.fault == Fault::GivesUpOnEmfile && error.errno() == Some(Errno::EMFILE as i32) {
+                self.collects = false;
+                self.pending.clear();
+                break;
+            }
             if self.fault == Fault::DeletesHistoryWhenFull && is_full(&error) {
                 // Whatever came of it, the step is tried again.
                 self.files.delete_oldest().ok();

@@ -17,6 +17,8 @@ mod figures;
 mod life;
 mod loss_marks;
 mod lossy;
+mod many;
+mod many_files;
 mod mon;
 mod pipe_content;
 mod rotation;
@@ -29,6 +31,8 @@ mod wording;
 mod end_tests;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod many_tests;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

@@ -46,6 +46,7 @@ rules! {
     SEC_2 = "SEC-2",
     SEC_3 = "SEC-3",
     COST_1 = "COST-1",
+    COST_2 = "COST-2",
     COST_3 = "COST-3",
 }
 

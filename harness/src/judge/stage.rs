@@ -64,6 +64,7 @@ pub(super) fn good(steps: Vec<Step>) -> History {
         needs: Vec::new(),
         matrix: BTreeMap::new(),
         limits: limits.clone(),
+        many: None,
         host: Host {
             fifos: FifoKind::Present,
             plant: Vec::new(),
@@ -79,6 +80,7 @@ pub(super) fn good(steps: Vec<Step>) -> History {
         seed: 7,
         driver: Vec::new(),
         logmon: Vec::new(),
+        serving: None,
         reexec: Vec::new(),
         driver_capabilities: BTreeSet::from([Capability::Forwards]),
         leave_out: None,
@@ -135,6 +137,7 @@ pub(super) fn good(steps: Vec<Step>) -> History {
         task: BTreeMap::new(),
         driver: BTreeMap::new(),
         files: BTreeMap::new(),
+        many: BTreeMap::new(),
         said: Vec::new(),
     };
     let mut lines = Vec::new();

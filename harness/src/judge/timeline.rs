@@ -220,6 +220,7 @@ impl<'a> Timeline<'a> {
                 | Event::WriteEndsReleased { .. }
                 | Event::Direct { .. }
                 | Event::LeftBehind { .. }
+                | Event::Many(_)
                 | Event::SuiteError { .. }
                 | Event::Ended => {}
             }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::timeline::Timeline;
-use super::{conditions, faults, fidelity, fifo, life, mon, rotation};
+use super::{conditions, faults, fidelity, fifo, life, many, mon, rotation};
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Verdict;
@@ -19,6 +19,7 @@ pub fn judge(history: &History) -> Verdict {
     life::judge(&timeline, &mut verdict);
     fifo::judge(&timeline, &mut verdict);
     mon::judge(&timeline, &mut verdict);
+    many::judge(&timeline, &mut verdict);
     faults::judge(&timeline, &mut verdict);
     conditions::judge(&timeline, &mut verdict);
     verdict
@@ -56,6 +57,7 @@ fn gravity(shape: Shape) -> u8 {
         | Shape::GrowthFd
         | Shape::GrowthThread
         | Shape::GrowthMemory
+        | Shape::GrowthProcess
         | Shape::BadInheritance
         | Shape::Busy
         | Shape::HoldsDeleted => 1,

@@ -7,6 +7,7 @@
 mod clock;
 mod descriptor;
 mod folder;
+mod memory;
 mod pipe;
 mod process;
 mod waits;
@@ -14,6 +15,7 @@ mod waits;
 pub use clock::now_us;
 pub use descriptor::{Descriptor, descriptors_of, has_reader, holds_deleted};
 pub use folder::{Standing, look, look_at_once, standing, stream_bytes, stream_files};
+pub use memory::{Memory, memory};
 pub(crate) use pipe::fill_of;
 pub use pipe::{Fill, PipeWatch};
 pub use process::{

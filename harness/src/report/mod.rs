@@ -3,6 +3,7 @@
 mod failure;
 mod json;
 mod junit;
+mod many;
 mod paint;
 mod rules;
 mod summary;

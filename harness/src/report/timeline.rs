@@ -10,6 +10,7 @@ use mock_driver::journal;
 use mock_driver::stream::Stream;
 
 use crate::history::History;
+use crate::report::many;
 use crate::report::words::{bytes, cut, ended, grouped, signal_name};
 use crate::scenario::{LogmonOutcome, SignalName};
 use crate::trace::Event;
@@ -451,21 +452,18 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             Weight::Break,
             format!("\"{text}\" NOT met in {within_ms} ms"),
         ),
-        Event::LogmonStarted {
-            life,
-            expect: LogmonOutcome::Ready,
-            ..
-        } => logmon(Weight::Step, format!("#{life} started")),
-        Event::LogmonStarted {
-            life,
-            expect: LogmonOutcome::Refused,
-            ..
-        } => logmon(Weight::Step, format!("#{life} started, must refuse")),
-        Event::LogmonStarted {
-            life,
-            expect: LogmonOutcome::ReadyOrRefused,
-            ..
-        } => logmon(Weight::Step, format!("#{life} started, may refuse")),
+        Event::LogmonStarted { life, expect, .. } => {
+            let must = match expect {
+                LogmonOutcome::Ready => "",
+                LogmonOutcome::Refused => ", must refuse",
+                LogmonOutcome::ReadyOrRefused => ", may refuse",
+            };
+            logmon(Weight::Step, format!("#{life} started{must}"))
+        }
+        Event::Many(event) => match many::row_text(event)? {
+            many::Told::Step(text) => logmon(Weight::Step, text),
+            many::Told::Break(text) => logmon(Weight::Break, text),
+        },
         Event::LogmonReady { life, .. } => logmon(Weight::Step, format!("#{life} ready")),
         Event::LogmonNotReady {
             life, within_ms, ..

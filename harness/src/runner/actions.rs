@@ -84,6 +84,7 @@ impl Stage {
                 count,
                 stream,
             } => self.kill_often(*what, *count, *stream),
+            Action::ManyTasks { step } => self.many_tasks(*step),
             Action::Repeat { times, plan } => {
                 (0..*times).try_for_each(|round| self.play(plan, &format!("{path}.{round}")))
             }

@@ -14,6 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getppid, setsid};
 
 use super::kin::Kin;
+use super::limited;
 use super::load::load_case;
 use super::namespace;
 use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE, PARENT_VARIABLE};
@@ -67,6 +68,9 @@ fn run(dir: &CaseDir) -> Result<()> {
             }
         }
     }
+    if case.scenario.many.is_some() {
+        limited::raise_limit().context("cannot raise the limit of descriptors")?;
+    }
     let run: RunId = case.run.parse().context("the case has no run id")?;
     let trace = TraceFile::open(&dir.trace()).context("cannot open the trace")?;
     let mut stage = Stage {
@@ -84,6 +88,7 @@ fn run(dir: &CaseDir) -> Result<()> {
         pipes: [None, None],
         spare: None,
         samples: Samples::new(),
+        many: Vec::new(),
         broken: Vec::new(),
         storage: None,
         printed: Vec::new(),

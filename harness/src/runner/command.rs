@@ -5,9 +5,11 @@ use std::path::Path;
 
 use mock_driver::stream::Stream;
 
-use crate::case::{Case, CaseDir, log_name};
+use super::limited::LIMITED_WORD;
+use crate::case::{Case, CaseDir, log_name, many_log_name, many_name};
 use crate::scenario::{FifoKind, Limits};
 use crate::template::{self, TemplateError, Values};
+use crate::trace::many::Order;
 
 /// The null device, given instead of both FIFOs when log collection is off.
 const NULL: &str = "/dev/null";
@@ -17,6 +19,19 @@ const NULL: &str = "/dev/null";
 pub(super) struct Invocation {
     pub(super) words: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
+}
+
+impl Invocation {
+    /// The same with so many descriptors at most, set before the program begins.
+    pub(super) fn limited(mut self, descriptors: Option<u64>, reexec: &[String]) -> Self {
+        if let Some(descriptors) = descriptors {
+            let mut words = reexec.to_vec();
+            words.extend([LIMITED_WORD.into(), descriptors.to_string(), "--".into()]);
+            words.append(&mut self.words);
+            self.words = words;
+        }
+        self
+    }
 }
 
 /// The driver's command for one generation.
@@ -89,6 +104,65 @@ pub(super) fn logmon(
             single,
         },
     )?;
+    Ok(Invocation { words, env })
+}
+
+/// The command of a logmon that is to serve many tasks.
+pub(super) fn serve(case: &Case, dir: &CaseDir) -> Result<Invocation, TemplateError> {
+    let single = BTreeMap::from([
+        ("control", text(&dir.control())),
+        ("keep_dir", text(&dir.keep())),
+        ("id", case.scenario.id.clone()),
+        ("self", quoted(&case.reexec)),
+    ]);
+    let words = case.serving.as_ref().map(|serving| &serving.serve);
+    single_values(words, case, single)
+}
+
+/// The command that gives a task to such a logmon, or takes it away.
+pub(super) fn about_task(
+    case: &Case,
+    dir: &CaseDir,
+    order: Order,
+    task: u32,
+) -> Result<Invocation, TemplateError> {
+    let mut single = BTreeMap::from([
+        ("control", text(&dir.control())),
+        ("task_id", many_name(task)),
+        ("id", case.scenario.id.clone()),
+        ("self", quoted(&case.reexec)),
+    ]);
+    let words = case.serving.as_ref().map(|serving| match order {
+        Order::Start => &serving.start,
+        Order::Stop => &serving.stop,
+    });
+    if order == Order::Start {
+        let limits = &case.scenario.limits;
+        single.extend([
+            ("log_dir", text(&dir.many(task))),
+            ("stdout_fifo", text(&dir.many_fifo(task, Stream::Stdout))),
+            ("stdout_name", many_log_name(task, Stream::Stdout)),
+            ("stderr_fifo", text(&dir.many_fifo(task, Stream::Stderr))),
+            ("stderr_name", many_log_name(task, Stream::Stderr)),
+            ("max_files", limits.max_files.to_string()),
+            ("max_file_bytes", limits.max_file_bytes.0.to_string()),
+            ("line_guard", limits.line_guard.0.to_string()),
+            ("on_full", limits.on_full.as_str().to_owned()),
+        ]);
+    }
+    single_values(words, case, single)
+}
+
+/// A template without a task's command, filled in. A subject that has none can't be played.
+fn single_values(
+    words: Option<&Vec<String>>,
+    case: &Case,
+    single: BTreeMap<&'static str, String>,
+) -> Result<Invocation, TemplateError> {
+    let words = with_self(words.map_or(&[], Vec::as_slice), &case.reexec);
+    let env = environment(&single);
+    let task = Vec::new();
+    let words = template::expand(&words, &Values { task, single })?;
     Ok(Invocation { words, env })
 }
 

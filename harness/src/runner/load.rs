@@ -9,7 +9,7 @@ use mock_driver::journal;
 use mock_driver::stream::Stream;
 
 use super::plants;
-use crate::case::{Case, CaseDir, log_name};
+use crate::case::{Case, CaseDir, log_name, many_log_name};
 use crate::history::{History, LogFile, Said};
 use crate::observe::{look, stream_files};
 use crate::scenario::OnFull;
@@ -72,19 +72,11 @@ pub fn load(dir: &CaseDir) -> Result<History, LoadError> {
             if foreign.contains(&path) {
                 continue;
             }
-            let bytes = fs::read(&path).map_err(|source| LoadError::Read {
-                path: path.clone(),
-                source,
-            })?;
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            list.push(LogFile { index, name, bytes });
+            list.push(log_file(index, path)?);
         }
         files.insert(stream, list);
     }
+    let many = many_files(dir, &case)?;
     let said = match case.scenario.limits.on_full {
         OnFull::Block => Vec::new(),
         OnFull::Drop => said(dir, &entries)?,
@@ -96,7 +88,41 @@ pub fn load(dir: &CaseDir) -> Result<History, LoadError> {
         case,
         entries,
         files,
+        many,
     })
+}
+
+/// The files of every task of a case with many.
+fn many_files(
+    dir: &CaseDir,
+    case: &Case,
+) -> Result<BTreeMap<u32, BTreeMap<Stream, Vec<LogFile>>>, LoadError> {
+    let mut tasks = BTreeMap::new();
+    for task in 0..case.scenario.many.map_or(0, |many| many.tasks) {
+        let mut files = BTreeMap::new();
+        for stream in Stream::BOTH {
+            let mut list = Vec::new();
+            for (index, path) in stream_files(&dir.many(task), &many_log_name(task, stream)) {
+                list.push(log_file(index, path)?);
+            }
+            files.insert(stream, list);
+        }
+        tasks.insert(task, files);
+    }
+    Ok(tasks)
+}
+
+fn log_file(index: u64, path: PathBuf) -> Result<LogFile, LoadError> {
+    let bytes = fs::read(&path).map_err(|source| LoadError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(LogFile { index, name, bytes })
 }
 
 /// What every logmon printed, and the text files in the log folder that are no stream's.

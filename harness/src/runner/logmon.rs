@@ -1,6 +1,7 @@
 //! Starts, signals and stops logmon. (edge)
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use mock_driver::stream::Stream;
@@ -91,8 +92,12 @@ impl Stage {
     ) -> Result<usize, Stop> {
         let number = u32::try_from(self.lives.len() + 1).unwrap_or(u32::MAX);
         let limits = limits.unwrap_or(&self.case.scenario.limits).clone();
-        let mut invocation = command::logmon(&self.case, &self.dir, &limits)
-            .map_err(|error| Stop::Suite(chain(&error)))?;
+        let mut invocation = match self.case.scenario.many {
+            None => command::logmon(&self.case, &self.dir, &limits),
+            Some(many) => command::serve(&self.case, &self.dir)
+                .map(|invocation| invocation.limited(many.descriptors, &self.case.reexec)),
+        }
+        .map_err(|error| Stop::Suite(chain(&error)))?;
         invocation.words.extend_from_slice(words);
         if self.case.scenario.host.logmon_binary == LogmonBinary::Copy
             && let Some(program) = invocation.words.first_mut()
@@ -134,7 +139,8 @@ impl Stage {
         Ok(self.lives.len() - 1)
     }
 
-    /// It says `ready`, or it reads from both FIFOs.
+    /// It says `ready`, or it reads from both FIFOs. One for many tasks has none yet: it says so, or
+    /// takes a connection.
     fn is_ready(&mut self, index: usize) -> bool {
         let life = self.lives[index].number;
         let said =
@@ -145,6 +151,9 @@ impl Stage {
             .any(|line| line.trim_end() == "ready" && line.ends_with('\n'))
         {
             return true;
+        }
+        if self.case.scenario.many.is_some() {
+            return UnixStream::connect(self.dir.control()).is_ok();
         }
         // A spawn returns before exec has closed the descriptors that the new process was born
         // with; among them may be the spare read ends of the host.

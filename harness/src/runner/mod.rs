@@ -14,8 +14,10 @@ mod finish;
 mod instants;
 mod kills;
 mod kin;
+mod limited;
 mod load;
 mod logmon;
+mod many;
 mod namespace;
 mod nodes;
 mod plants;
@@ -30,6 +32,7 @@ mod trace_file;
 mod words;
 
 pub use case_process::case_main;
+pub use limited::{LIMITED_WORD, limited_main};
 pub use load::{LoadError, load};
 pub use namespace::{MACHINE_PROBE_WORD, machine_allows, machine_capabilities, machine_probe_main};
 pub use play::{Played, RunnerError, play};

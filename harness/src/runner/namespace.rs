@@ -16,6 +16,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 
+use super::limited;
 use super::spawn::chain;
 use super::stalling::Stalling;
 use crate::capability::{Capability, Declarer};
@@ -200,11 +201,16 @@ pub const MACHINE_PROBE_WORD: &str = "__machine";
 /// The status is 0 if it works; else the reason is printed to standard error.
 #[must_use]
 pub fn machine_probe_main(capability: Capability) -> ExitCode {
-    match probe(capability) {
+    let probed = if capability == Capability::ManyDescriptors {
+        limited::has_many().map_err(|error| error.to_string())
+    } else {
+        probe(capability).map_err(|error| chain(&error))
+    };
+    match probed {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(text) => {
             // The status says as much if the reason can't be printed.
-            io::Write::write_all(&mut io::stderr(), chain(&error).as_bytes()).ok();
+            io::Write::write_all(&mut io::stderr(), text.as_bytes()).ok();
             ExitCode::FAILURE
         }
     }

@@ -62,12 +62,26 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Prepared, PrepareErr
     }
     let mut planted = plant_all(dir, &case.scenario.host.plant)
         .map_err(|source| PrepareError::Plant { source })?;
+    put_many(case, dir)?;
     for stream in Stream::BOTH {
         if put_fifo(dir, stream, case.scenario.host.fifos)? {
             planted.push(Planted::remember(dir.fifo(stream)));
         }
     }
     Ok(Prepared { planted, storage })
+}
+
+/// Makes the folders and the FIFOs of many tasks.
+fn put_many(case: &Case, dir: &CaseDir) -> Result<(), PrepareError> {
+    for task in 0..case.scenario.many.map_or(0, |many| many.tasks) {
+        let path = dir.many(task);
+        fs::create_dir_all(&path).map_err(|source| PrepareError::Folder { path, source })?;
+        for stream in Stream::BOTH {
+            fifo::create(&dir.many_fifo(task, stream), FIFO_MODE)
+                .map_err(|source| PrepareError::Fifo { source })?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a folder that only its owner can enter: whoever reaches a keeper's socket may take the

@@ -127,8 +127,17 @@ fn started(invocation: &Invocation, stdout: &File, stderr: &File) -> io::Result<
 
 /// The end of a file as text; empty if there is none.
 pub(super) fn end_of(path: &Path) -> String {
+    end_from(path, 0)
+}
+
+/// The end of what stands in a file from a place on, as text; empty if there is nothing.
+pub(super) fn end_from(path: &Path, place: u64) -> String {
     let bytes = fs::read(path).unwrap_or_default();
-    let from = bytes.len().saturating_sub(QUOTED_BYTES);
+    let place = usize::try_from(place).unwrap_or(usize::MAX);
+    let from = bytes
+        .len()
+        .saturating_sub(QUOTED_BYTES)
+        .max(place.min(bytes.len()));
     String::from_utf8_lossy(&bytes[from..])
         .trim_end()
         .to_owned()

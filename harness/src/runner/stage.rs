@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::faults::{Broken, Printed};
 use super::kin::{Kin, Part};
+use super::many::ManyTask;
 use super::sampling::Samples;
 use super::spawn::end_of;
 use super::stalling::Stalling;
@@ -93,6 +94,8 @@ pub(super) struct Stage {
     pub(super) pipes: [Option<PipeWatch>; 2],
     pub(super) spare: Option<[Reader; 2]>,
     pub(super) samples: Samples,
+    /// The tasks, where one logmon serves many.
+    pub(super) many: Vec<ManyTask>,
     /// Faults of the host that last.
     pub(super) broken: Vec<Broken>,
     /// The log folder's file system, where the suite serves it.

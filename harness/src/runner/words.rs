@@ -41,6 +41,7 @@ pub(super) fn action(action: &Action) -> String {
         Action::Break { what } => format!("the host {}", what.words()),
         Action::Mend { what } => format!("mend {what}"),
         Action::KillOften { what, count, .. } => format!("kill {what} {count} times"),
+        Action::ManyTasks { step } => step.words().into(),
         Action::Repeat { times, plan } => format!("repeat {} steps {times} times", plan.len()),
     }
 }

@@ -7,6 +7,7 @@ use mock_driver::script::{Script, Step as ScriptStep};
 use super::expand::Wrong;
 use super::fault::HostFault;
 use super::limits::OnFull;
+use super::many;
 use super::model::{
     Action, Await, Condition, FolderKind, LogmonBinary, LogmonOutcome, LogmonOutput, Need,
     Scenario, Step,
@@ -50,6 +51,7 @@ pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
     if scenario.plan.is_empty() {
         return Err(Wrong::new("plan", "it is empty", "add `[[plan]]` steps"));
     }
+    many::check(scenario)?;
     for plant in &scenario.host.plant {
         if plant.name.is_empty() || plant.name.contains('/') {
             let problem = format!("`{}` is no file name", plant.name);
@@ -99,7 +101,7 @@ fn storage(scenario: &Scenario) -> Result<(), Wrong> {
 }
 
 /// What a key asks for must stand among the needs.
-fn needed(scenario: &Scenario, key: &str, capability: Capability) -> Result<(), Wrong> {
+pub(super) fn needed(scenario: &Scenario, key: &str, capability: Capability) -> Result<(), Wrong> {
     if scenario.needs().contains(&capability) {
         return Ok(());
     }
@@ -243,6 +245,7 @@ impl Plan<'_> {
             | Action::Look {}
             | Action::Mend { .. }
             | Action::KillOften { .. }
+            | Action::ManyTasks { .. }
             | Action::Measure { .. } => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ mod check;
 mod expand;
 mod fault;
 mod limits;
+mod many;
 mod model;
 mod shipped;
 mod size;
@@ -12,6 +13,7 @@ pub(crate) use check::option_name;
 pub use expand::{ScenarioError, expand};
 pub use fault::{HostFault, Victim};
 pub use limits::{Limits, OnFull};
+pub use many::{Many, ManyStep};
 pub use model::{
     Action, Await, Condition, Exactness, Expect, FifoKind, FolderKind, Growth, Host, LogmonBinary,
     LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Step,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::{HostFault, Victim};
 use super::limits::Limits;
+use super::many::{Many, ManyStep};
 use super::size::Size;
 use crate::rule::{Level, Profile, RuleId};
 
@@ -48,6 +49,9 @@ pub struct Scenario {
     /// What the host prepares.
     #[serde(default)]
     pub host: Host,
+    /// That one logmon serves many tasks, and how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub many: Option<Many>,
     /// The tasks' scripts by name; `main` is the one that is started unless an action says else.
     #[serde(default)]
     pub tasks: BTreeMap<String, Script>,
@@ -329,6 +333,11 @@ pub enum Action {
         /// The stream that tells the instants.
         #[serde(default = "default_flood")]
         stream: Stream,
+    },
+    /// Does something with all tasks of a case in which one logmon serves many.
+    ManyTasks {
+        /// What.
+        step: ManyStep,
     },
     /// Plays steps again and again.
     Repeat {

@@ -72,9 +72,11 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "heal/no-descriptors.toml",
         "heal/read-only.toml",
         "heal/stalled-storage.toml",
+        "heal/too-few-descriptors.toml",
         "sec/linked-log-folder.toml",
         "sec/planted-links.toml",
         "sec/private-fifo.toml",
+        "cost/thousand-tasks.toml",
         "cost/idle.toml",
         "cost/logmon-restarts.toml",
     ]

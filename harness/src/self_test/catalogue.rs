@@ -2,6 +2,8 @@
 
 use crate::faulty_logmon::Fault as LogmonFault;
 use crate::finding::Shape;
+use crate::serving::ServingTemplates;
+use crate::suite::{Subject, SubjectError};
 
 /// Which side of the contract a subject plays; the other side is the bundled program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,10 +34,25 @@ pub struct Known {
     pub part: Part,
     /// How it is started. `{examples}` stands for the folder of the example drivers.
     pub template: String,
+    /// How it is started for many tasks, if it can serve many: its process, a start, and a stop.
+    pub serving: Option<[String; 3]>,
     /// Capabilities that it declares beside what any command can do.
     pub capabilities: &'static [&'static str],
     /// What is expected of it.
     pub kind: Kind,
+}
+
+impl Known {
+    /// The subject with the commands for many tasks, if it has some of its own.
+    ///
+    /// # Errors
+    /// A template that can't be used.
+    pub fn with_serving(&self, subject: Subject) -> Result<Subject, SubjectError> {
+        match &self.serving {
+            None => Ok(subject),
+            Some([serve, start, stop]) => subject.serving(&ServingTemplates { serve, start, stop }),
+        }
+    }
 }
 
 /// What is expected of a subject.
@@ -70,6 +87,20 @@ const HELD: &[LogmonFault] = &[
     LogmonFault::LeavesItsHolder,
 ];
 
+/// The faulty logmons that serve many tasks, beside the good one.
+const MANY: &[LogmonFault] = &[
+    LogmonFault::None,
+    LogmonFault::MemoryPerTask,
+    LogmonFault::ProcessPerTask,
+    LogmonFault::MixesTasks,
+    LogmonFault::KeepsStoppedTasks,
+    LogmonFault::AnswersBeforeDrained,
+    LogmonFault::StartsWithoutDescriptors,
+    LogmonFault::GivesUpOnEmfile,
+    LogmonFault::RefusesSilently,
+    LogmonFault::TakesWhatItRefuses,
+];
+
 /// What a forwarding driver of ours declares.
 const FORWARDS: &[&str] = &["forwards", "no-log-collection"];
 
@@ -84,6 +115,7 @@ pub fn catalogue() -> Vec<Known> {
             "{{self}} mock-driver run --fault {name} --stdout {{stdout}} --stderr {{stderr}} \
              --journal {{driver_journal}} -- {{task}}"
         ),
+        serving: None,
         capabilities: FORWARDS,
         kind: Kind::Faulty(Catch {
             case,
@@ -105,6 +137,7 @@ fn good() -> Vec<Known> {
         name: name.to_owned(),
         part: Part::Driver,
         template: template.to_owned(),
+        serving: None,
         capabilities,
         kind: Kind::Good { program },
     };
@@ -139,6 +172,7 @@ fn good() -> Vec<Known> {
             name: "logmon".to_owned(),
             part: Part::Logmon,
             template: crate::suite::BUNDLED_LOGMON.to_owned(),
+            serving: None,
             capabilities: &[],
             kind: Kind::Good { program: None },
         },
@@ -147,6 +181,10 @@ fn good() -> Vec<Known> {
 }
 
 fn faulty_logmon(name: &str, kind: Kind) -> Known {
+    let task = "--log-dir {log_dir} \
+                --stdout {stdout_fifo}={stdout_name} --stderr {stderr_fifo}={stderr_name} \
+                --max-files {max_files} --max-file-size {max_file_bytes} \
+                --line-guard {line_guard} --on-full {on_full}";
     let is_held = HELD.iter().any(|fault| fault.as_str() == name);
     let holder = if is_held {
         " --holder {keep_dir}/holder"
@@ -160,12 +198,17 @@ fn faulty_logmon(name: &str, kind: Kind) -> Known {
             name.to_owned()
         },
         part: Part::Logmon,
-        template: format!(
-            "{{self}} faulty-logmon {name} run --log-dir {{log_dir}} \
-             --stdout {{stdout_fifo}}={{stdout_name}} --stderr {{stderr_fifo}}={{stderr_name}} \
-             --max-files {{max_files}} --max-file-size {{max_file_bytes}} \
-             --line-guard {{line_guard}} --on-full {{on_full}}{holder}"
-        ),
+        template: format!("{{self}} faulty-logmon {name} run {task}{holder}"),
+        serving: MANY.iter().any(|fault| fault.as_str() == name).then(|| {
+            let command = |order: &str, rest: &str| {
+                format!("{{self}} faulty-logmon {name} {order} --control {{control}}{rest}")
+            };
+            [
+                command("serve", ""),
+                command("start", &format!(" --task {{task_id}} {task}")),
+                command("stop", " --task {task_id}"),
+            ]
+        }),
         capabilities: if is_held || name == LogmonFault::KeepsNothing.as_str() {
             KEEPS
         } else {
@@ -309,6 +352,15 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::UnknownOptionTurnsOff => ("mon/unknown-option", Shape::LostAll),
         LogmonFault::RefusesWithoutAName => ("mon/unknown-option", Shape::Died),
         LogmonFault::SplicesStraightToFile => ("heal/stalled-storage", Shape::Blocked),
+        LogmonFault::MemoryPerTask => ("cost/thousand-tasks", Shape::GrowthMemory),
+        LogmonFault::ProcessPerTask => ("cost/thousand-tasks", Shape::GrowthProcess),
+        LogmonFault::MixesTasks => ("cost/thousand-tasks", Shape::StreamsMixed),
+        LogmonFault::KeepsStoppedTasks => ("cost/thousand-tasks", Shape::GrowthFd),
+        LogmonFault::AnswersBeforeDrained => ("cost/thousand-tasks", Shape::Late),
+        LogmonFault::StartsWithoutDescriptors => ("heal/too-few-descriptors", Shape::LostAll),
+        LogmonFault::GivesUpOnEmfile => ("heal/too-few-descriptors", Shape::LostTail),
+        LogmonFault::RefusesSilently => ("heal/too-few-descriptors", Shape::Died),
+        LogmonFault::TakesWhatItRefuses => ("heal/too-few-descriptors", Shape::LostHead),
         LogmonFault::WantsFifosAmongLogs => ("data/smoke", Shape::Died),
     })
 }
@@ -319,7 +371,6 @@ mod tests {
 
     use super::*;
     use crate::scenario::{expand, shipped};
-    use crate::suite::Subject;
 
     #[test]
     fn every_named_case_is_shipped() {
@@ -359,7 +410,8 @@ mod tests {
                 .iter()
                 .map(|name| name.parse().unwrap())
                 .collect();
-            Subject::from_templates(driver, logmon, &declared).unwrap();
+            let subject = Subject::from_templates(driver, logmon, &declared).unwrap();
+            known.with_serving(subject).unwrap();
         }
     }
 }

@@ -294,6 +294,7 @@ mod tests {
             name: name.into(),
             part: Part::Driver,
             template: String::new(),
+            serving: None,
             capabilities: &[],
             kind,
         };

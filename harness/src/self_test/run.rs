@@ -224,10 +224,12 @@ fn subject_of(known: &Known, examples: &Path) -> Result<Subject, SelfTestError> 
         .iter()
         .filter_map(|name| name.parse().ok())
         .collect();
-    Subject::from_templates(driver, logmon, &declared).map_err(|source| SelfTestError::Subject {
-        name: known.name.clone(),
-        source,
-    })
+    Subject::from_templates(driver, logmon, &declared)
+        .and_then(|subject| known.with_serving(subject))
+        .map_err(|source| SelfTestError::Subject {
+            name: known.name.clone(),
+            source,
+        })
 }
 
 fn write_examples(out: &Path) -> Result<PathBuf, SelfTestError> {

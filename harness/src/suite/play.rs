@@ -59,6 +59,10 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         seed: request.seed,
         driver: request.subject.driver.clone(),
         logmon: request.subject.logmon_for(request.scenario).to_vec(),
+        serving: request
+            .scenario
+            .many
+            .and_then(|_| request.subject.serving.clone()),
         reexec: request.reexec.to_vec(),
         driver_capabilities: request.subject.capabilities.clone(),
         leave_out: request.leave_out,

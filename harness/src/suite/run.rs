@@ -107,7 +107,11 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
     }
 
     // Long cases first, so that none of them is left alone at the end.
-    let played = |&(index, _): &(usize, u32)| -> u64 { steps(&run.selected[index].scenario.plan) };
+    let played = |&(index, _): &(usize, u32)| -> u64 {
+        let scenario = &run.selected[index].scenario;
+        let tasks = scenario.many.map_or(0, |many| u64::from(many.tasks));
+        steps(&scenario.plan).saturating_add(tasks)
+    };
     queue
         .make_contiguous()
         .sort_by_key(|job| std::cmp::Reverse(played(job)));

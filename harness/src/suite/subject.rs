@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::capability::{Capability, Declarer};
 use crate::rule::Role;
 use crate::scenario::Scenario;
+use crate::serving::{BUNDLED_SERVING, Serving, ServingError, ServingTemplates};
 use crate::template::{self, TemplateError, Values};
 
 /// How the bundled mock driver is started: a real forwarding driver around the payload.
@@ -33,6 +34,8 @@ pub struct Subject {
     /// Its template for the cases that need `keeps-descriptors`, if it is another one: the bundled
     /// logmon is judged with and without somebody who holds its descriptors.
     pub kept_logmon: Option<Vec<String>>,
+    /// How logmon is started for many tasks, if it can serve many.
+    pub serving: Option<Serving>,
     /// Whose rules are judged: never empty. The host belongs to it only if the pair is the
     /// bundled one, because the suite itself plays the host.
     pub under_test: BTreeSet<Role>,
@@ -57,12 +60,16 @@ pub enum SubjectError {
         /// `driver` or `logmon`.
         which: &'static str,
     },
+    /// The templates for many tasks can't be used.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     /// A capability that is no matter of a declaration.
     #[error(
         "--capability {capability} is not declared: {}",
-        match capability.declarer() {
-            Declarer::Machine => "the suite asks the machine for it; `harness doctor` tells what it found",
-            Declarer::Driver | Declarer::Logmon => "put {on_full} into the template of logmon",
+        match (capability.declarer(), capability) {
+            (Declarer::Machine, _) => "the suite asks the machine for it; `harness doctor` tells what it found",
+            (_, Capability::ManyTasks) => "give --logmon-serve, --logmon-start and --logmon-stop",
+            (_, _) => "put {on_full} into the template of logmon",
         }
     )]
     NotDeclared {
@@ -90,11 +97,15 @@ impl Subject {
     pub fn bundled() -> Self {
         Self {
             driver: words("driver", BUNDLED_DRIVER).expect("a test splits the constant"),
-            capabilities: with_drop_policy(Self::bundled_driver_capabilities(), BUNDLED_LOGMON),
+            capabilities: with_many_tasks(with_drop_policy(
+                Self::bundled_driver_capabilities(),
+                BUNDLED_LOGMON,
+            )),
             logmon: words("logmon", BUNDLED_LOGMON).expect("a test splits the constant"),
             kept_logmon: Some(
                 words("logmon", &Self::bundled_kept_logmon()).expect("a test splits the constant"),
             ),
+            serving: Some(Serving::new(&BUNDLED_SERVING).expect("a test splits the constants")),
             under_test: BTreeSet::from([Role::Driver, Role::Logmon, Role::Host]),
         }
     }
@@ -138,13 +149,18 @@ impl Subject {
                     template: template.to_owned(),
                 });
             }
-            subject.capabilities = with_drop_policy(Capability::of_any_command(), BUNDLED_LOGMON);
+            subject.capabilities = with_many_tasks(with_drop_policy(
+                Capability::of_any_command(),
+                BUNDLED_LOGMON,
+            ));
             subject.under_test.insert(Role::Driver);
         }
         if let Some(template) = logmon {
             let given = words("logmon", template)?;
             if given != subject.logmon {
                 subject.kept_logmon = None;
+                subject.serving = None;
+                subject.capabilities.remove(&Capability::ManyTasks);
             }
             subject.logmon = given;
             subject.capabilities = with_drop_policy(subject.capabilities, template);
@@ -152,6 +168,20 @@ impl Subject {
         }
         subject.capabilities.extend(declared);
         Ok(subject)
+    }
+
+    /// The subject with a logmon that serves many tasks as these templates say.
+    ///
+    /// # Errors
+    /// A template that can't be used, by its option; or there is no logmon of the subject's own.
+    pub fn serving(mut self, templates: &ServingTemplates<'_>) -> Result<Self, SubjectError> {
+        let serving = Serving::new(templates)?;
+        if !self.tests_logmon() || self.is_bundled() {
+            return Err(ServingError::NoLogmon.into());
+        }
+        self.serving = Some(serving);
+        self.capabilities.insert(Capability::ManyTasks);
+        Ok(self)
     }
 
     /// Whether the pair can do what a case needs.
@@ -279,6 +309,12 @@ fn with_drop_policy(mut all: BTreeSet<Capability>, logmon: &str) -> BTreeSet<Cap
     all
 }
 
+/// A logmon with the commands for many tasks declares by them that it can serve them.
+fn with_many_tasks(mut all: BTreeSet<Capability>) -> BTreeSet<Capability> {
+    all.insert(Capability::ManyTasks);
+    all
+}
+
 /// A template's words, with every placeholder known.
 fn words(which: &'static str, template: &str) -> Result<Vec<String>, SubjectError> {
     let wrong = |source| SubjectError::Template {
@@ -370,8 +406,31 @@ mod tests {
     }
 
     #[test]
+    fn a_logmon_with_commands_for_many_tasks_declares_them() {
+        let of =
+            |logmon: Option<&str>| Subject::from_templates(None, logmon, &BTreeSet::new()).unwrap();
+        let can = |subject: &Subject| subject.can(Capability::ManyTasks);
+        assert!(can(&of(None)) && can(&of(Some(BUNDLED_LOGMON))));
+        let own = of(Some("mine"));
+        assert!(!can(&own) && own.serving.is_none());
+        let own = own.serving(&BUNDLED_SERVING).unwrap();
+        assert!(can(&own) && own.serving == Subject::bundled().serving);
+        for none in [
+            of(None),
+            Subject::from_templates(Some("d {task}"), None, &BTreeSet::new()).unwrap(),
+        ] {
+            let text = none.serving(&BUNDLED_SERVING).unwrap_err().to_string();
+            assert!(text.contains("give --logmon"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_the_machine_allows_and_what_the_template_says_is_not_declared() {
-        for capability in [Capability::StorageFaults, Capability::DropPolicy] {
+        for capability in [
+            Capability::StorageFaults,
+            Capability::DropPolicy,
+            Capability::ManyTasks,
+        ] {
             let declared = BTreeSet::from([capability]);
             let refused = Subject::from_templates(None, None, &declared).unwrap_err();
             let text = refused.to_string();
