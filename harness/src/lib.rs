@@ -23,6 +23,7 @@ pub mod self_test;
 pub mod serving;
 pub mod suite;
 pub mod tally;
+pub mod task_memory;
 pub mod template;
 pub mod trace;
 

@@ -141,6 +141,18 @@ impl Serving {
     }
 }
 
+impl Serving {
+    /// The options that give these templates.
+    pub fn options(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        let all = [
+            (SERVE, self.serve.as_slice()),
+            (START, &self.start),
+            (STOP, &self.stop),
+        ];
+        all.into_iter()
+    }
+}
+
 fn words(
     flag: &'static str,
     template: &str,

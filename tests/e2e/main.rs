@@ -5,6 +5,7 @@
 
 mod command_line;
 mod interruption;
+mod many_tasks;
 mod program;
 mod reports;
 mod subjects;

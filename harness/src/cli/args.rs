@@ -84,9 +84,24 @@ pub(super) struct SubjectArgs {
     /// {keep_dir}, a folder that other users can't enter. The bundled one if left out.
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon: Option<String>,
+    /// The command that starts a logmon for many tasks, with {control}, the path of a socket in a
+    /// folder that other users can't enter. It is ready when it prints a line `ready` or takes a
+    /// connection there. With --logmon-start and --logmon-stop.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(super) logmon_serve: Option<String>,
+    /// The command that gives such a logmon a task, with {control}, {task_id} and what --logmon has
+    /// of folder, FIFOs, names and limits. It ends with 0 when the FIFOs are read; else it says why
+    /// not.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(super) logmon_start: Option<String>,
+    /// The command that takes a task away, with {control} and {task_id}. It ends with 0 when
+    /// everything is written and the FIFOs are let go.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(super) logmon_stop: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,
     /// no-log-collection, recover, user-change. A logmon whose FIFOs are held while it is dead
-    /// declares keeps-descriptors, and one whose template has {on_full} declares drop-policy by that.
+    /// declares keeps-descriptors, one whose template has {on_full} declares drop-policy by that, and one
+    /// with --logmon-serve declares many-tasks.
     #[arg(long = "capability", value_name = "NAME", value_delimiter = ',')]
     pub(super) capabilities: Vec<Capability>,
 }

@@ -40,6 +40,7 @@ pub(super) fn doctor(out: &Path) -> Result<Ending, Refusal> {
             "stalling storage",
             storage(Capability::StallingStorage, "stall it", &reexec()?),
         ),
+        ("descriptors", descriptors(&reexec()?)),
         ("cases", cases(&reexec()?)?),
     ];
     let mut ending = Ending::Conformant;
@@ -169,6 +170,15 @@ fn storage(capability: Capability, use_of_it: &str, reexec: &[String]) -> Answer
             "a case can't have one of its own and {use_of_it}: failed to {why}; cases that need \
              {capability} are left out"
         )),
+    }
+}
+
+/// Whether a process may have descriptors for a thousand tasks.
+fn descriptors(reexec: &[String]) -> Answer {
+    let capability = Capability::ManyDescriptors;
+    match runner::machine_allows(capability, reexec) {
+        Ok(()) => Answer::Fine("a process may have enough for a thousand tasks".to_owned()),
+        Err(why) => Answer::Less(format!("{why}; cases that need {capability} are left out")),
     }
 }
 

@@ -14,9 +14,10 @@ use crate::outcome::{Ending, Status};
 use crate::report::{self, Paint, Report, SubjectFacts};
 use crate::runner;
 use crate::scenario::Scenario;
+use crate::serving::ServingTemplates;
 use crate::suite::{
     self, CaseResult, Choice, Counts, Filter, Machine, OutDir, Probe, Progress, Selected, Stop,
-    Subject, SuiteRun,
+    Subject, SubjectError, SuiteRun,
 };
 
 /// Runs the suite and returns how it ended.
@@ -195,10 +196,17 @@ fn suite_bug(error: &dyn std::error::Error) -> Refusal {
 /// The subject that the arguments ask for, on this machine.
 pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
-    Ok(
-        Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?
-            .on(&runner::machine_capabilities(&reexec()?)),
-    )
+    let mut subject =
+        Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?;
+    let serving = ServingTemplates::all_or_none(
+        args.logmon_serve.as_deref(),
+        args.logmon_start.as_deref(),
+        args.logmon_stop.as_deref(),
+    );
+    if let Some(templates) = serving.map_err(SubjectError::from)? {
+        subject = subject.serving(&templates)?;
+    }
+    Ok(subject.on(&runner::machine_capabilities(&reexec()?)))
 }
 
 /// The shipped cases, or those of the user's files.
@@ -257,6 +265,7 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
             driver: subject.driver.clone(),
             logmon: subject.logmon.clone(),
             kept_logmon: subject.kept_logmon.clone(),
+            serving: subject.serving.clone(),
             under_test: subject.under_test.iter().map(ToString::to_string).collect(),
             capabilities: subject
                 .capabilities

@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 
 use super::figures::{count, number};
 use super::timeline::Timeline;
-use super::{many_files, rules};
+use super::{many_costs, many_files, rules};
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
 use crate::scenario::Many;
-use crate::trace::many::{ManyEvent, Order, When};
+use crate::trace::many::{ManyEvent, Order};
 use crate::trace::{Event, Exit};
 
-/// What a task may cost: COST-2.
-const TASK_BYTES: u64 = 100_000;
-/// Tasks that a process must serve at least, for it to be shared by many: COST-3.
-const TASKS_PER_PROCESS: u64 = 10;
 /// Findings about single tasks that are told in full.
 const TOLD: usize = 3;
 
@@ -43,7 +39,7 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     tasks.left_alone(timeline, &mut all);
     many_files::judge(timeline, &tasks, &mut all);
     all.into_verdict(verdict);
-    costs(timeline, &tasks, verdict);
+    many_costs::judge(timeline, &tasks, verdict);
 }
 
 /// How a command about a task went.
@@ -62,10 +58,13 @@ impl Commanded<'_> {
     /// Why it is not done, as a clause.
     fn failure(&self) -> String {
         let said = self.said.lines().rfind(|line| !line.trim().is_empty());
-        let said = said.map_or_else(|| "and said nothing".to_owned(), |line| format!(": {line}"));
+        let said = said.map_or_else(
+            || " and said nothing".to_owned(),
+            |line| format!(": {line}"),
+        );
         match self.exit {
             None => format!("was not done after {} ms", number(self.after_ms)),
-            Some(Exit::Code(code)) => format!("ended with {code} {said}").replace(" :", ":"),
+            Some(Exit::Code(code)) => format!("ended with {code}{said}"),
             Some(Exit::Signal(signal)) => format!("died of signal {signal}"),
         }
     }
@@ -78,7 +77,7 @@ pub(super) struct Tasks<'a> {
     stops: BTreeMap<u32, Commanded<'a>>,
     /// Bytes that a FIFO took of more, by task and stream.
     cut: BTreeMap<(u32, usize), u64>,
-    events: Vec<&'a ManyEvent>,
+    pub(super) events: Vec<&'a ManyEvent>,
 }
 
 impl<'a> Tasks<'a> {
@@ -258,104 +257,6 @@ impl Grouped {
                 headline,
                 details: told.take(TOLD).collect(),
             });
-        }
-    }
-}
-
-/// What was measured at one time.
-#[derive(Clone, Copy)]
-struct Figures {
-    processes: u64,
-    fds: u64,
-    own_bytes: u64,
-    page_table_bytes: u64,
-}
-
-/// What all tasks cost, as far as the case is about it.
-fn costs(timeline: &Timeline<'_>, tasks: &Tasks<'_>, verdict: &mut Verdict) {
-    let mut known = BTreeMap::new();
-    for event in &tasks.events {
-        if let ManyEvent::Measured {
-            when,
-            processes,
-            fds,
-            memory_bytes,
-            page_table_bytes,
-            ..
-        } = event
-        {
-            let figures = Figures {
-                processes: *processes,
-                fds: *fds,
-                own_bytes: *memory_bytes,
-                page_table_bytes: *page_table_bytes,
-            };
-            known.insert(*when as u8, figures);
-        }
-    }
-    let Some(before) = known.get(&(When::Before as u8)).copied() else {
-        return;
-    };
-    let count = tasks.started().count() as u64;
-    let checked = &timeline.history.case.scenario.rules;
-    let mut say = |shape, rule: &'static str, headline: String, details: Vec<String>| {
-        let rule = rules::named(rule);
-        if checked.contains(&rule) && count > 0 {
-            verdict.findings.push(Finding {
-                shape,
-                rule,
-                stream: None,
-                headline,
-                details,
-            });
-        }
-    };
-    let with_all = [When::Started, When::Written];
-    let with_all = with_all.iter().filter_map(|when| known.get(&(*when as u8)));
-    if let Some(most) = with_all
-        .clone()
-        .max_by_key(|one| one.own_bytes + one.page_table_bytes)
-    {
-        let own = most.own_bytes.saturating_sub(before.own_bytes);
-        let tables = most
-            .page_table_bytes
-            .saturating_sub(before.page_table_bytes);
-        let each = (own + tables) / count.max(1);
-        if each > TASK_BYTES {
-            let headline = format!(
-                "each of {} tasks costs {} B of memory; {} B are allowed",
-                number(count),
-                number(each),
-                number(TASK_BYTES)
-            );
-            let details = vec![format!(
-                "more than before the first task: {} B that lie in no file, {} B of page tables",
-                number(own),
-                number(tables)
-            )];
-            say(Shape::GrowthMemory, rules::COST_2, headline, details);
-        }
-    }
-    if let Some(most) = with_all.map(|one| one.processes).max() {
-        let more = most.saturating_sub(before.processes);
-        if more * TASKS_PER_PROCESS > count {
-            let headline = format!(
-                "{} tasks have {} processes more than none",
-                number(count),
-                number(more)
-            );
-            say(Shape::GrowthProcess, rules::COST_3, headline, Vec::new());
-        }
-    }
-    if let Some(after) = known.get(&(When::Stopped as u8)) {
-        let more = after.fds.saturating_sub(before.fds);
-        if more >= count {
-            let headline = format!(
-                "{} descriptors more are open after {} tasks were stopped than before their start",
-                number(more),
-                number(count)
-            );
-            say(Shape::GrowthFd, rules::COST_1, headline, Vec::new());
         }
     }
 }

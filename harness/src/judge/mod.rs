@@ -18,6 +18,7 @@ mod life;
 mod loss_marks;
 mod lossy;
 mod many;
+mod many_costs;
 mod many_files;
 mod mon;
 mod pipe_content;

@@ -138,6 +138,11 @@ fn rerun(id: &str, history: Option<&History>) -> String {
         }
         if !Subject::is_bundled_logmon(&case.logmon) {
             words.extend(["--logmon".into(), shell_words::join(&case.logmon)]);
+            if let Some(serving) = &case.serving {
+                for (option, template) in serving.options() {
+                    words.extend([option.into(), shell_words::join(template)]);
+                }
+            }
         }
         words.extend(["--seed".into(), case.seed.to_string()]);
     }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Ending;
+use crate::serving::Serving;
 use crate::suite::{CaseResult, Counts};
 
 /// The version of the form.
@@ -59,6 +60,9 @@ pub struct SubjectFacts {
     /// Its template for the cases that need `keeps-descriptors`, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_logmon: Option<Vec<String>>,
+    /// How logmon is started for many tasks, if it can serve many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Serving>,
     /// Whose rules are judged: `driver`, `logmon`, `host`.
     pub under_test: Vec<String>,
     /// What driver and logmon declare, and what the machine allows.

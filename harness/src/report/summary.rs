@@ -67,6 +67,7 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     }
     out.push_str(&wrapped(&ran(report, &counts), "", 80));
     out.push_str(&killed(report));
+    out.push_str(&remembered(report));
     let probes = report.probes.iter().find(|fact| fact.contains("canary"));
     let canary = probes.map_or("no canary", |_| "canary seen");
     out.push_str(&format!(
@@ -138,6 +139,20 @@ fn killed(report: &Report) -> String {
         grouped(all.bytes)
     );
     wrapped(&text, "", 80)
+}
+
+/// What each of many tasks costs.
+fn remembered(report: &Report) -> String {
+    let measured = report.cases.iter().filter_map(|one| one.memory);
+    measured
+        .map(|memory| {
+            format!(
+                "{} tasks in one logmon, {} B of memory for each\n",
+                grouped(memory.tasks),
+                grouped(memory.bytes_per_task())
+            )
+        })
+        .collect()
 }
 
 fn verdict(report: &Report, paint: Paint) -> String {

@@ -9,6 +9,7 @@ use crate::outcome::{Ending, Status, Verdict};
 use crate::rule::{Level, Profile, RuleId};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
+use crate::task_memory::TaskMemory;
 
 /// What became of one case, all attempts taken together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ pub struct CaseResult {
     /// What all attempts together have seen, for a case that kills again and again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Tally>,
+    /// What a task costs at most, for a case that measures it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<TaskMemory>,
     /// The failure as it is shown to people; empty if it passed or was not played.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
@@ -77,6 +81,7 @@ impl CaseResult {
             }),
             played_kept: false,
             tally: None,
+            memory: None,
             text: String::new(),
         }
     }

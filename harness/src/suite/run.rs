@@ -13,6 +13,7 @@ use crate::scenario::{Action, Scenario, Step};
 use crate::suite::play::{PlayRequest, error_chain, play_once};
 use crate::suite::{CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
 use crate::tally::Tally;
+use crate::task_memory::TaskMemory;
 
 /// When a case process is killed, whatever it does.
 const CASE_DEADLINE: Duration = Duration::from_secs(180);
@@ -73,6 +74,7 @@ struct Ended {
     verdict: Verdict,
     seconds: f64,
     tally: Option<Tally>,
+    memory: Option<TaskMemory>,
     text: String,
     bundle: Option<PathBuf>,
 }
@@ -298,11 +300,19 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
     Ended {
         status: played.status,
         tally: played.history.as_ref().and_then(Tally::of),
+        memory: measures_tasks(scenario)
+            .then(|| played.history.as_ref().and_then(TaskMemory::of))
+            .flatten(),
         verdict: played.verdict,
         seconds: played.seconds,
         text,
         bundle,
     }
+}
+
+/// Whether a case is about what a task costs: COST-2.
+fn measures_tasks(scenario: &Scenario) -> bool {
+    scenario.rules.iter().any(|rule| rule.as_str() == "COST-2")
 }
 
 fn not_played(error: String) -> Ended {
@@ -315,6 +325,7 @@ fn not_played(error: String) -> Ended {
         },
         seconds: 0.0,
         tally: None,
+        memory: None,
         bundle: None,
     }
 }
@@ -330,6 +341,8 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         all += one;
         all
     });
+    let memory = attempts.iter().filter_map(|one| one.memory);
+    let memory = memory.max_by_key(TaskMemory::bytes_per_task);
     let passed = statuses
         .iter()
         .filter(|status| **status == Status::Pass)
@@ -362,6 +375,7 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         bundle,
         skipped: None,
         tally,
+        memory,
         played_kept: run.subject.plays_kept(scenario),
         text,
     }

@@ -1,0 +1,185 @@
+//! Tests of one logmon with many tasks: the options that give it, what is judged, and what is told.
+
+use std::fs;
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use tempfile::tempdir;
+
+use crate::program::{fifos_below, harness, json, path, processes_of};
+
+/// What a logmon for one task and one for many are told alike.
+const TASK: &str = "--log-dir {log_dir} --stdout {stdout_fifo}={stdout_name} \
+                    --stderr {stderr_fifo}={stderr_name} --max-files {max_files} \
+                    --max-file-size {max_file_bytes} --line-guard {line_guard}";
+
+/// A case like `cost/thousand-tasks`, for a test.
+const TWENTY: &str = r#"
+id = "cost/twenty-tasks"
+title = "One process serves 20 tasks."
+rules = ["COST-2", "COST-3", "COST-1", "DATA-1", "DATA-2"]
+needs = ["many-tasks"]
+many = { tasks = 20 }
+[limits]
+max_files = 2
+max_file_bytes = 1000
+[tasks.main]
+step = [
+    { do = "records", stream = "stdout", count = 15, bytes = 200 },
+    { do = "records", stream = "stderr", count = 4, bytes = 200 },
+]
+[[plan]]
+do = "start-logmon"
+[[plan]]
+do = "many-tasks"
+step = "start"
+[[plan]]
+do = "many-tasks"
+step = "write"
+[[plan]]
+do = "many-tasks"
+step = "stop"
+"#;
+
+/// The options of the small logmon with this fault.
+fn options(fault: &str) -> Vec<String> {
+    let program = format!("'{}' faulty-logmon {fault}", path());
+    vec![
+        "--logmon".into(),
+        format!("{program} run {TASK}"),
+        "--logmon-serve".into(),
+        format!("{program} serve --control {{control}}"),
+        "--logmon-start".into(),
+        format!("{program} start --control {{control}} --task {{task_id}} {TASK}"),
+        "--logmon-stop".into(),
+        format!("{program} stop --control {{control}} --task {{task_id}}"),
+    ]
+}
+
+#[test]
+fn the_memory_of_a_task_is_told_and_stands_in_the_report() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("twenty.toml");
+    fs::write(&file, TWENTY).unwrap();
+    harness(&folder)
+        .args(["run", "--scenario", "twenty.toml"])
+        .assert()
+        .code(0)
+        .stdout(contains("20 tasks in one logmon, ").and(contains(" B of memory for each")));
+    let report = json(&folder.path().join("out/report.json"));
+    let memory = &report["cases"][0]["memory"];
+    assert_eq!(memory["tasks"], 20, "{memory}");
+    assert!(memory["own_bytes"].as_u64().unwrap() > 0, "{memory}");
+    assert_eq!(fifos_below(folder.path()), Vec::<String>::new());
+    assert_eq!(processes_of(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_logmon_of_ones_own_is_judged_with_many_tasks() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("twenty.toml"), TWENTY).unwrap();
+    harness(&folder)
+        .args(["run", "--scenario", "twenty.toml"])
+        .args(options("none"))
+        .assert()
+        .code(0)
+        .stdout(contains("1 pass"));
+    let report = json(&folder.path().join("out/report.json"));
+    let serving = &report["subject"]["serving"];
+    assert_eq!(
+        serving["stop"].as_array().unwrap().last().unwrap(),
+        "{task_id}",
+        "{serving}"
+    );
+    let declared = report["subject"]["capabilities"].as_array().unwrap();
+    assert!(
+        declared.iter().any(|one| one == "many-tasks"),
+        "{declared:?}"
+    );
+}
+
+#[test]
+fn a_faulty_one_is_told_with_a_command_that_plays_it_again() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("twenty.toml"), TWENTY).unwrap();
+    harness(&folder)
+        .args(["run", "--scenario", "twenty.toml"])
+        .args(options("process-per-task"))
+        .assert()
+        .code(1)
+        .stdout(contains("[growth-process,").and(contains("`process-per-task`: 1.00")))
+        .stdout(contains("--logmon-serve").and(contains("--logmon-stop")));
+}
+
+#[test]
+fn with_too_few_descriptors_some_tasks_run_and_the_others_are_refused() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args([
+            "run",
+            "--filter",
+            "heal/too-few-descriptors",
+            "--keep",
+            "all",
+        ])
+        .assert()
+        .code(0)
+        .stdout(contains("1 pass"));
+    let bundle = folder.path().join("out/heal-too-few-descriptors.bundle");
+    let trace = fs::read_to_string(bundle.join("trace.jsonl")).unwrap();
+    let starts: Vec<&str> = trace
+        .lines()
+        .filter(|line| line.contains("\"order\":\"start\""))
+        .collect();
+    let done = starts.iter().filter(|line| line.contains("{\"code\":0}"));
+    let (done, all) = (done.count(), starts.len());
+    assert_eq!(all, 120);
+    assert!((2..=60).contains(&done), "{done} of {all} were started");
+}
+
+#[test]
+fn the_three_commands_belong_together_and_to_a_logmon() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--logmon-serve", "mine {control}"])
+        .assert()
+        .code(64)
+        .stderr(contains("give --logmon-start and --logmon-stop as well"));
+    harness(&folder)
+        .arg("run")
+        .args(&options("none")[2..])
+        .assert()
+        .code(64)
+        .stderr(contains("give --logmon as well"));
+    let mut without_control = options("none");
+    without_control[3] = "mine serve /run/mine".into();
+    harness(&folder)
+        .arg("run")
+        .args(without_control)
+        .assert()
+        .code(64)
+        .stderr(contains("--logmon-serve").and(contains("{control}")));
+    harness(&folder)
+        .args(["run", "--capability", "many-tasks"])
+        .assert()
+        .code(64)
+        .stderr(contains("give --logmon-serve"));
+}
+
+#[test]
+fn a_machine_with_few_descriptors_leaves_the_thousand_out_by_name() {
+    let folder = tempdir().unwrap();
+    let list = |descriptors: &str| {
+        harness(&folder)
+            .args(["__limited", descriptors, "--", path()])
+            .args(["list", "--why-skipped", "cost/thousand-tasks"])
+            .assert()
+            .code(0)
+    };
+    list("4096").stdout(contains("this machine does not allow many-descriptors"));
+    let doctor = harness(&folder)
+        .args(["__limited", "4096", "--", path(), "doctor"])
+        .assert()
+        .code(0);
+    doctor.stdout(contains("(ulimit -Hn) is 4096"));
+}
