@@ -118,7 +118,10 @@ impl<'a> Tasks<'a> {
                 } => {
                     tasks.cut.insert((*task, stream.index()), *bytes);
                 }
-                ManyEvent::Wrote { .. } | ManyEvent::Measured { .. } | ManyEvent::Left { .. } => {}
+                ManyEvent::Wrote { .. }
+                | ManyEvent::NotRead { .. }
+                | ManyEvent::Measured { .. }
+                | ManyEvent::Left { .. } => {}
             }
         }
         tasks
@@ -204,6 +207,19 @@ impl<'a> Tasks<'a> {
                     "the FIFO of t{task} took {} of {} B of {stream}: {why}",
                     number(*bytes),
                     number(*of)
+                );
+                all.add(Shape::Blocked, &rule, *task, what);
+            } else if let ManyEvent::NotRead {
+                task,
+                stream,
+                bytes,
+                within_ms,
+            } = event
+            {
+                let what = format!(
+                    "the FIFO of t{task} still held {} B of {stream} after {} ms",
+                    number(*bytes),
+                    number(*within_ms)
                 );
                 all.add(Shape::Blocked, &rule, *task, what);
             } else if let ManyEvent::Left {

@@ -281,6 +281,19 @@ fn what_a_fifo_did_not_take_is_not_lost() {
 }
 
 #[test]
+fn what_a_fifo_took_is_read() {
+    let mut history = many();
+    let event = ManyEvent::NotRead {
+        task: 1,
+        stream: Stream::Stderr,
+        bytes: 1,
+        within_ms: 10_000,
+    };
+    add(&mut history, 310, Event::Many(event));
+    assert_eq!(shapes(&history), [Shape::Blocked]);
+}
+
+#[test]
 fn a_stop_is_done_when_everything_is_written() {
     let mut history = many();
     for entry in &mut history.entries {

@@ -54,6 +54,15 @@ pub(super) fn row_text(event: &ManyEvent) -> Option<Told> {
             grouped(*sent),
             bytes(*of)
         ))),
+        ManyEvent::NotRead {
+            task,
+            stream,
+            bytes: left,
+            within_ms,
+        } => Some(Told::Break(format!(
+            "{} of t{task}'s {stream} NOT read in {within_ms} ms",
+            bytes(*left)
+        ))),
         ManyEvent::Measured {
             when,
             tasks,

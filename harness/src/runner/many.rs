@@ -28,6 +28,8 @@ const COMMAND: Duration = Duration::from_secs(10);
 const ALL_COMMANDS: Duration = Duration::from_secs(120);
 /// How long the FIFOs may take to take everything.
 const WRITTEN: Duration = Duration::from_secs(20);
+/// How long everything may lie in the FIFOs: a thousand files are begun meanwhile.
+const READ: Duration = Duration::from_secs(10);
 /// Bytes that go to a FIFO before it is the next one's turn; the kernel takes as many in one piece.
 const PIECE: usize = 1_000;
 
@@ -79,6 +81,7 @@ impl Stage {
             ManyStep::Write => {
                 let most = |stream: &ManyStream| stream.bytes.len().saturating_sub(LAST_WORDS);
                 self.write_all(|task| task.is_started, most)?;
+                self.await_empty()?;
                 self.measure_many(When::Written)
             }
             ManyStep::Stop => {
@@ -182,6 +185,39 @@ impl Stage {
                 Ok(())
             }
         }
+    }
+
+    /// Waits until what was written has been read. Else the stops would have to be in time for all of it,
+    /// on a disk that begins a thousand files.
+    fn await_empty(&mut self) -> Result<(), Stop> {
+        let left = |stage: &Self| -> Vec<ManyEvent> {
+            let started = stage.many.iter().filter(|task| task.is_started);
+            let streams = started.flat_map(|task| {
+                let of = |stream| (task.number, stream);
+                task.streams.iter().map(of)
+            });
+            let held = streams.filter_map(|(task, stream)| {
+                let bytes = stream.writer.as_ref()?.fill_level().ok()?;
+                (bytes > 0).then_some(ManyEvent::NotRead {
+                    task,
+                    stream: stream.stream,
+                    bytes: bytes as u64,
+                    within_ms: millis(READ),
+                })
+            });
+            held.collect()
+        };
+        let mut last = Vec::new();
+        let is_empty = self.wait(READ, |stage| {
+            last = left(stage);
+            last.is_empty().then_some(())
+        })?;
+        if is_empty.is_none() {
+            for event in last {
+                self.trace.add(Event::Many(event));
+            }
+        }
+        Ok(())
     }
 
     /// Runs a command about each of these tasks, several at a time.

@@ -45,6 +45,17 @@ pub enum ManyEvent {
         /// Whether somebody had it open for reading.
         is_read: bool,
     },
+    /// A FIFO that the host has written to still held bytes when it was to be empty.
+    NotRead {
+        /// The task.
+        task: u32,
+        /// The stream.
+        stream: Stream,
+        /// Bytes in it.
+        bytes: u64,
+        /// Milliseconds waited.
+        within_ms: u64,
+    },
     /// logmon's processes as they are.
     Measured {
         /// When.
