@@ -200,7 +200,7 @@ impl Server {
             let copies = streams.iter().map(|stream| stream.fd.try_clone());
             self.kept.extend(copies.flatten());
         }
-        if self.fault == Fault::MixesTasks && self.started.is_multiple_of(MIXED_EVERY) {
+        if self.fault == Fault::MixesTasks && self.started % MIXED_EVERY == 1 {
             self.begin_waiting();
             self.waiting = Some((task, config, streams));
             return Ok(());

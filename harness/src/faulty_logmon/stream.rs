@@ -434,6 +434,9 @@ impl Stream {
                 Outcome::Empty | Outcome::NoWriter => break,
             }
         }
+        if !self.collects {
+            return Ok(());
+        }
         self.flush()?;
         if self.fault == Fault::AddsNewlineAtStop && self.planner.is_in_line() && !self.is_new_line
         {
