@@ -1,5 +1,6 @@
 //! A rule or a case, explained. (core)
 
+use crate::capability::{Capability, Declarer};
 use crate::finding::Shape;
 use crate::report::words::cut;
 use crate::report::{hanging, plan_words, wrapped};
@@ -67,19 +68,18 @@ pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)
         let title = spec.rule(id).map_or("unknown", |rule| rule.title.as_str());
         out.push_str(&hanging(&format!("  {id:<9} "), title, WIDTH));
     }
-    let needs: Vec<&str> = scenario
-        .needs
-        .iter()
-        .map(|need| match need {
-            Need::Always(capability) | Need::Sometimes { capability, .. } => capability.as_str(),
-        })
-        .collect();
-    if !needs.is_empty() {
-        add_part(
-            &mut out,
-            "Needs",
-            &format!("the driver to declare {}", needs.join(", ")),
-        );
+    if let Some(needs) = needs(scenario) {
+        add_part(&mut out, "Needs", &needs);
+    }
+    if let Some(many) = scenario.many {
+        let mut text = format!("{} in one logmon", super::grouped(u64::from(many.tasks)));
+        if let Some(descriptors) = many.descriptors {
+            text.push_str(&format!(
+                ", which may have {} descriptors",
+                super::grouped(descriptors)
+            ));
+        }
+        add_part(&mut out, "Tasks", &text);
     }
     let limits = &scenario.limits;
     let limits = format!(
@@ -111,6 +111,33 @@ pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)
     out
 }
 
+/// Who must declare or allow what; none if nobody must.
+fn needs(scenario: &Scenario) -> Option<String> {
+    let mut clauses: Vec<(Declarer, Vec<&str>)> = Vec::new();
+    for need in &scenario.needs {
+        let (Need::Always(name)
+        | Need::Sometimes {
+            capability: name, ..
+        }) = need;
+        // A scenario with a name that is none has been refused.
+        let who = name.parse::<Capability>().ok()?.declarer();
+        match clauses.iter_mut().find(|(one, _)| *one == who) {
+            Some((_, names)) => names.push(name),
+            None => clauses.push((who, vec![name])),
+        }
+    }
+    let clause = |(who, names): (Declarer, Vec<&str>)| {
+        let who = match who {
+            Declarer::Driver => "the driver to declare",
+            Declarer::Logmon => "logmon to declare",
+            Declarer::Machine => "a machine that allows",
+        };
+        format!("{who} {}", names.join(", "))
+    };
+    let clauses: Vec<String> = clauses.into_iter().map(clause).collect();
+    (!clauses.is_empty()).then(|| clauses.join("; "))
+}
+
 fn add_part(out: &mut String, title: &str, text: &str) {
     out.push_str(&format!("\n{title}\n"));
     for (index, paragraph) in text.split("\n\n").enumerate() {
@@ -125,6 +152,18 @@ fn add_part(out: &mut String, title: &str, text: &str) {
 mod tests {
     use super::*;
     use crate::suite;
+
+    #[test]
+    fn whoever_must_declare_or_allow_what_a_case_needs_is_named() {
+        let cases = suite::shipped_scenarios().unwrap();
+        let needs = |id: &str| needs(cases.iter().find(|case| case.id == id).unwrap());
+        assert_eq!(
+            needs("cost/thousand-tasks").unwrap(),
+            "logmon to declare many-tasks; a machine that allows many-descriptors"
+        );
+        assert_eq!(needs("life/stop").unwrap(), "the driver to declare signals");
+        assert_eq!(needs("cost/idle"), None);
+    }
 
     #[test]
     fn explanations_fit_in_80_columns_and_a_rule_has_a_line_per_file() {
