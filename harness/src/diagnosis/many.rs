@@ -19,6 +19,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "serves-a-hundred",
+        shapes: &[Shape::Died],
+        facts: &[Fact::ManyTasks],
+        never: &[Fact::FewDescriptors],
+        along: &[],
+        cause: "logmon takes only so many tasks, though there are descriptors for more",
+        ways_out: &[
+            "let the table of tasks grow",
+            "raise RLIMIT_NOFILE at the start",
+        ],
+    },
+    Entry {
         subject: "process-per-task",
         shapes: &[Shape::GrowthProcess],
         facts: &[Fact::ManyTasks],
@@ -36,6 +48,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         facts: &[Fact::ManyTasks],
         never: &[],
         along: &[
+            Shape::Blocked,
             Shape::LostAll,
             Shape::LostHead,
             Shape::LostMiddle,

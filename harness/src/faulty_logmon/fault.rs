@@ -118,6 +118,8 @@ pub enum Fault {
     SplicesStraightToFile,
     /// Has 256 KiB of memory for each of many tasks.
     MemoryPerTask,
+    /// Refuses every task beyond the hundredth.
+    ServesAHundred,
     /// Starts a process for each of many tasks.
     ProcessPerTask,
     /// Reads one of many tasks' stdout into another one's log, and the other way round.
@@ -194,6 +196,7 @@ impl Fault {
         Self::RefusesWithoutAName,
         Self::SplicesStraightToFile,
         Self::MemoryPerTask,
+        Self::ServesAHundred,
         Self::ProcessPerTask,
         Self::MixesTasks,
         Self::KeepsStoppedTasks,
@@ -263,6 +266,7 @@ impl Fault {
             Self::RefusesWithoutAName => "refuses-without-a-name",
             Self::SplicesStraightToFile => "splices-straight-to-file",
             Self::MemoryPerTask => "memory-per-task",
+            Self::ServesAHundred => "serves-a-hundred",
             Self::ProcessPerTask => "process-per-task",
             Self::MixesTasks => "mixes-tasks",
             Self::KeepsStoppedTasks => "keeps-stopped-tasks",

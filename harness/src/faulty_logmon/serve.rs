@@ -35,6 +35,8 @@ const RESERVE: u64 = 32;
 const MIXED_EVERY: usize = 50;
 /// What a task takes that takes too much.
 const TOO_MUCH: usize = 256 << 10;
+/// The tasks of one that can have no more, however many descriptors there are.
+const FEW_TASKS: usize = 100;
 /// How long whoever asks may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -175,6 +177,9 @@ impl Server {
     fn start(&mut self, task: String, config: Config) -> Result<(), String> {
         if self.tasks.contains_key(&task) {
             return Ok(());
+        }
+        if self.fault == Fault::ServesAHundred && self.tasks.len() >= FEW_TASKS {
+            return Err(format!("there are {FEW_TASKS} tasks already"));
         }
         if !self.has_room() {
             if self.fault == Fault::StartsWithoutDescriptors {

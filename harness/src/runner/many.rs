@@ -274,6 +274,8 @@ impl Stage {
         let output = self.output_of(slot);
         let printed_before = fs::metadata(&output).map_or(0, |facts| facts.len());
         let pid = spawn(&invocation, &output, &output).map_err(|error| chain(&error))?;
+        // The number may have been another process's before.
+        self.ended.remove(&pid);
         // Whatever it leaves behind is logmon's.
         self.kin.register(pid, Part::Logmon);
         Ok(Running {

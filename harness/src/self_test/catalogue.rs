@@ -91,6 +91,7 @@ const HELD: &[LogmonFault] = &[
 const MANY: &[LogmonFault] = &[
     LogmonFault::None,
     LogmonFault::MemoryPerTask,
+    LogmonFault::ServesAHundred,
     LogmonFault::ProcessPerTask,
     LogmonFault::MixesTasks,
     LogmonFault::KeepsStoppedTasks,
@@ -353,6 +354,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::RefusesWithoutAName => ("mon/unknown-option", Shape::Died),
         LogmonFault::SplicesStraightToFile => ("heal/stalled-storage", Shape::Blocked),
         LogmonFault::MemoryPerTask => ("cost/thousand-tasks", Shape::GrowthMemory),
+        LogmonFault::ServesAHundred => ("cost/thousand-tasks", Shape::Died),
         LogmonFault::ProcessPerTask => ("cost/thousand-tasks", Shape::GrowthProcess),
         LogmonFault::MixesTasks => ("cost/thousand-tasks", Shape::StreamsMixed),
         LogmonFault::KeepsStoppedTasks => ("cost/thousand-tasks", Shape::GrowthFd),
