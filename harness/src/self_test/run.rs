@@ -352,7 +352,7 @@ fn play(options: &Options<'_>, job: &Job<'_>, attempt: u32) -> Result<Row, SelfT
         job.known.name,
         job.scenario.id
     );
-    let dir = options.out.case_dir(&name, attempt)?;
+    let dir = options.out.case_dir()?;
     let request = PlayRequest {
         scenario: job.scenario,
         subject: job.subject,

@@ -4,13 +4,14 @@
 //! OUT/.harness          marker and lock: this folder is written by `harness run`
 //! OUT/report.json       the report, replaced as a whole after every case
 //! OUT/results.jsonl     one case a line, as they end
-//! OUT/running/…         the cases that are being played
+//! OUT/running/<number>/ the attempts that are being played; case.json in it says which case that is
 //! OUT/<id>.bundle/      everything of a case that did not pass; `/` in the id is written `-`
 //! ```
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::case::CaseDir;
 use crate::outcome::Status;
@@ -18,6 +19,9 @@ use crate::outcome::Status;
 const MARKER: &str = ".harness";
 const BUNDLE_MARKER: &str = ".harness-bundle";
 const RUNNING: &str = "running";
+/// The longest path of a folder, in bytes: below it lie sockets of subjects, whose paths have at most 107
+/// (`unix(7)`). The longest of ours is `/running/999999/keep/keeper.sock`.
+const MAX_PATH_BYTES: usize = 75;
 
 /// Which folders of cases are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +64,17 @@ pub enum OutError {
         /// The folder.
         path: PathBuf,
     },
+    /// Sockets below it would have paths that no socket can have.
+    #[error(
+        "{} has {} bytes; sockets lie below it, so give --out a folder whose path has at most \
+         {MAX_PATH_BYTES}",
+        path.display(),
+        path.as_os_str().len()
+    )]
+    TooLong {
+        /// The folder.
+        path: PathBuf,
+    },
     /// It holds somebody else's report.
     #[error(
         "{} exists and is not from an earlier run; move it, or give --out another folder",
@@ -83,6 +98,8 @@ impl OutError {
 pub struct OutDir {
     path: PathBuf,
     results: File,
+    /// Attempts that were given a folder so far.
+    attempts: AtomicU32,
     _lock: File,
 }
 
@@ -95,6 +112,9 @@ impl OutDir {
     pub fn open(path: &Path) -> Result<Self, OutError> {
         fs::create_dir_all(path).map_err(OutError::write(path))?;
         let path = path.canonicalize().map_err(OutError::write(path))?;
+        if path.as_os_str().len() > MAX_PATH_BYTES {
+            return Err(OutError::TooLong { path });
+        }
         let marker = path.join(MARKER);
         if !marker.exists() {
             for name in ["report.json", "results.jsonl", RUNNING] {
@@ -129,6 +149,7 @@ impl OutDir {
         Ok(Self {
             path,
             results,
+            attempts: AtomicU32::new(0),
             _lock: lock,
         })
     }
@@ -139,15 +160,13 @@ impl OutDir {
         &self.path
     }
 
-    /// A new folder for one attempt at one case.
+    /// A new folder for one attempt at a case. Its path is short, as sockets lie below it.
     ///
     /// # Errors
     /// It can't be made.
-    pub fn case_dir(&self, id: &str, attempt: u32) -> Result<CaseDir, OutError> {
-        let path = self
-            .path
-            .join(RUNNING)
-            .join(format!("{}.{attempt}", flat(id)));
+    pub fn case_dir(&self) -> Result<CaseDir, OutError> {
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(RUNNING).join(number.to_string());
         fs::create_dir(&path).map_err(OutError::write(&path))?;
         let marker = path.join(BUNDLE_MARKER);
         fs::write(&marker, "").map_err(OutError::write(&marker))?;
@@ -253,12 +272,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_that_is_too_long_for_the_sockets_below_it_is_refused_by_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = folder.path().join("x".repeat(MAX_PATH_BYTES));
+        let text = OutDir::open(&long).unwrap_err().to_string();
+        assert!(text.contains("at most 75"), "{text}");
+        let rest = MAX_PATH_BYTES - folder.path().as_os_str().len() - 1;
+        let out = OutDir::open(&folder.path().join("x".repeat(rest))).unwrap();
+        let keeper = out.case_dir().unwrap().keep().join("keeper.sock");
+        std::fs::create_dir(keeper.parent().unwrap()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(keeper).unwrap());
+    }
+
+    #[test]
     fn an_earlier_runs_bundle_is_removed_and_a_foreign_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let out = OutDir::open(folder.path()).unwrap();
-        let kept = out
-            .keep(&out.case_dir("mon/two", 1).unwrap(), "mon/two")
-            .unwrap();
+        let kept = out.keep(&out.case_dir().unwrap(), "mon/two").unwrap();
         assert_eq!(kept.file_name().unwrap(), "mon-two.bundle");
         fs::create_dir(folder.path().join("mine.bundle")).unwrap();
         drop(out);

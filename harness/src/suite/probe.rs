@@ -209,7 +209,6 @@ impl<'a> Planned<'a> {
     }
 
     fn play(&self, reexec: &[String], out: &OutDir, seed: u64) -> (Attempt, CaseDir) {
-        let name = format!("probe/{:?}", self.kind).to_lowercase();
         let broken = |text: String| Attempt {
             status: Status::ErrorSuite,
             verdict: crate::outcome::Verdict {
@@ -219,7 +218,7 @@ impl<'a> Planned<'a> {
             seconds: 0.0,
             history: None,
         };
-        let dir = match out.case_dir(&name, 1) {
+        let dir = match out.case_dir() {
             Ok(dir) => dir,
             Err(error) => return (broken(error.to_string()), CaseDir::new("")),
         };

@@ -265,7 +265,7 @@ fn side_by_side(
 /// Plays one attempt and keeps or removes its folder. The bundle is that of the first attempt
 /// that did not pass.
 fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
-    let dir = match run.out.case_dir(&scenario.id, attempt) {
+    let dir = match run.out.case_dir() {
         Ok(dir) => dir,
         Err(error) => return not_played(error_chain(&error)),
     };
