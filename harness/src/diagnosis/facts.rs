@@ -102,6 +102,8 @@ pub enum Fact {
     ManyTasks,
     /// It had too few descriptors for all of them.
     FewDescriptors,
+    /// What was written to it stood in no file while its tasks ran.
+    NotLogged,
     /// The host brought about this fault.
     Broken(HostFault),
 }
@@ -122,6 +124,7 @@ pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
         (Fact::ReadWrite, "read-write"),
         (Fact::Canary, "canary"),
         (Fact::RegularFile, "regular file"),
+        (Fact::NotLogged, "stood in no file"),
     ];
     let says = |text: &str| {
         findings.iter().any(|one| {

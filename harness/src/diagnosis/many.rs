@@ -73,10 +73,22 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "writes-at-stop",
+        shapes: &[Shape::Late],
+        facts: &[Fact::ManyTasks, Fact::NotLogged],
+        never: &[],
+        along: &[],
+        cause: "logmon keeps what it reads in memory, and writes it when a task is taken away",
+        ways_out: &[
+            "write a whole line within 200 ms",
+            "let buffers be written by time, not only by size",
+        ],
+    },
+    Entry {
         subject: "answers-before-drained",
         shapes: &[Shape::Late],
         facts: &[Fact::ManyTasks],
-        never: &[],
+        never: &[Fact::NotLogged],
         along: &[Shape::LostTail, Shape::Torn],
         cause: "the command that takes a task away ends before its FIFOs are empty",
         ways_out: &[

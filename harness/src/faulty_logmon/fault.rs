@@ -128,6 +128,8 @@ pub enum Fault {
     KeepsStoppedTasks,
     /// Says that a task is taken away before its FIFOs are empty.
     AnswersBeforeDrained,
+    /// Keeps what it reads in memory until a task is taken away.
+    WritesAtStop,
     /// Says that a task is started for which there were no descriptors.
     StartsWithoutDescriptors,
     /// Takes every descriptor for starts, and gives up a task that then has none for its next file.
@@ -201,6 +203,7 @@ impl Fault {
         Self::MixesTasks,
         Self::KeepsStoppedTasks,
         Self::AnswersBeforeDrained,
+        Self::WritesAtStop,
         Self::StartsWithoutDescriptors,
         Self::GivesUpOnEmfile,
         Self::RefusesSilently,
@@ -271,6 +274,7 @@ impl Fault {
             Self::MixesTasks => "mixes-tasks",
             Self::KeepsStoppedTasks => "keeps-stopped-tasks",
             Self::AnswersBeforeDrained => "answers-before-drained",
+            Self::WritesAtStop => "writes-at-stop",
             Self::StartsWithoutDescriptors => "starts-without-descriptors",
             Self::GivesUpOnEmfile => "gives-up-on-emfile",
             Self::RefusesSilently => "refuses-silently",

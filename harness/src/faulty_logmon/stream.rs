@@ -127,13 +127,16 @@ impl Stream {
     fn keeps_for(&self) -> Option<Duration> {
         if self.fault == Fault::LateVisibility {
             Some(LATE)
+        } else if self.fault == Fault::WritesAtStop {
+            Some(Duration::MAX)
         } else {
             (self.fault == Fault::ReadsBeforeItWrites).then_some(READ_AHEAD)
         }
     }
 
     pub(super) fn is_late(&self) -> bool {
-        self.keeps_for().is_some() && !self.buffer.is_empty()
+        let ends = self.keeps_for().is_some_and(|limit| limit < Duration::MAX);
+        ends && !self.buffer.is_empty()
     }
 
     /// Whether what was written last is still to stay in the FIFO.
@@ -307,7 +310,10 @@ impl Stream {
         }
         if !matches!(
             self.fault,
-            Fault::BuffersAndLosesOnKill | Fault::LateVisibility | Fault::ReadsBeforeItWrites
+            Fault::BuffersAndLosesOnKill
+                | Fault::LateVisibility
+                | Fault::ReadsBeforeItWrites
+                | Fault::WritesAtStop
         ) {
             return self.keep(bytes);
         }
@@ -315,7 +321,9 @@ impl Stream {
             self.buffered_since = Instant::now();
         }
         self.buffer.extend_from_slice(bytes);
-        if self.fault != Fault::LateVisibility && self.buffer.len() >= BUFFER_BYTES {
+        if !matches!(self.fault, Fault::LateVisibility | Fault::WritesAtStop)
+            && self.buffer.len() >= BUFFER_BYTES
+        {
             self.flush()?;
         }
         Ok(())

@@ -77,6 +77,8 @@ pub(super) struct Tasks<'a> {
     stops: BTreeMap<u32, Commanded<'a>>,
     /// Bytes that a FIFO took of more, by task and stream.
     cut: BTreeMap<(u32, usize), u64>,
+    /// Bytes that the FIFOs of a task took in all.
+    sent: BTreeMap<u32, [u64; 2]>,
     pub(super) events: Vec<&'a ManyEvent>,
 }
 
@@ -87,6 +89,7 @@ impl<'a> Tasks<'a> {
             starts: BTreeMap::new(),
             stops: BTreeMap::new(),
             cut: BTreeMap::new(),
+            sent: BTreeMap::new(),
             events,
         };
         for event in &tasks.events {
@@ -118,8 +121,12 @@ impl<'a> Tasks<'a> {
                 } => {
                     tasks.cut.insert((*task, stream.index()), *bytes);
                 }
+                ManyEvent::Sent { task, bytes } => {
+                    tasks.sent.insert(*task, *bytes);
+                }
                 ManyEvent::Wrote { .. }
                 | ManyEvent::NotRead { .. }
+                | ManyEvent::NotLogged { .. }
                 | ManyEvent::Measured { .. }
                 | ManyEvent::Left { .. } => {}
             }
@@ -135,8 +142,11 @@ impl<'a> Tasks<'a> {
 
     /// Bytes of a stream that its FIFO took, of so many.
     pub(super) fn taken(&self, task: u32, stream: usize, of: usize) -> usize {
-        self.cut.get(&(task, stream)).map_or(of, |bytes| {
-            of.min(usize::try_from(*bytes).unwrap_or(usize::MAX))
+        let cut = self.cut.get(&(task, stream)).copied();
+        let sent = self.sent.get(&task).map(|sent| sent[stream]);
+        // The last figure counts: a FIFO that was full once may have taken the rest later.
+        sent.or(cut).map_or(of, |bytes| {
+            of.min(usize::try_from(bytes).unwrap_or(usize::MAX))
         })
     }
 
@@ -222,6 +232,18 @@ impl<'a> Tasks<'a> {
                     number(*within_ms)
                 );
                 all.add(Shape::Blocked, &rule, *task, what);
+            } else if let ManyEvent::NotLogged {
+                task,
+                stream,
+                within_ms,
+            } = event
+            {
+                let what = format!(
+                    "the last line that t{task} wrote to {stream} stood in no file after {} ms",
+                    number(*within_ms)
+                );
+                let rule = rules::if_checked(&timeline.history.case.scenario, rules::DATA_5);
+                all.add(Shape::Late, &rule, *task, what);
             } else if let ManyEvent::Left {
                 task,
                 stream,

@@ -13,6 +13,8 @@ use crate::trace::many::{ManyEvent, When};
 const TASK_BYTES: u64 = 100_000;
 /// Tasks that a process must serve at least, for it to be shared by many: COST-3.
 const TASKS_PER_PROCESS: u64 = 10;
+/// Descriptors that logmon may have more than before, whatever the number of tasks was.
+const DESCRIPTOR_SLACK: u64 = 32;
 
 /// Judges memory, processes and descriptors.
 pub(super) fn judge(timeline: &Timeline<'_>, tasks: &Tasks<'_>, verdict: &mut Verdict) {
@@ -90,7 +92,7 @@ fn too_many_processes(tasks: &Tasks<'_>, count: u64) -> Option<Found> {
 fn too_many_descriptors(tasks: &Tasks<'_>, count: u64) -> Option<Found> {
     let at = |when| measured(tasks, when).map(|(_, fds)| fds);
     let more = at(When::Stopped)?.saturating_sub(at(When::Before)?);
-    if more < count {
+    if more <= DESCRIPTOR_SLACK + count / 4 {
         return None;
     }
     let headline = format!(

@@ -329,8 +329,8 @@ fn a_task_may_cost_100_000_bytes_and_no_process_and_no_descriptor_that_stays() {
     let processes = |figures: &mut [u64; 3]| figures[0] += 1;
     assert_eq!(with(200, When::Started, &processes), [Shape::GrowthProcess]);
     let fds = |more: u64| move |figures: &mut [u64; 3]| figures[1] += more;
-    assert_eq!(with(400, When::Stopped, &fds(2)), []);
-    assert_eq!(with(400, When::Stopped, &fds(3)), [Shape::GrowthFd]);
+    assert_eq!(with(400, When::Stopped, &fds(32)), []);
+    assert_eq!(with(400, When::Stopped, &fds(33)), [Shape::GrowthFd]);
     assert_eq!(with(200, When::Started, &fds(9_999)), []);
 }
 

@@ -27,6 +27,7 @@ rules! {
     DATA_2 = "DATA-2",
     DATA_3 = "DATA-3",
     DATA_4 = "DATA-4",
+    DATA_5 = "DATA-5",
     DATA_6 = "DATA-6",
     MON_1 = "MON-1",
     MON_2 = "MON-2",

@@ -82,7 +82,14 @@ pub(super) fn row_text(event: &ManyEvent) -> Option<Told> {
                 bytes(*memory_bytes)
             )))
         }
-        ManyEvent::Left { is_same: true, .. } => None,
+        ManyEvent::NotLogged {
+            task,
+            stream,
+            within_ms,
+        } => Some(Told::Break(format!(
+            "t{task}'s {stream} NOT in a file in {within_ms} ms"
+        ))),
+        ManyEvent::Left { is_same: true, .. } | ManyEvent::Sent { .. } => None,
         ManyEvent::Left {
             task,
             stream,

@@ -59,6 +59,7 @@ impl Stage {
             self.run_directly()?;
         }
         self.poll()?;
+        self.record_sent();
         self.record_logged();
         self.record_look("end");
         self.record_fifos("end");

@@ -37,9 +37,16 @@ pub(super) struct Kin {
     roots: BTreeMap<i32, Part>,
     /// With the time of their beginning: a number alone may be used again.
     known: BTreeMap<i32, (u64, Part)>,
+    /// Whose one is that tells nothing of where it came from; the driver's, as a rule.
+    unknown: Option<Part>,
 }
 
 impl Kin {
+    /// Says whose processes are that tell nothing of where they came from.
+    pub(super) fn blame(&mut self, part: Part) {
+        self.unknown = Some(part);
+    }
+
     /// Says whose process this one is, whatever its parent is.
     pub(super) fn register(&mut self, pid: i32, part: Part) {
         self.roots.insert(pid, part);
@@ -69,7 +76,8 @@ impl Kin {
             } else if is_payload(stat.pid) {
                 Part::Task
             } else {
-                self.roots.get(&stat.group).copied().unwrap_or(Part::Driver)
+                let of_group = self.roots.get(&stat.group).copied();
+                of_group.or(self.unknown).unwrap_or(Part::Driver)
             };
             now.insert(stat.pid, (stat.began, part));
         }
@@ -144,6 +152,17 @@ mod tests {
         assert_eq!(all.part(20), Some(Part::Logmon));
         assert_eq!(all.part(77), Some(Part::Task));
         assert_eq!(all.part(30), Some(Part::Driver));
+    }
+
+    #[test]
+    fn without_a_driver_a_daemon_that_nobody_saw_start_is_logmons() {
+        let mut blamed = Kin::default();
+        blamed.blame(Part::Logmon);
+        kin(&[process(7, 1, 7)], &mut blamed);
+        assert_eq!(blamed.part(7), Some(Part::Logmon));
+        let mut usual = Kin::default();
+        kin(&[process(7, 1, 7)], &mut usual);
+        assert_eq!(usual.part(7), Some(Part::Driver));
     }
 
     #[test]

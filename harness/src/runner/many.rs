@@ -69,6 +69,8 @@ impl Stage {
     pub(super) fn many_tasks(&mut self, step: ManyStep) -> Result<(), Stop> {
         if self.many.is_empty() {
             self.many = self.all_tasks()?;
+            // There is no driver, and a daemon may have left its parents before it was seen.
+            self.kin.blame(Part::Logmon);
         }
         match step {
             ManyStep::WriteEarly => self.write_early(),
@@ -82,6 +84,7 @@ impl Stage {
                 let most = |stream: &ManyStream| stream.bytes.len().saturating_sub(LAST_WORDS);
                 self.write_all(|task| task.is_started, most)?;
                 self.await_empty()?;
+                self.await_logged()?;
                 self.measure_many(When::Written)
             }
             ManyStep::Stop => {
@@ -220,6 +223,50 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until the last line of each stream that was written to its end stands in a file.
+    fn await_logged(&mut self) -> Result<(), Stop> {
+        let started = self.many.iter().filter(|task| task.is_started);
+        let mut left: Vec<(u32, Stream, Vec<u8>)> = started
+            .flat_map(|task| task.streams.iter().map(|stream| (task.number, stream)))
+            .filter_map(|(task, stream)| Some((task, stream.stream, stream.last_line()?.to_vec())))
+            .collect();
+        let all = self.wait(READ, |stage| {
+            left.retain(|(task, stream, line)| !stage.has_logged(*task, *stream, line));
+            left.is_empty().then_some(())
+        })?;
+        if all.is_none() {
+            for (task, stream, _) in left {
+                self.trace.add(Event::Many(ManyEvent::NotLogged {
+                    task,
+                    stream,
+                    within_ms: millis(READ),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_logged(&self, task: u32, stream: Stream, line: &[u8]) -> bool {
+        let folder = self.dir.many(task);
+        let prefix = format!("{}.", many_log_name(task, stream));
+        let files = look(&folder).into_iter().rev();
+        files
+            .filter(|entry| entry.name.starts_with(&prefix))
+            .filter_map(|entry| fs::read(folder.join(entry.name)).ok())
+            .any(|bytes| bytes.windows(line.len()).any(|piece| piece == line))
+    }
+
+    /// Records how much of their output the FIFOs of the started tasks took.
+    pub(super) fn record_sent(&mut self) {
+        for task in self.many.iter().filter(|task| task.is_started) {
+            let [stdout, stderr] = &task.streams;
+            self.trace.add(Event::Many(ManyEvent::Sent {
+                task: task.number,
+                bytes: [stdout, stderr].map(|stream| stream.sent as u64),
+            }));
+        }
+    }
+
     /// Runs a command about each of these tasks, several at a time.
     fn command_all(&mut self, order: Order, tasks: Vec<usize>) -> Result<(), Stop> {
         let at_a_time = 2 * thread::available_parallelism().map_or(1, usize::from);
@@ -255,10 +302,16 @@ impl Stage {
         })?;
         match done {
             Some(Ok(false)) => Ok(()),
-            Some(Ok(true)) | None => {
-                let seconds = COMMAND.as_secs();
-                let order = order.as_str();
+            Some(Ok(true)) => {
+                let (order, seconds) = (order.as_str(), COMMAND.as_secs());
                 Err(self.unmet(format!("each {order} of a task is done within {seconds} s")))
+            }
+            None => {
+                for one in &running {
+                    self.command_ended(order, one, None);
+                }
+                let (order, seconds) = (order.as_str(), ALL_COMMANDS.as_secs());
+                Err(self.unmet(format!("every {order} is done within {seconds} s in all")))
             }
             Some(Err(text)) => Err(Stop::Suite(text)),
         }
@@ -293,7 +346,16 @@ impl Stage {
         let task = &mut self.many[task];
         for stream in &mut task.streams {
             let all = stream.bytes.len();
-            if !stream.write_piece(all)? {
+            let is_done = loop {
+                let before = stream.sent;
+                if stream.write_piece(all)? {
+                    break true;
+                }
+                if stream.sent == before {
+                    break false;
+                }
+            };
+            if !is_done {
                 short.push(ManyEvent::NotWritten {
                     task: task.number,
                     stream: stream.stream,
@@ -349,9 +411,12 @@ impl Stage {
     fn measure_many(&mut self, when: When) -> Result<(), Stop> {
         self.look_at_processes();
         let pids = self.kin.pids(&[Part::Logmon]);
-        let Some(memory) = memory(&pids) else {
+        let found = memory(&pids);
+        if found.is_none() && self.case.scenario.judges_memory() {
             return Err(self.unmet("the memory of logmon can be read (smaps_rollup)".into()));
-        };
+        }
+        let (own_bytes, page_table_bytes) =
+            found.map_or((0, 0), |memory| (memory.own_bytes, memory.page_table_bytes));
         let used = resources(&pids);
         let is_there = |task: &&ManyTask| when != When::Stopped && task.is_started;
         let tasks = self.many.iter().filter(is_there).count();
@@ -361,8 +426,8 @@ impl Stage {
             processes: used.processes,
             threads: used.threads,
             fds: used.fds,
-            memory_bytes: memory.own_bytes,
-            page_table_bytes: memory.page_table_bytes,
+            memory_bytes: own_bytes,
+            page_table_bytes,
         }));
         Ok(())
     }
@@ -393,6 +458,15 @@ impl Stage {
 }
 
 impl ManyStream {
+    /// The last line that the FIFO took as a whole.
+    fn last_line(&self) -> Option<&[u8]> {
+        let end = self.bytes[..self.sent]
+            .iter()
+            .rposition(|byte| *byte == b'\n')?;
+        let before = self.bytes[..end].iter().rposition(|byte| *byte == b'\n');
+        Some(&self.bytes[before.map_or(0, |newline| newline + 1)..=end])
+    }
+
     /// Writes the next piece, if there is room for it; says whether everything is written. A FIFO
     /// that nobody reads yet is tried again.
     fn write_piece(&mut self, up_to: usize) -> Result<bool, String> {

@@ -51,6 +51,14 @@ impl ManyStep {
     }
 }
 
+impl Scenario {
+    /// Whether it judges what many tasks cost in memory.
+    #[must_use]
+    pub fn judges_memory(&self) -> bool {
+        self.rules.iter().any(|rule| rule.as_str() == "COST-2")
+    }
+}
+
 /// Checks what a case with many tasks must say.
 pub(super) fn check(scenario: &Scenario) -> Result<(), Wrong> {
     let has_steps = scenario.plan.iter().any(is_about_many);

@@ -304,7 +304,8 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
     Ended {
         status: played.status,
         tally: played.history.as_ref().and_then(Tally::of),
-        memory: measures_tasks(scenario)
+        memory: scenario
+            .judges_memory()
             .then(|| played.history.as_ref().and_then(TaskMemory::of))
             .flatten(),
         verdict: played.verdict,
@@ -312,11 +313,6 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
         text,
         bundle,
     }
-}
-
-/// Whether a case is about what a task costs: COST-2.
-fn measures_tasks(scenario: &Scenario) -> bool {
-    scenario.rules.iter().any(|rule| rule.as_str() == "COST-2")
 }
 
 fn not_played(error: String) -> Ended {

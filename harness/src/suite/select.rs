@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{Glob, GlobMatcher};
 
 use crate::capability::Declarer;
-use crate::rule::{Level, Profile};
+use crate::rule::{Level, Profile, Role};
 use crate::scenario::Scenario;
 use crate::suite::Subject;
 
@@ -159,6 +159,10 @@ fn not_applicable(scenario: &Scenario, subject: &Subject) -> Option<String> {
     if roles.is_disjoint(&subject.under_test) {
         let judged: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
         return Some(format!("it judges only the {}", judged.join(" and the ")));
+    }
+    if scenario.many.is_some() && !subject.under_test.contains(&Role::Logmon) {
+        // No driver has a part in it.
+        return Some("it judges only the logmon".into());
     }
     let mut missing: BTreeMap<Declarer, Vec<&str>> = BTreeMap::new();
     for need in scenario.needs() {

@@ -56,6 +56,22 @@ pub enum ManyEvent {
         /// Milliseconds waited.
         within_ms: u64,
     },
+    /// What was written had not come into the files.
+    NotLogged {
+        /// The task.
+        task: u32,
+        /// The stream.
+        stream: Stream,
+        /// How long it was waited for.
+        within_ms: u64,
+    },
+    /// How much of a started task's output its FIFOs took, at the end.
+    Sent {
+        /// The task.
+        task: u32,
+        /// Bytes of stdout and of stderr.
+        bytes: [u64; 2],
+    },
     /// logmon's processes as they are.
     Measured {
         /// When.
