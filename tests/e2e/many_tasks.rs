@@ -159,6 +159,14 @@ fn the_three_commands_belong_together_and_to_a_logmon() {
         .assert()
         .code(64)
         .stderr(contains("--logmon-serve").and(contains("{control}")));
+    let mut missing = options("none");
+    missing[5] = "/no/such start {control} {task_id} {log_dir} {stdout_fifo} {stderr_fifo}".into();
+    harness(&folder)
+        .arg("run")
+        .args(missing)
+        .assert()
+        .code(69)
+        .stderr(contains("--logmon-start: /no/such is no program"));
     harness(&folder)
         .args(["run", "--capability", "many-tasks"])
         .assert()

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +16,7 @@ use crate::outcome::{Ending, Status};
 use crate::report::{self, Paint, Report, SubjectFacts};
 use crate::runner;
 use crate::scenario::Scenario;
-use crate::serving::ServingTemplates;
+use crate::serving::{Serving, ServingTemplates};
 use crate::suite::{
     self, CaseResult, Choice, Counts, Filter, Machine, OutDir, Probe, Progress, Selected, Stop,
     Subject, SubjectError, SuiteRun,
@@ -206,7 +208,36 @@ pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
     if let Some(templates) = serving.map_err(SubjectError::from)? {
         subject = subject.serving(&templates)?;
     }
+    let commands = subject.serving.iter().flat_map(Serving::options);
+    for (flag, words) in commands {
+        require_program(flag, words)?;
+    }
     Ok(subject.on(&runner::machine_capabilities(&reexec()?)))
+}
+
+/// The probes start a driver and a logmon with one task; what serves many is only looked for.
+fn require_program(flag: &str, words: &[String]) -> Result<(), Refusal> {
+    let name = words.first().map_or("", String::as_str);
+    let is_program = |path: &Path| {
+        let facts = path.metadata();
+        facts.is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+    };
+    let is_found = if name.contains('{') {
+        // It is filled in for each case.
+        true
+    } else if name.contains('/') {
+        is_program(Path::new(name))
+    } else {
+        let paths = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&paths).any(|folder| is_program(&folder.join(name)))
+    };
+    if is_found {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Ending::BadSubject,
+        format!("{flag}: {name} is no program; give its path, or put its folder on PATH"),
+    ))
 }
 
 /// The shipped cases, or those of the user's files.

@@ -185,7 +185,7 @@ impl<'a> Tasks<'a> {
     }
 
     fn stops(&self, timeline: &Timeline<'_>, all: &mut Grouped) {
-        let rule = rules::first(&timeline.history.case.scenario);
+        let rule = rules::if_checked(&timeline.history.case.scenario, rules::MON_7);
         for (task, stop) in self.stops.iter().filter(|(_, stop)| !stop.is_done()) {
             let shape = match stop.exit {
                 None => Shape::Blocked,

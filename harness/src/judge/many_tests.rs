@@ -151,6 +151,28 @@ fn what_is_missing_is_told_by_its_place() {
 }
 
 #[test]
+fn files_that_were_closed_after_each_line_are_no_reason_for_a_lost_beginning() {
+    let full = |bytes_per_file: usize| {
+        let mut history = many();
+        history.case.scenario.limits.max_files = 2;
+        history.case.scenario.limits.max_file_bytes = Size(500);
+        let all = sent(&history, 1, Stream::Stdout);
+        let kept = &all[all.len() - 2 * bytes_per_file..];
+        let file = |(index, bytes): (usize, &[u8])| LogFile {
+            index: 5 + index as u64,
+            name: format!("t1.stdout.{}", 5 + index),
+            bytes: bytes.to_vec(),
+        };
+        let files = kept.chunks(bytes_per_file).enumerate().map(file).collect();
+        let both = history.many.get_mut(&1).unwrap();
+        both.insert(Stream::Stdout, files);
+        shapes(&history)
+    };
+    assert!(!full(400).contains(&Shape::LostHead));
+    assert!(full(100).contains(&Shape::LostHead));
+}
+
+#[test]
 fn a_record_of_another_task_is_no_own_one() {
     let mut history = many();
     let other = sent(&history, 2, Stream::Stdout);

@@ -36,12 +36,14 @@ pub fn limited_main(descriptors: u64, command: &[OsString]) -> ExitCode {
     ExitCode::from(SOFTWARE)
 }
 
-/// Allows this process, and whatever it starts, as many descriptors as it may have without
-/// privileges, as a service manager does for a logmon with many tasks.
+/// Allows this process, and whatever it starts, enough descriptors for a thousand tasks, if that needs no
+/// privileges, as a service manager does for a logmon with many tasks. Not more: programs that close
+/// all that they may have would take long.
 pub(super) fn raise_limit() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let wanted = hard.min(MANY_DESCRIPTORS);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
     }
     Ok(())
 }
