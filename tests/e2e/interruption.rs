@@ -1,5 +1,7 @@
 //! Tests of a run that is cut short: the report stays readable, and nothing is left behind.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -31,9 +33,19 @@ fn running(folder: &TempDir) -> Child {
     wait_until(LIMIT, "the first case is being played", || {
         fifos_below(&out.join("running"))
             .iter()
-            .any(|path| path.contains("data-smoke") || path.contains("restarts"))
+            .any(|fifo| is_of_a_case(Path::new(fifo)))
     });
     child
+}
+
+/// Whether a FIFO is one of a case that was asked for, and not one of a probe.
+fn is_of_a_case(fifo: &Path) -> bool {
+    let case = fifo
+        .ancestors()
+        .nth(2)
+        .map(|folder| folder.join("case.json"));
+    let text = case.and_then(|case| fs::read_to_string(case).ok());
+    text.is_some_and(|text| text.contains("\"data/smoke\"") || text.contains("restarts-100\""))
 }
 
 fn nothing_is_left(folder: &TempDir) {
