@@ -10,6 +10,7 @@ mod config;
 mod copy;
 mod fault;
 mod files;
+mod hoard;
 mod holder;
 mod open;
 mod plan;

@@ -1,7 +1,7 @@
 //! One process for many tasks: a thread for each, told over a socket, a line each way. (edge)
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::collect::{CollectError, block_signals, collect_until, open, say_ready, system};
 use super::config::Config;
 use super::fault::Fault;
+use super::hoard::Asking;
 use super::stream::Stream;
 
 /// What one read takes at most: there is a buffer for every task.
@@ -77,7 +78,6 @@ struct Server {
     /// What a fault never gives back.
     memory: Vec<Vec<u8>>,
     kept: Vec<OwnedFd>,
-    hoard: Vec<File>,
 }
 
 /// Serves until SIGTERM or SIGINT, and drains every task then.
@@ -92,7 +92,6 @@ pub(super) fn serve(fault: Fault, control: &Path) -> Result<(), CollectError> {
         waiting: None,
         memory: Vec::new(),
         kept: Vec::new(),
-        hoard: Vec::new(),
     };
     loop {
         let mut fds = [
@@ -108,11 +107,13 @@ pub(super) fn serve(fault: Fault, control: &Path) -> Result<(), CollectError> {
             break;
         }
         if told(&fds[1]) {
-            server.let_ask();
+            let asking = Asking::begin();
             let (asker, _) = listener.accept().map_err(failed("accept a request"))?;
             // Whoever goes away before the answer has asked for nothing.
             server.hear(asker).ok();
-            server.take_the_rest();
+            if fault == Fault::GivesUpOnEmfile && !server.has_room() {
+                asking.take_the_rest();
+            }
         }
     }
     fs::remove_file(control).map_err(failed("remove the socket"))?;
@@ -253,20 +254,6 @@ impl Server {
         let used = fs::read_dir("/proc/self/fd").map_or(u64::MAX, |all| all.count() as u64);
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
         used.saturating_add(NEED + reserve) <= limit
-    }
-
-    /// By a fault: leaves no descriptor free, as if all were needed for tasks.
-    fn take_the_rest(&mut self) {
-        if self.fault == Fault::GivesUpOnEmfile && !self.has_room() {
-            while let Ok(file) = File::open("/dev/null") {
-                self.hoard.push(file);
-            }
-        }
-    }
-
-    /// Gives back what whoever asks needs.
-    fn let_ask(&mut self) {
-        self.hoard.truncate(self.hoard.len().saturating_sub(4));
     }
 }
 

@@ -14,6 +14,7 @@ use super::config::{Config, OnFull, StreamConfig};
 use super::copy;
 use super::fault::Fault;
 use super::files::{Files, FilesError};
+use super::hoard;
 use super::open::open_fifo;
 use super::plan::{Cut, Planner, Step};
 use super::shed::{Shed, Shedder};
@@ -396,6 +397,9 @@ impl Stream {
 
     /// What some logmons do at each rotation though nobody needs it.
     fn before_rotation(&self) -> Result<(), CollectError> {
+        if self.fault == Fault::GivesUpOnEmfile {
+            hoard::take_again();
+        }
         if self.fault == Fault::NeedsItsOutput {
             io::stderr()
                 .write_all(b"faulty-logmon: next file\n")
