@@ -27,6 +27,8 @@ pub enum Capability {
     Recover,
     /// The task can run as another user.
     UserChange,
+    /// The driver refuses a path where no FIFO stands.
+    ChecksPaths,
     /// The payload is run by its path on this host.
     PayloadExec,
     /// While logmon is dead, somebody of its own holds the FIFOs' read ends.
@@ -64,6 +66,7 @@ impl Capability {
         Self::NoLogCollection,
         Self::Recover,
         Self::UserChange,
+        Self::ChecksPaths,
         Self::PayloadExec,
         Self::KeepsDescriptors,
         Self::DropPolicy,
@@ -84,6 +87,7 @@ impl Capability {
             Self::NoLogCollection => "no-log-collection",
             Self::Recover => "recover",
             Self::UserChange => "user-change",
+            Self::ChecksPaths => "checks-paths",
             Self::PayloadExec => "payload.exec",
             Self::KeepsDescriptors => "keeps-descriptors",
             Self::DropPolicy => "drop-policy",
@@ -105,6 +109,7 @@ impl Capability {
             | Self::NoLogCollection
             | Self::Recover
             | Self::UserChange
+            | Self::ChecksPaths
             | Self::PayloadExec => Declarer::Driver,
             Self::KeepsDescriptors | Self::DropPolicy | Self::ManyTasks => Declarer::Logmon,
             Self::ManyDescriptors | Self::StorageFaults | Self::StallingStorage => {
@@ -124,6 +129,7 @@ impl Capability {
             | Self::NoLogCollection
             | Self::Recover
             | Self::UserChange
+            | Self::ChecksPaths
             | Self::PayloadExec
             | Self::KeepsDescriptors => true,
             Self::DropPolicy
@@ -150,7 +156,7 @@ impl fmt::Display for Capability {
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, payload.exec, keeps-descriptors, drop-policy, many-tasks, many-descriptors, storage-faults and stalling-storage"
+    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, checks-paths, payload.exec, keeps-descriptors, drop-policy, many-tasks, many-descriptors, storage-faults and stalling-storage"
 )]
 pub struct UnknownCapability(pub String);
 

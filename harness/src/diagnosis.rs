@@ -13,6 +13,7 @@ use crate::suite::Subject;
 mod dictionary;
 mod drivers;
 mod facts;
+mod guests;
 mod hosts;
 mod logmons;
 mod many;

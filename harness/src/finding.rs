@@ -87,6 +87,12 @@ pub enum Shape {
     Unrecorded,
     /// Others may read or write what is private.
     Exposed,
+    /// A write end was closed and opened again while the task ran.
+    Reopened,
+    /// What the task was given can't be opened by its path.
+    NotOpenable,
+    /// Something lies where only the log may lie.
+    StrayFile,
     /// A process outlived its case.
     LeftBehind,
 }
@@ -132,6 +138,9 @@ impl Shape {
         Self::HoldsDeleted,
         Self::Unrecorded,
         Self::Exposed,
+        Self::Reopened,
+        Self::NotOpenable,
+        Self::StrayFile,
         Self::LeftBehind,
     ];
 
@@ -177,6 +186,9 @@ impl Shape {
             Self::HoldsDeleted => "holds-deleted",
             Self::Unrecorded => "unrecorded",
             Self::Exposed => "exposed",
+            Self::Reopened => "reopened",
+            Self::NotOpenable => "not-openable",
+            Self::StrayFile => "stray-file",
             Self::LeftBehind => "left-behind",
         }
     }

@@ -246,6 +246,11 @@ pub enum Event {
         /// One per descriptor.
         holders: Vec<Holder>,
     },
+    /// A FIFO was closed by somebody who could write to it. Recorded where the case asks for it.
+    WriteEndClosed {
+        /// The stream.
+        stream: Stream,
+    },
     /// The host holds (or no longer holds) spare read ends.
     SpareReader {
         /// Whether it holds them now.

@@ -51,6 +51,8 @@ use crate::task::{TaskArgs, pause, read_script};
 
 /// How long a task may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a task has just begun, for the driver that forgets it then.
+const EARLY: Duration = Duration::from_secs(5);
 /// A path is neither a FIFO nor a character device.
 const UNUSABLE: u8 = 66;
 /// Output was lost although the task succeeded.
@@ -155,7 +157,7 @@ fn drive(
             .context("cannot restore SIGPIPE")?;
     }
     let paths = [args.stdout.as_path(), args.stderr.as_path()];
-    let destinations = match paths.map(Destination::find) {
+    let destinations = match paths.map(|path| Destination::find(path, policy.opening)) {
         [Ok(stdout), Ok(stderr)] => [stdout, stderr],
         [Err(unusable), _] | [_, Err(unusable)] => {
             complain(&format!("{:#}", anyhow::Error::new(unusable)));
@@ -200,6 +202,7 @@ fn drive(
             phase: &phase,
             pid: Pid::from_raw(child.id() as i32),
             kill_at: None,
+            started: Instant::now(),
         };
         let status = watch.until_exit(&mut child);
         // Whatever happened, the pumps must end: the scope waits for them.
@@ -243,6 +246,7 @@ struct Watch<'a> {
     phase: &'a Phase,
     pid: Pid,
     kill_at: Option<Instant>,
+    started: Instant,
 }
 
 impl Watch<'_> {
@@ -253,8 +257,14 @@ impl Watch<'_> {
             }
             self.wait(None)?;
             if self.stop_is_asked()? && self.kill_at.is_none() {
-                if self.policy.stop == Stop::AfterDelivery {
-                    self.phase.until_unblocked();
+                match self.policy.stop {
+                    Stop::Prompt => {}
+                    Stop::AfterDelivery => self.phase.until_unblocked(),
+                    Stop::ForgetsEarly => {
+                        if self.started.elapsed() < EARLY {
+                            std::process::exit(128 + Signal::SIGTERM as i32);
+                        }
+                    }
                 }
                 self.phase.stop();
                 self.kill_at = Some(Instant::now() + GRACE);

@@ -45,6 +45,11 @@ pub enum Fault {
     DeafToStop,
     WaitsForChildren,
     DisabledThroughPipe,
+    TrustsThePath,
+    OpensPerChunk,
+    SocketsForStreams,
+    ForgetsTaskOnEarlyStop,
+    LogsIntoLogFolder,
 }
 
 impl Fault {
@@ -105,6 +110,13 @@ impl Fault {
             Self::DisabledThroughPipe => {
                 "gives the task a pipe that it discards instead of the null device"
             }
+            Self::TrustsThePath => "opens whatever stands at the path, and writes into it",
+            Self::OpensPerChunk => "opens the FIFO for each chunk and closes it behind that",
+            Self::SocketsForStreams => "gives the task sockets instead of pipes",
+            Self::ForgetsTaskOnEarlyStop => {
+                "ends at once when it is asked to stop a task that has just begun, and leaves the task"
+            }
+            Self::LogsIntoLogFolder => "keeps a log of its own in the task's log folder",
         }
     }
 
@@ -240,6 +252,26 @@ impl Fault {
                 disabled: Disabled::Discard,
                 ..good
             },
+            Self::TrustsThePath => Policy {
+                opening: Opening::Anything,
+                ..good
+            },
+            Self::OpensPerChunk => Policy {
+                opening: Opening::ForEachChunk,
+                ..good
+            },
+            Self::SocketsForStreams => Policy {
+                task_end: TaskEnd::Socket,
+                ..good
+            },
+            Self::ForgetsTaskOnEarlyStop => Policy {
+                stop: Stop::ForgetsEarly,
+                ..good
+            },
+            Self::LogsIntoLogFolder => Policy {
+                left_behind: LeftBehind::OwnLog,
+                ..good
+            },
         }
     }
 }
@@ -261,6 +293,7 @@ pub struct Policy {
     pub(crate) task_sigpipe: Sigpipe,
     pub(crate) stop: Stop,
     pub(crate) disabled: Disabled,
+    pub(crate) task_end: TaskEnd,
     /// How long undelivered bytes may wait without any progress once the task is gone; `None` is
     /// for ever.
     pub(crate) patience: Option<Duration>,
@@ -286,6 +319,7 @@ impl Policy {
         task_sigpipe: Sigpipe::Default,
         stop: Stop::Prompt,
         disabled: Disabled::NullDevice,
+        task_end: TaskEnd::Pipe,
         patience: Some(Duration::from_secs(6)),
     };
 
@@ -313,6 +347,10 @@ pub(crate) enum Opening {
     PlainFile,
     /// A new FIFO takes its place first.
     Replace,
+    /// At once, whatever it is, behind links too.
+    Anything,
+    /// For each chunk, and it is closed behind that.
+    ForEachChunk,
 }
 
 /// What happens to bytes that do not fit.
@@ -381,6 +419,8 @@ pub(crate) enum LeftBehind {
     Nothing,
     FifoHolder,
     FolderHolder,
+    /// No process, but a file.
+    OwnLog,
 }
 
 /// What SIGPIPE does.
@@ -395,6 +435,15 @@ pub(crate) enum Sigpipe {
 pub(crate) enum Stop {
     Prompt,
     AfterDelivery,
+    /// Right after the start the driver ends, and only that.
+    ForgetsEarly,
+}
+
+/// What the task writes into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskEnd {
+    Pipe,
+    Socket,
 }
 
 /// What a task gets whose output is not collected.

@@ -164,6 +164,12 @@ pub enum Step {
         /// Which.
         stream: Stream,
     },
+    /// Opens `/dev/stdout` or `/dev/stderr` by its path, as many programs do, and writes through what it
+    /// gets from here on. If that fails, the journal has the error, and the stream stays as it is.
+    Reopen {
+        /// Which.
+        stream: Stream,
+    },
     /// Starts a child that keeps streams open and goes on.
     Child {
         /// The streams that it keeps; it closes the others.
@@ -405,6 +411,7 @@ impl Step {
             | Self::Gate { .. }
             | Self::Mark { .. }
             | Self::Close { .. }
+            | Self::Reopen { .. }
             | Self::Child { .. }
             | Self::Exec { .. }
             | Self::Ignore { .. } => None,
@@ -418,7 +425,8 @@ impl Step {
             | Self::Text { stream, .. }
             | Self::Raw { stream, .. }
             | Self::Lines { stream, .. }
-            | Self::Close { stream } => std::slice::from_ref(stream),
+            | Self::Close { stream }
+            | Self::Reopen { stream } => std::slice::from_ref(stream),
             Self::Child { streams, .. } => streams,
             Self::Sleep { .. }
             | Self::Gate { .. }
@@ -512,6 +520,7 @@ fn check(steps: &[Step]) -> Result<(), RefusedStep> {
             | Step::Sleep { .. }
             | Step::Gate { .. }
             | Step::Mark { .. }
+            | Step::Reopen { .. }
             | Step::Child { .. }
             | Step::Exec { .. }
             | Step::Ignore { .. }

@@ -164,6 +164,7 @@ impl Player<'_> {
                 self.journal.add(Event::Mark { name });
             }
             Step::Close { stream } => self.output.close(*stream)?,
+            Step::Reopen { stream } => self.output.reopen(*stream)?,
             Step::Child {
                 streams,
                 hold_ms,

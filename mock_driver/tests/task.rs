@@ -9,6 +9,9 @@
 mod support;
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
@@ -345,4 +348,38 @@ fn a_wrong_command_line_exits_64() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(64));
+}
+
+#[test]
+fn a_stream_that_is_opened_again_by_its_path_goes_on_where_it_was() {
+    let folder = Folder::new();
+    let text = "seed = 1\n[[step]]\ndo='records'\nstream='stdout'\ncount=3\n\
+                [[step]]\ndo='reopen'\nstream='stdout'\n\
+                [[step]]\ndo='records'\nstream='stdout'\ncount=3\n";
+    let (script, output) = run(&folder, text);
+    assert_eq!(output.stdout, exact(&script, Stream::Stdout));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_stream_that_cannot_be_opened_by_its_path_is_journalled_and_kept() {
+    let folder = Folder::new();
+    let text = "seed = 1\n[[step]]\ndo='reopen'\nstream='stdout'\n\
+                [[step]]\ndo='text'\nstream='stdout'\ntext='through a socket'\n";
+    folder.script(text);
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut child = task(&folder).stdout(OwnedFd::from(theirs)).spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    let mut said = String::new();
+    ours.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "through a socket");
+    let errors: Vec<String> = folder
+        .journal()
+        .into_iter()
+        .filter_map(|line| match line.event {
+            Event::Error { name, .. } => Some(name),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(errors, ["ENXIO"]);
 }

@@ -38,6 +38,8 @@ pub enum Fact {
     TaskRestarted,
     /// The driver was started and the task never was.
     TaskNotStarted,
+    /// A process of the task outlived the case.
+    TaskLeft,
     /// The driver did not end in time after it was asked to stop.
     StopOverdue,
     /// The driver reported 0 after it was asked to stop.
@@ -305,6 +307,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 None
             }
             Event::SpareReader { held } => held.then_some(Fact::SpareReader),
+            Event::LeftBehind { part, .. } => (part == "task").then_some(Fact::TaskLeft),
             Event::KeeperKilled { .. } => Some(Fact::KeeperKilled),
             Event::FaultBegan { what } => Some(Fact::Broken(*what)),
             Event::Begun { .. }
@@ -321,8 +324,8 @@ fn played(history: &History) -> BTreeSet<Fact> {
             | Event::FaultEnded { .. }
             | Event::PlantTouched { .. }
             | Event::WriteEndsReleased { .. }
+            | Event::WriteEndClosed { .. }
             | Event::Direct { .. }
-            | Event::LeftBehind { .. }
             | Event::Many(_)
             | Event::SuiteError { .. }
             | Event::Ended => None,

@@ -149,7 +149,10 @@ fn uncertain(
         return from..end;
     }
     let never_ran = generation.journal.is_empty() && !generation.was_ended_by_host();
-    let ended_itself = generation.own_status().is_some() && !generation.had_error(stream);
+    // A driver that plays the script itself writes down a status also when it was told to stop.
+    let was_cut = generation.plays_itself() && generation.was_ended_by_host();
+    let ended_itself =
+        generation.own_status().is_some() && !was_cut && !generation.had_error(stream);
     if never_ran || ended_itself {
         return end..end;
     }

@@ -287,19 +287,16 @@ fn leavings(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             && !holding.contains(pid)
         {
             let is_logmon = part == "logmon" || timeline.lives.iter().any(|life| life.pid == *pid);
+            let scenario = &timeline.history.case.scenario;
             let rule = if is_logmon {
-                rules::MON_13
+                rules::named(rules::MON_13)
+            } else if scenario.rules.contains(&rules::named(rules::LIFE_10)) {
+                rules::named(rules::LIFE_10)
             } else {
-                rules::FIFO_11
+                rules::named(rules::FIFO_11)
             };
             let headline = format!("process {pid} outlived the case: {command}");
-            push(
-                verdict,
-                Shape::LeftBehind,
-                rules::named(rule),
-                headline,
-                Vec::new(),
-            );
+            push(verdict, Shape::LeftBehind, rule, headline, Vec::new());
         }
     }
 }

@@ -14,6 +14,7 @@ mod faults;
 mod fidelity;
 mod fifo;
 mod figures;
+mod guest;
 mod life;
 mod loss_marks;
 mod lossy;
@@ -30,6 +31,8 @@ mod wording;
 
 #[cfg(test)]
 mod end_tests;
+#[cfg(test)]
+mod guest_tests;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]

@@ -65,6 +65,30 @@ impl Generation<'_> {
         self.journal.iter().find_map(|line| line.event.pid())
     }
 
+    /// Whether the driver plays the script itself, and its journal is the task's.
+    pub(super) fn plays_itself(&self) -> bool {
+        self.role() == Some(journal::Role::Play)
+    }
+
+    /// Whether the task has begun.
+    pub(super) fn has_task(&self) -> bool {
+        match self.role() {
+            None | Some(journal::Role::Task | journal::Role::Driver) => !self.journal.is_empty(),
+            // It says hello before it looks at its paths.
+            Some(journal::Role::Play) => self.journal.len() > 1,
+        }
+    }
+
+    fn role(&self) -> Option<journal::Role> {
+        self.journal.iter().find_map(|line| {
+            if let journal::Event::Hello { role, .. } = line.event {
+                Some(role)
+            } else {
+                None
+            }
+        })
+    }
+
     /// Bytes of a stream that the kernel took.
     pub(super) fn accepted(&self, stream: Stream) -> u64 {
         let ends = self.journal.iter();
@@ -212,6 +236,7 @@ impl<'a> Timeline<'a> {
                 | Event::FifoIs { .. }
                 | Event::Holders { .. }
                 | Event::SpareReader { .. }
+                | Event::WriteEndClosed { .. }
                 | Event::Look { .. }
                 | Event::Measured { .. }
                 | Event::FaultBegan { .. }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::timeline::Timeline;
-use super::{conditions, faults, fidelity, fifo, life, many, mon, rotation};
+use super::{conditions, faults, fidelity, fifo, guest, life, many, mon, rotation};
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Verdict;
@@ -18,6 +18,7 @@ pub fn judge(history: &History) -> Verdict {
     rotation::judge(&timeline, &mut verdict);
     life::judge(&timeline, &mut verdict);
     fifo::judge(&timeline, &mut verdict);
+    guest::judge(&timeline, &mut verdict);
     mon::judge(&timeline, &mut verdict);
     many::judge(&timeline, &mut verdict);
     faults::judge(&timeline, &mut verdict);
@@ -48,11 +49,14 @@ fn gravity(shape: Shape) -> u8 {
         | Shape::NotNull
         | Shape::WrongExit => 3,
         Shape::StreamNotOpened
+        | Shape::NotOpenable
         | Shape::NoEof
         | Shape::LineSplit
         | Shape::OversizeFile
         | Shape::TooManyFiles => 2,
         Shape::Late
+        | Shape::Reopened
+        | Shape::StrayFile
         | Shape::EarlyRotation
         | Shape::GrowthFd
         | Shape::GrowthThread

@@ -561,12 +561,11 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             })
         }
         Event::SpareReader { held } => {
-            let what = if *held {
-                "host holds spare read ends"
-            } else {
-                "host drops its read ends"
-            };
-            logmon(Weight::Step, what.into())
+            let does = if *held { "holds spare" } else { "drops its" };
+            logmon(Weight::Step, format!("host {does} read ends"))
+        }
+        Event::WriteEndClosed { stream } => {
+            task(Weight::Step, format!("a write end of {stream} is closed"))
         }
         Event::WriteEndsReleased {
             after_ms: None,

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mock_driver::record::RunId;
+use mock_driver::stream::Stream;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getppid, setsid};
 
+use super::closings::Closings;
 use super::kin::Kin;
 use super::limited;
 use super::load::load_case;
@@ -88,6 +90,7 @@ fn run(dir: &CaseDir) -> Result<()> {
         pipes: [None, None],
         spare: None,
         samples: Samples::new(),
+        closings: None,
         many: Vec::new(),
         broken: Vec::new(),
         storage: None,
@@ -129,6 +132,12 @@ fn whole_case(stage: &mut Stage) -> Result<(), Stop> {
         prepare(&stage.case, &stage.dir).map_err(|error| Stop::Suite(chain(&error)))?;
     stage.storage = storage;
     stage.record_fifos("before");
+    if stage.case.scenario.expect.opened_once {
+        let paths = Stream::BOTH.map(|stream| stage.dir.fifo(stream));
+        let watch = Closings::watch(paths.each_ref().map(PathBuf::as_path));
+        let watch = watch.map_err(|errno| Stop::Suite(format!("watch the FIFOs: {errno}")))?;
+        stage.closings = Some(watch);
+    }
     let plan = stage.case.scenario.plan.clone();
     let is_complete = match stage.play(&plan, "") {
         Ok(()) => true,
@@ -140,7 +149,7 @@ fn whole_case(stage: &mut Stage) -> Result<(), Stop> {
 }
 
 impl Stage {
-    fn suite_error(&mut self, text: &str) {
+    pub(super) fn suite_error(&mut self, text: &str) {
         let text = text.to_owned();
         self.trace.add(Event::SuiteError { text });
     }

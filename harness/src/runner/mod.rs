@@ -6,6 +6,7 @@
 
 mod actions;
 mod case_process;
+mod closings;
 mod command;
 mod conditions;
 mod direct;

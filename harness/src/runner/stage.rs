@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
+use super::closings::Closings;
 use super::faults::{Broken, Printed};
 use super::kin::{Kin, Part};
 use super::many::ManyTask;
@@ -94,6 +95,8 @@ pub(super) struct Stage {
     pub(super) pipes: [Option<PipeWatch>; 2],
     pub(super) spare: Option<[Reader; 2]>,
     pub(super) samples: Samples,
+    /// Watches the FIFOs, where the case is about it.
+    pub(super) closings: Option<Closings>,
     /// The tasks, where one logmon serves many.
     pub(super) many: Vec<ManyTask>,
     /// Faults of the host that last.
@@ -164,6 +167,7 @@ impl Stage {
         self.follow_journals();
         self.read_printed();
         self.keep_full();
+        self.note_closings();
         self.reap();
         self.sample();
         Ok(())

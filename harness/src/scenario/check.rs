@@ -162,6 +162,7 @@ fn script_gates(script: &Script) -> impl Iterator<Item = &str> {
         | ScriptStep::Sleep { .. }
         | ScriptStep::Mark { .. }
         | ScriptStep::Close { .. }
+        | ScriptStep::Reopen { .. }
         | ScriptStep::Child {
             until_gate: None, ..
         }

@@ -497,6 +497,8 @@ pub struct Expect {
     pub exit_matters: bool,
     /// Whether both FIFOs' write ends must have been held while the task ran.
     pub both_streams_opened: bool,
+    /// Whether nobody may close a FIFO that it could write to while the task runs.
+    pub opened_once: bool,
     /// Whether closed files must be full: larger than limit - line_guard, and within one record of
     /// the limit.
     pub full_files: bool,
@@ -516,6 +518,7 @@ impl Default for Expect {
             loss_per_kill_bytes: 0,
             exit_matters: true,
             both_streams_opened: false,
+            opened_once: false,
             full_files: false,
             unbroken: false,
             growth: None,

@@ -104,7 +104,7 @@ const MANY: &[LogmonFault] = &[
 ];
 
 /// What a forwarding driver of ours declares.
-const FORWARDS: &[&str] = &["forwards", "no-log-collection"];
+const FORWARDS: &[&str] = &["forwards", "no-log-collection", "checks-paths"];
 
 /// Every subject: good drivers, good logmons, faulty drivers, faulty logmons.
 #[must_use]
@@ -161,7 +161,7 @@ fn good() -> Vec<Known> {
         driver(
             "bash",
             "bash {examples}/bash_driver.sh --out {stdout} --err {stderr} -- {task}",
-            &["no-log-collection"],
+            &["no-log-collection", "checks-paths"],
             Some("bash"),
         ),
         driver(
@@ -297,6 +297,19 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
         Shape::Blocked,
     ),
     ("disabled-through-pipe", "fifo/disabled", Shape::NotNull),
+    (
+        "trusts-the-path",
+        "fifo/no-fifo-plain-file",
+        Shape::Accepted,
+    ),
+    ("opens-per-chunk", "fifo/opened-once", Shape::Reopened),
+    ("sockets-for-streams", "sec/dev-stdout", Shape::NotOpenable),
+    (
+        "forgets-task-on-early-stop",
+        "life/storm",
+        Shape::LeftBehind,
+    ),
+    ("logs-into-log-folder", "data/smoke", Shape::StrayFile),
 ];
 
 fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {

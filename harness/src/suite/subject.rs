@@ -120,7 +120,11 @@ impl Subject {
     #[must_use]
     pub fn bundled_driver_capabilities() -> BTreeSet<Capability> {
         let mut all = Capability::of_any_command();
-        all.extend([Capability::Forwards, Capability::NoLogCollection]);
+        all.extend([
+            Capability::Forwards,
+            Capability::NoLogCollection,
+            Capability::ChecksPaths,
+        ]);
         all
     }
 

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use crate::fault::Opening;
+
 /// What stands at a stream's path.
 #[derive(Debug)]
 pub(crate) enum Destination {
@@ -33,8 +35,11 @@ pub(crate) enum Unusable {
 impl Destination {
     /// Looks at what stands there. A link is not followed; the FIFO itself is checked once more
     /// on its opened handle (FIFO-8).
-    pub(crate) fn find(path: &Path) -> Result<Self, Unusable> {
+    pub(crate) fn find(path: &Path, opening: Opening) -> Result<Self, Unusable> {
         let path = path.to_owned();
+        if opening == Opening::Anything && !is_device(&path) {
+            return Ok(Self::Fifo(path));
+        }
         let kind = match path.symlink_metadata() {
             Ok(metadata) => metadata.file_type(),
             Err(source) => return Err(Unusable::Look { path, source }),
@@ -50,4 +55,9 @@ impl Destination {
             Err(source) => Err(Unusable::OpenDevice { path, source }),
         }
     }
+}
+
+fn is_device(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| metadata.file_type().is_char_device())
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 
 use super::Flow;
 use super::destination::Destination;
 use crate::disposition::{self, Disposition};
-use crate::fault::{Disabled, Policy, Route, Sigpipe};
+use crate::fault::{Disabled, Policy, Route, Sigpipe, TaskEnd};
 use crate::stream::Stream;
 
 /// A running task.
@@ -101,7 +102,10 @@ impl Wire {
                 });
             }
         };
-        let (source, task_end) = pipe()?;
+        let (source, task_end) = match policy.task_end {
+            TaskEnd::Pipe => pipe()?,
+            TaskEnd::Socket => sockets()?,
+        };
         Ok(Self {
             task_end: Stdio::from(task_end),
             flow: Some((source, path)),
@@ -136,6 +140,17 @@ fn route(wires: &mut [Wire; 2], route: Route) -> Result<(), NotStarted> {
 fn pipe() -> Result<(OwnedFd, OwnedFd), NotStarted> {
     let make = || {
         let ends = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&ends.0, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        nix::Result::Ok(ends)
+    };
+    make().map_err(|source| NotStarted::Pipe { source })
+}
+
+/// A pair of sockets in the place of a pipe. `/dev/stdout` can't be opened then: open(2) of a socket is ENXIO.
+fn sockets() -> Result<(OwnedFd, OwnedFd), NotStarted> {
+    let make = || {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let ends = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
         fcntl(&ends.0, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         nix::Result::Ok(ends)
     };

@@ -107,8 +107,9 @@ impl<'a> Pump<'a> {
     /// Copies until the stream is at its end, and gives the number of lost bytes.
     pub(crate) fn run(mut self) -> u64 {
         let mut go = match self.policy.opening {
-            Opening::AtFirstByte => Go::On,
+            Opening::AtFirstByte | Opening::ForEachChunk => Go::On,
             Opening::Background
+            | Opening::Anything
             | Opening::Once
             | Opening::BlockingBeforeStart
             | Opening::ReadWrite
@@ -152,6 +153,9 @@ impl<'a> Pump<'a> {
                     let changed = self.changer.push(&buffer[..taken]);
                     if self.deliver(&changed) == Go::GiveUp {
                         return Go::GiveUp;
+                    }
+                    if self.policy.opening == Opening::ForEachChunk {
+                        self.close();
                     }
                 }
                 Chunk::Empty if drains => break,
@@ -423,6 +427,7 @@ impl<'a> Pump<'a> {
         match self.policy.opening {
             Opening::Background
             | Opening::AtFirstByte
+            | Opening::ForEachChunk
             | Opening::Once
             | Opening::BlockingBeforeStart
             | Opening::Replace => match Writer::try_open(path) {
@@ -431,6 +436,7 @@ impl<'a> Pump<'a> {
             },
             Opening::ReadWrite => opening::read_write(path).map(Outlet::Bare),
             Opening::PlainFile => opening::plain_file(path).map(Outlet::Bare),
+            Opening::Anything => opening::anything(path).map(Outlet::Bare),
         }
     }
 

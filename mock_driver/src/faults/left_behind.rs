@@ -1,4 +1,4 @@
-//! Processes that a faulty driver leaves behind: an edge.
+//! What a faulty driver leaves behind: processes and a file: an edge.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -40,14 +40,26 @@ pub(crate) fn linger(args: &LingerArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Leaves a process with a descriptor of the FIFO's folder.
+/// The variable that tells where logmon writes.
+const LOG_FOLDER: &str = "HARNESS_LOG_DIR";
+
+/// Leaves a process with a descriptor of the FIFO's folder, or a file in the log folder.
 pub(crate) fn at_start(policy: &Policy, path: &Path, reexec: &Reexec) -> Result<()> {
-    if policy.left_behind != LeftBehind::FolderHolder {
-        return Ok(());
+    match policy.left_behind {
+        LeftBehind::Nothing | LeftBehind::FifoHolder => Ok(()),
+        LeftBehind::FolderHolder => {
+            let folder = folder(path);
+            let file = File::open(folder).context("cannot open the folder of the FIFO")?;
+            leave(reexec, folder, "60", Stdio::from(file), Stdio::null())
+        }
+        LeftBehind::OwnLog => {
+            let Some(folder) = std::env::var_os(LOG_FOLDER) else {
+                return Ok(());
+            };
+            let path = Path::new(&folder).join("driver.log");
+            std::fs::write(path, "the task was started\n").context("cannot write a log")
+        }
     }
-    let folder = folder(path);
-    let file = File::open(folder).context("cannot open the folder of the FIFO")?;
-    leave(reexec, folder, "60", Stdio::from(file), Stdio::null())
 }
 
 /// Leaves a process with a descriptor of the FIFO that was just opened.

@@ -14,6 +14,12 @@ pub(crate) fn read_write(path: &Path) -> nix::Result<OwnedFd> {
     open(path, flags, Mode::empty())
 }
 
+/// Opens for writing what stands there, as a shell's `>>` does.
+pub(crate) fn anything(path: &Path) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty())
+}
+
 /// Makes a regular file and puts it in the place of the FIFO.
 pub(crate) fn plain_file(path: &Path) -> nix::Result<OwnedFd> {
     let mut name = path.as_os_str().to_owned();

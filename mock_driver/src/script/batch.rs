@@ -244,6 +244,7 @@ impl Numbering {
             | Step::Gate { .. }
             | Step::Mark { .. }
             | Step::Close { .. }
+            | Step::Reopen { .. }
             | Step::Child { .. }
             | Step::Exec { .. }
             | Step::Ignore { .. }

@@ -153,6 +153,7 @@ impl Script {
                 | Step::Gate { .. }
                 | Step::Mark { .. }
                 | Step::Close { .. }
+                | Step::Reopen { .. }
                 | Step::Child { .. }
                 | Step::Ignore { .. } => {}
             }

@@ -157,6 +157,7 @@ fn starts_a_process(step: &Step) -> bool {
         | Step::Gate { .. }
         | Step::Mark { .. }
         | Step::Close { .. }
+        | Step::Reopen { .. }
         | Step::Ignore { .. }
         | Step::Die { .. }
         | Step::Exit { .. } => false,

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
+use nix::unistd::{dup2_stderr, dup2_stdout};
 
 use crate::journal::Event;
 use crate::journal_file::JournalFile;
@@ -91,6 +94,25 @@ impl<'a> Output<'a> {
         self.closed[stream.index()] = true;
         self.journal.add(Event::Closed { stream, fd });
         Ok(())
+    }
+
+    /// Opens the stream's descriptor once more by the path that leads to it (`proc_pid_fd(5)`), in the place
+    /// of the old one. A failure is written down, and changes nothing.
+    pub(crate) fn reopen(&mut self, stream: Stream) -> Result<()> {
+        let path = format!("/dev/{stream}");
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CLOEXEC;
+        let opened = match open(path.as_str(), flags, Mode::empty()) {
+            Ok(opened) => opened,
+            Err(errno) => {
+                self.journal.error(stream, errno);
+                return Ok(());
+            }
+        };
+        let put = match stream {
+            Stream::Stdout => dup2_stdout(opened),
+            Stream::Stderr => dup2_stderr(opened),
+        };
+        put.with_context(|| format!("cannot put {path} in the place of {stream}"))
     }
 
     /// Gives a child those of the streams that are still open here, and the null device instead of
