@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use crate::capability::Capability;
 use crate::rule::{Level, Profile};
 use crate::runner::{LIMITED_WORD, MACHINE_PROBE_WORD};
-use crate::suite::Keep;
+use crate::suite::{Keep, Shard};
 
 /// A conformance suite for task drivers and logmon.
 ///
@@ -50,6 +50,23 @@ pub(super) enum Command {
     },
     /// Runs the suite against good and faulty subjects: the kill matrix.
     SelfTest(SelfTestArgs),
+    /// Works on the reports of earlier runs.
+    Report {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
+    /// Prints a script that completes commands and options in a shell.
+    Completions {
+        /// The shell.
+        shell: ShellKind,
+    },
+    /// Prints the manual page, or writes one for each command.
+    Man {
+        /// The folder for the pages. It is made if it is missing.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Tries what this machine allows a case.
     #[command(name = MACHINE_PROBE_WORD, hide = true)]
     Machine {
@@ -141,6 +158,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) stress: u32,
+    /// Plays only this part of the cases: 2/3 is the second of three. A case belongs to a part by its id.
+    /// Give all parts the same --seed, and put their reports together with `harness report merge`.
+    #[arg(long, value_name = "K/N")]
+    pub(super) shard: Option<Shard>,
     /// Begins no further case after the first failure.
     #[arg(long)]
     pub(super) fail_fast: bool,
@@ -150,9 +171,13 @@ pub(super) struct RunArgs {
     /// Which cases' folders are kept.
     #[arg(long, value_enum, default_value_t = KeepKind::Fail)]
     pub(super) keep: KeepKind,
-    /// Further reports: junit=FILE, json=FILE, text=FILE.
+    /// Further reports: junit=FILE, tap=FILE, md=FILE, html=FILE, json=FILE, text=FILE.
     #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
     pub(super) report: Vec<ReportTarget>,
+    /// Annotations in the output, for a CI system: on GitHub Actions if left out. With them, the md report
+    /// goes to the file that GITHUB_STEP_SUMMARY names.
+    #[arg(long, value_enum, default_value_t = AnnotationKind::Auto)]
+    pub(super) annotations: AnnotationKind,
     /// How progress is shown: a bar on a terminal, a line per case elsewhere.
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     pub(super) progress: ProgressKind,
@@ -174,12 +199,38 @@ pub(super) struct ListArgs {
     /// The cases of this file or folder instead of the shipped ones.
     #[arg(long, value_name = "FILE")]
     pub(super) scenario: Vec<PathBuf>,
+    /// Only the cases of this part, as `run --shard` has it.
+    #[arg(long, value_name = "K/N")]
+    pub(super) shard: Option<Shard>,
     /// One JSON array.
     #[arg(long)]
     pub(super) json: bool,
     /// Says why a case does not apply to the subject.
     #[arg(long)]
     pub(super) why_skipped: bool,
+}
+
+/// What `harness report` can do.
+#[derive(Debug, Subcommand)]
+pub(super) enum ReportCommand {
+    /// Makes one report of the reports of all shards, and ends as the whole run would have.
+    Merge(MergeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct MergeArgs {
+    /// The report.json of every shard, in any order.
+    #[arg(value_name = "SHARD.json", required = true)]
+    pub(super) shards: Vec<PathBuf>,
+    /// Reports of the whole: json=FILE, junit=FILE, tap=FILE, md=FILE, html=FILE, text=FILE.
+    #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
+    pub(super) report: Vec<ReportTarget>,
+    /// Annotations in the output, as `run` has them.
+    #[arg(long, value_enum, default_value_t = AnnotationKind::Auto)]
+    pub(super) annotations: AnnotationKind,
+    /// Colours on standard output. NO_COLOR is honoured.
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    pub(super) color: Colour,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -210,6 +261,30 @@ pub(super) enum Colour {
     Always,
     /// Never.
     Never,
+}
+
+/// `--annotations`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum AnnotationKind {
+    /// As GitHub Actions reads them, when it runs this program.
+    Auto,
+    /// As GitHub Actions reads them.
+    Github,
+    /// None.
+    None,
+}
+
+/// The shells with completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ShellKind {
+    /// bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+    /// elvish.
+    Elvish,
 }
 
 /// `--progress`.
@@ -248,26 +323,59 @@ impl From<KeepKind> for Keep {
 
 /// One `--report`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ReportTarget {
+pub(super) struct ReportTarget {
+    /// What is written.
+    pub(super) kind: ReportKind,
+    /// Where to.
+    pub(super) path: PathBuf,
+}
+
+/// What a further report is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReportKind {
     /// JUnit XML.
-    Junit(PathBuf),
+    Junit,
     /// The same as `report.json`.
-    Json(PathBuf),
+    Json,
     /// What is printed, without colours.
-    Text(PathBuf),
+    Text,
+    /// TAP, version 14.
+    Tap,
+    /// Markdown for the summary of a CI job.
+    Md,
+    /// One page for a browser.
+    Html,
+}
+
+impl ReportKind {
+    const ALL: [(&str, Self); 6] = [
+        ("junit", Self::Junit),
+        ("json", Self::Json),
+        ("text", Self::Text),
+        ("tap", Self::Tap),
+        ("md", Self::Md),
+        ("html", Self::Html),
+    ];
 }
 
 impl FromStr for ReportTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((_, "")) | None => Err("write KIND=FILE, for instance junit=out/junit.xml".into()),
-            Some(("junit", path)) => Ok(Self::Junit(path.into())),
-            Some(("json", path)) => Ok(Self::Json(path.into())),
-            Some(("text", path)) => Ok(Self::Text(path.into())),
-            Some((kind, _)) => Err(format!(
-                "unknown kind of report `{kind}`; known are junit, json and text"
+        let (kind, path) = match text.split_once('=') {
+            Some((_, "")) | None => {
+                return Err("write KIND=FILE, for instance junit=out/junit.xml".into());
+            }
+            Some(parts) => parts,
+        };
+        match ReportKind::ALL.iter().find(|(name, _)| *name == kind) {
+            Some((_, kind)) => Ok(Self {
+                kind: *kind,
+                path: path.into(),
+            }),
+            None => Err(format!(
+                "unknown kind of report `{kind}`; known are {}",
+                ReportKind::ALL.map(|(name, _)| name).join(", ")
             )),
         }
     }
@@ -294,16 +402,13 @@ mod tests {
 
     #[test]
     fn a_report_is_a_kind_and_a_file() {
-        assert_eq!(
-            "junit=a.xml".parse(),
-            Ok(ReportTarget::Junit("a.xml".into()))
-        );
-        assert!(
-            "xml=a"
-                .parse::<ReportTarget>()
-                .unwrap_err()
-                .contains("junit, json and text")
-        );
+        let target = ReportTarget {
+            kind: ReportKind::Junit,
+            path: "a.xml".into(),
+        };
+        assert_eq!("junit=a.xml".parse(), Ok(target));
+        let error = "xml=a".parse::<ReportTarget>().unwrap_err();
+        assert!(error.ends_with("known are junit, json, text, tap, md, html"));
         assert!("junit".parse::<ReportTarget>().is_err());
     }
 }

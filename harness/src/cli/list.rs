@@ -33,6 +33,7 @@ pub(super) fn list(args: &ListArgs) -> Result<Ending, Refusal> {
     let all: Vec<_> = scenarios(&args.scenario)?
         .into_iter()
         .filter(|scenario| filter.leaves_out(scenario).is_none())
+        .filter(|scenario| args.shard.is_none_or(|shard| shard.holds(&scenario.id)))
         .collect();
     let selected = suite::select(all, &subject, &Filter::default());
     let lines: Vec<Line<'_>> = selected.iter().map(line).collect();

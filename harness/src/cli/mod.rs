@@ -1,11 +1,14 @@
 //! The command line: reads arguments, calls the suite, prints, and picks the exit code. (edge)
 
+mod annotate;
 mod args;
 mod console;
 mod doctor;
 mod explain;
 mod list;
 mod live;
+mod manual;
+mod merge;
 mod refusal;
 mod run;
 mod self_test;
@@ -20,7 +23,7 @@ use clap::error::ErrorKind;
 use crate::outcome::Ending;
 use crate::runner;
 use crate::suite::Machine;
-use args::{Args, Command};
+use args::{Args, Command, ReportCommand};
 use refusal::Refusal;
 
 /// Runs the program with these arguments, the program's name first.
@@ -76,6 +79,11 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         Some(Command::Explain { id }) => explain::explain(&id),
         Some(Command::Doctor { out }) => doctor::doctor(&out),
         Some(Command::SelfTest(options)) => self_test::self_test(&options),
+        Some(Command::Report {
+            command: ReportCommand::Merge(args),
+        }) => merge::merge(&args),
+        Some(Command::Completions { shell }) => Ok(manual::completions(shell)),
+        Some(Command::Man { out }) => manual::man(out.as_deref()),
         // Handled before.
         Some(Command::Case { .. } | Command::Machine { .. } | Command::Limited { .. }) => {
             Ok(Ending::SuiteBug)

@@ -7,13 +7,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::args::{ReportTarget, RunArgs, SelectArgs, SubjectArgs};
+use super::annotate;
+use super::args::{RunArgs, SelectArgs, SubjectArgs};
 use super::console;
 use super::live::Live;
 use super::refusal::Refusal;
-use super::target::Target;
+use super::target::{Target, text_of};
 use crate::outcome::{Ending, Status};
-use crate::report::{self, Paint, Report, SubjectFacts};
+use crate::report::{self, Paint, Report, ShardFacts, SubjectFacts};
 use crate::runner;
 use crate::scenario::Scenario;
 use crate::serving::{Serving, ServingTemplates};
@@ -28,7 +29,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     let scenarios = scenarios(&args.select.scenario)?;
     let filter = filter(&args.select)?;
     let whole = filter.is_all() && args.select.scenario.is_empty();
-    let selected = suite::select(scenarios, &subject, &filter);
+    let shard = args.shard.map(|shard| ShardFacts { shard, whole });
+    let whole = whole && shard.is_none();
+    let mut selected = suite::select(scenarios, &subject, &filter);
+    if let Some(shard) = args.shard {
+        selected = suite::of_shard(selected, shard);
+    }
     if args.dry_run {
         return Ok(dry_run(&selected, whole));
     }
@@ -47,13 +53,21 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         .map(Target::open)
         .collect::<Result<_, _>>();
     let targets = targets.inspect_err(|_| out.finish())?;
+    if args.shard.is_some() && args.seed.is_none() {
+        console::complain(
+            "this shard's seed is drawn; to merge it with the others, give all of them the same --seed",
+        );
+    }
     let mut session = Session {
         args,
         targets,
         out: &out,
         live: Live::new(console::progress(args.progress), console::paint(args.color)),
         text: String::new(),
-        report: first_report(args, &subject, !whole),
+        report: Report {
+            shard,
+            ..first_report(args, &subject, !whole)
+        },
         begun: Instant::now(),
     };
     session.write_report()?;
@@ -161,11 +175,12 @@ impl Session<'_> {
         self.report.ending = Some(ending);
         self.report.exit_code = Some(ending.code());
         self.write_report()?;
+        annotate::annotate(&self.report, self.args.annotations);
         console::say(&report::summary(&self.report, self.live.paint()));
         self.text
             .push_str(&report::summary(&self.report, Paint::Plain));
         for target in &self.targets {
-            target.write(&self.text_of(target.kind)?)?;
+            target.write(&text_of(target.kind.kind, &self.report, &self.text)?)?;
         }
         if let Some(message) = &self.report.message {
             console::complain(message);
@@ -178,16 +193,6 @@ impl Session<'_> {
         self.report.counts = Counts::of(&self.report.cases);
         let json = self.report.to_json().map_err(|error| suite_bug(&error))?;
         Ok(self.out.write_report(&json)?)
-    }
-
-    fn text_of(&self, target: &ReportTarget) -> Result<String, Refusal> {
-        match target {
-            ReportTarget::Junit(_) => {
-                report::junit(&self.report).map_err(|error| suite_bug(&error))
-            }
-            ReportTarget::Json(_) => self.report.to_json().map_err(|error| suite_bug(&error)),
-            ReportTarget::Text(_) => Ok(self.text.clone()),
-        }
     }
 }
 
@@ -289,6 +294,8 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
         message: None,
         seed: args.seed.unwrap_or_else(draw_seed),
         filtered,
+        shard: None,
+        merged_shards: None,
         began_unix_ms: u64::try_from(began.as_millis()).unwrap_or(u64::MAX),
         seconds: 0.0,
         subject: SubjectFacts {

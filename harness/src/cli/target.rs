@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::args::ReportTarget;
+use super::args::{ReportKind, ReportTarget};
 use super::refusal::Refusal;
 use crate::outcome::Ending;
+use crate::report::{self, Report};
+use crate::suite;
 
 /// A file of `--report`, open from before the run until its end.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl<'a> Target<'a> {
     /// # Errors
     /// It can't be written, or its folder is missing.
     pub(super) fn open(kind: &'a ReportTarget) -> Result<Self, Refusal> {
-        let path = path(kind);
+        let path = &kind.path;
         let opened = File::options()
             .create(true)
             .truncate(false)
@@ -47,14 +49,24 @@ impl<'a> Target<'a> {
             }
             (&self.file).write_all(text.as_bytes())
         };
-        written().map_err(|error| refusal(path(self.kind), &error))
+        written().map_err(|error| refusal(&self.kind.path, &error))
     }
 }
 
-fn path(kind: &ReportTarget) -> &Path {
-    match kind {
-        ReportTarget::Junit(path) | ReportTarget::Json(path) | ReportTarget::Text(path) => path,
-    }
+/// The text of a report. `printed` is what was printed, without colours.
+pub(super) fn text_of(kind: ReportKind, report: &Report, printed: &str) -> Result<String, Refusal> {
+    Ok(match kind {
+        ReportKind::Junit => report::junit(report).map_err(|error| suite_bug(&error))?,
+        ReportKind::Json => report.to_json().map_err(|error| suite_bug(&error))?,
+        ReportKind::Text => printed.to_owned(),
+        ReportKind::Tap => report::tap(report),
+        ReportKind::Md => report::markdown(report),
+        ReportKind::Html => report::html(report),
+    })
+}
+
+fn suite_bug(error: &dyn std::error::Error) -> Refusal {
+    Refusal::new(Ending::SuiteBug, suite::error_chain(error))
 }
 
 fn refusal(path: &Path, error: &io::Error) -> Refusal {

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use mock_driver::stream::Stream;
 
-use crate::capability::Capability;
 use crate::diagnosis::{self, Diagnosis};
 use crate::history::History;
 use crate::outcome::{Status, Verdict};
-use crate::report::{Paint, timeline, wrapped};
+use crate::report::{Paint, rerun, timeline, wrapped};
 use crate::scenario::Scenario;
-use crate::suite::{CaseResult, Subject};
+use crate::suite::CaseResult;
 use crate::trace::Event;
 
 /// Findings that are shown in full; the rest is counted.
@@ -90,7 +89,7 @@ pub fn failure_text(
     out.push_str(&format!(
         "  {:<15}{}\n",
         "Re-run",
-        rerun(&scenario.id, history)
+        rerun::of_attempt(&scenario.id, history.map(|history| &history.case))
     ));
     match bundle {
         Some(bundle) => add_field(&mut out, "Look", &bundle.display().to_string()),
@@ -113,40 +112,6 @@ pub fn failure_text(
         add_field(&mut out, "Rule", &format!("harness explain {rule}"));
     }
     out
-}
-
-/// The command that plays the case again with the same subject, on one line so that it can be
-/// copied.
-fn rerun(id: &str, history: Option<&History>) -> String {
-    let mut words = vec![
-        "harness".to_owned(),
-        "run".into(),
-        "--filter".into(),
-        id.into(),
-    ];
-    if let Some(case) = history.map(|history| &history.case) {
-        let bundled = Subject::bundled();
-        let usual = if case.driver == bundled.driver {
-            bundled.capabilities
-        } else {
-            words.extend(["--driver".into(), shell_words::join(&case.driver)]);
-            Capability::of_any_command()
-        };
-        let declared = case.driver_capabilities.difference(&usual);
-        for declared in declared.filter(|one| one.is_declared_by_hand()) {
-            words.extend(["--capability".into(), declared.as_str().into()]);
-        }
-        if !Subject::is_bundled_logmon(&case.logmon) {
-            words.extend(["--logmon".into(), shell_words::join(&case.logmon)]);
-            if let Some(serving) = &case.serving {
-                for (option, template) in serving.options() {
-                    words.extend([option.into(), shell_words::join(template)]);
-                }
-            }
-        }
-        words.extend(["--seed".into(), case.seed.to_string()]);
-    }
-    shell_words::join(words)
 }
 
 fn add_findings(out: &mut String, verdict: &Verdict) {

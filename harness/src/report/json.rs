@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::Ending;
 use crate::serving::Serving;
-use crate::suite::{CaseResult, Counts};
+use crate::suite::{CaseResult, Counts, Shard};
 
 /// The version of the form.
 pub const REPORT_VERSION: u32 = 1;
@@ -34,6 +34,12 @@ pub struct Report {
     /// Whether cases were left out, or were not the shipped ones: then nothing is said about
     /// conformance.
     pub filtered: bool,
+    /// Which part of the cases was to be played; none if all were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardFacts>,
+    /// Out of how many shards this report was put together; none for a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_shards: Option<u32>,
     /// Milliseconds since the epoch at which the run began.
     pub began_unix_ms: u64,
     /// Seconds so far.
@@ -67,6 +73,17 @@ pub struct SubjectFacts {
     pub under_test: Vec<String>,
     /// What driver and logmon declare, and what the machine allows.
     pub capabilities: Vec<String>,
+}
+
+/// Which part of the cases a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardFacts {
+    /// The part.
+    #[serde(flatten)]
+    pub shard: Shard,
+    /// Whether all parts together are every shipped case: nothing is left out but what the other parts
+    /// play.
+    pub whole: bool,
 }
 
 impl Report {

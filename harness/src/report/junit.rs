@@ -11,7 +11,8 @@ use quick_junit::{
 };
 
 use crate::outcome::Status;
-use crate::report::Report;
+use crate::report::told::{ending, headline, kind, printable, rule};
+use crate::report::{Report, rerun};
 use crate::suite::CaseResult;
 
 /// The XML text.
@@ -23,9 +24,13 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     suite.add_property(("seed", report.seed.to_string().as_str()));
     suite.add_property(("subject", report.subject.name.as_str()));
     suite.add_property(("complete", if report.complete { "true" } else { "false" }));
+    suite.add_property(("ending", ending(report).as_str()));
+    if let Some(message) = &report.message {
+        suite.set_system_err(printable(message));
+    }
     suite.set_time(seconds(report.seconds));
     for result in &report.cases {
-        suite.add_test_case(case(result, report.seed));
+        suite.add_test_case(case(report, result));
     }
     let mut junit = JunitReport::new("harness");
     junit.set_time(seconds(report.seconds));
@@ -33,15 +38,21 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     junit.to_string()
 }
 
-fn case(result: &CaseResult, seed: u64) -> TestCase {
+fn case(report: &Report, result: &CaseResult) -> TestCase {
     let mut case = TestCase::new(result.id.as_str(), status(result));
     case.set_classname(result.id.split('/').next().unwrap_or_default());
     case.set_time(seconds(result.seconds));
     let rules: Vec<&str> = result.rules.iter().map(|rule| rule.as_str()).collect();
+    case.add_property(("rule", rule(result)));
     case.add_property(("rules", rules.join(" ").as_str()));
     case.add_property(("level", result.level.as_str()));
     case.add_property(("profile", result.profile.as_str()));
-    case.add_property(("seed", seed.to_string().as_str()));
+    case.add_property(("seed", report.seed.to_string().as_str()));
+    case.add_property(("status", result.status.as_str()));
+    case.add_property(("re-run", rerun(report, &result.id).as_str()));
+    if let Some(cause) = &result.cause {
+        case.add_property(("likely cause", cause.text.as_str()));
+    }
     if let Some(bundle) = &result.bundle {
         case.add_property(("bundle", bundle.display().to_string().as_str()));
     }
@@ -59,7 +70,7 @@ fn status(result: &CaseResult) -> TestCaseStatus {
             let mut rerun = TestRerun::new(NonSuccessKind::Failure);
             rerun.set_type(kind(result));
             rerun.set_message(message(result));
-            rerun.set_description(result.text.as_str());
+            rerun.set_description(printable(&result.text));
             let mut status = TestCaseStatus::success();
             status.add_rerun(rerun);
             status
@@ -76,39 +87,19 @@ fn told(result: &CaseResult, non_success: NonSuccessKind) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(non_success);
     status.set_type(kind(result));
     status.set_message(message(result));
-    status.set_description(result.text.as_str());
+    status.set_description(printable(&result.text));
     status
 }
 
-/// The shape of the first finding, or the status where there is none.
-fn kind(result: &CaseResult) -> &str {
-    match result.verdict.findings.first() {
-        Some(finding) => finding.shape.as_str(),
-        None => result.status.as_str(),
-    }
-}
-
+/// The rule and what is wrong; the reason of a skip.
 fn message(result: &CaseResult) -> String {
-    let verdict = &result.verdict;
-    if let Some(skip) = &result.skipped {
-        return skip.why.clone();
+    let headline = headline(result);
+    match result.verdict.findings.first() {
+        Some(finding) if result.verdict.suite_errors.is_empty() => {
+            printable(&format!("{}: {headline}", finding.rule))
+        }
+        Some(_) | None => printable(&headline),
     }
-    let finding = verdict
-        .findings
-        .first()
-        .map(|finding| format!("{}: {}", finding.rule, finding.headline));
-    verdict
-        .suite_errors
-        .first()
-        .cloned()
-        .or(finding)
-        .or_else(|| {
-            verdict
-                .unmet
-                .first()
-                .map(|unmet| format!("not met: {unmet}"))
-        })
-        .unwrap_or_default()
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -1,20 +1,40 @@
 //! Reports: what people and programs read. (re-exports only; every module is a core)
 
+mod annotations;
+mod cause;
 mod failure;
+mod html;
 mod json;
 mod junit;
 mod many;
+mod markdown;
+mod merge;
 mod paint;
+mod rerun;
 mod rules;
 mod summary;
+mod tap;
 mod timeline;
+mod told;
 mod words;
 
+pub use annotations::annotations;
+pub use cause::LikelyCause;
 pub use failure::{failure_head, failure_text};
-pub use json::{REPORT_VERSION, Report, SubjectFacts};
+pub use html::html;
+pub use json::{REPORT_VERSION, Report, ShardFacts, SubjectFacts};
 pub use junit::junit;
+pub use markdown::markdown;
+pub use merge::{MergeError, NamedReport, merge};
 pub use paint::Paint;
+pub use rerun::rerun;
 pub use rules::{explain_case, explain_rule};
 pub use summary::{case_line, summary};
+pub use tap::tap;
 pub use timeline::timeline;
 pub use words::{bytes, cut, grouped, hanging, plan_words, step_words, wrapped};
+
+#[cfg(test)]
+mod merge_tests;
+#[cfg(test)]
+mod tests;

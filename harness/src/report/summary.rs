@@ -159,30 +159,35 @@ fn verdict(report: &Report, paint: Paint) -> String {
     let Some(ending) = report.ending else {
         return "the run has not ended\n".to_owned();
     };
-    let (status, text) = match ending {
-        Ending::Conformant if report.filtered => {
-            (Status::Pass, "everything that ran passed".to_owned())
-        }
-        Ending::Conformant => (Status::Pass, "conformant".to_owned()),
-        Ending::Flaky => (
-            Status::Flaky,
-            "flaky: it passed only when it was played again".to_owned(),
-        ),
-        Ending::ExpectationsStale => (Status::Xpass, "expectations are out of date".to_owned()),
-        Ending::Failures => (Status::Fail, "not conformant".to_owned()),
-        Ending::NothingRan => (Status::Fail, "nothing ran, so nothing is shown".to_owned()),
-        Ending::OutOfBudget => (Status::Fail, "the time budget was used up".to_owned()),
-        Ending::Blind => (Status::Fail, "the suite can't see failures here".to_owned()),
-        Ending::Unfit => (Status::ErrorEnvironment, "this machine is unfit".to_owned()),
-        Ending::BadSubject => (Status::Fail, "the subject can't be judged".to_owned()),
-        Ending::SuiteBug => (Status::ErrorSuite, "a bug in the suite".to_owned()),
-        Ending::Interrupted => (Status::Inconclusive, "interrupted".to_owned()),
-        Ending::BadConfiguration => (Status::ErrorSuite, "wrong configuration".to_owned()),
-        Ending::Usage => (Status::ErrorSuite, "wrong command line".to_owned()),
-    };
-    let mut out = format!("{} (exit {})\n", paint.status(status, &text), ending.code());
-    if ending == Ending::Conformant && report.filtered {
+    let (status, text) = ending_words(ending, report.filtered);
+    let mut out = format!("{} (exit {})\n", paint.status(status, text), ending.code());
+    if ending == Ending::Conformant && report.shard.is_some() {
+        out.push_str("a shard says nothing about the whole; see `harness report merge`\n");
+    } else if ending == Ending::Conformant && report.filtered {
         out.push_str("a filtered run says nothing about conformance\n");
     }
     out
+}
+
+/// How a run ended, in a few words, and the status in whose colour they are shown.
+pub(super) fn ending_words(ending: Ending, filtered: bool) -> (Status, &'static str) {
+    match ending {
+        Ending::Conformant if filtered => (Status::Pass, "everything that ran passed"),
+        Ending::Conformant => (Status::Pass, "conformant"),
+        Ending::Flaky => (
+            Status::Flaky,
+            "flaky: it passed only when it was played again",
+        ),
+        Ending::ExpectationsStale => (Status::Xpass, "expectations are out of date"),
+        Ending::Failures => (Status::Fail, "not conformant"),
+        Ending::NothingRan => (Status::Fail, "nothing ran, so nothing is shown"),
+        Ending::OutOfBudget => (Status::Fail, "the time budget was used up"),
+        Ending::Blind => (Status::Fail, "the suite can't see failures here"),
+        Ending::Unfit => (Status::ErrorEnvironment, "this machine is unfit"),
+        Ending::BadSubject => (Status::Fail, "the subject can't be judged"),
+        Ending::SuiteBug => (Status::ErrorSuite, "a bug in the suite"),
+        Ending::Interrupted => (Status::Inconclusive, "interrupted"),
+        Ending::BadConfiguration => (Status::ErrorSuite, "wrong configuration"),
+        Ending::Usage => (Status::ErrorSuite, "wrong command line"),
+    }
 }

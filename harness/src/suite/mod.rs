@@ -10,6 +10,7 @@ mod probe;
 mod result;
 mod run;
 mod select;
+mod shard;
 mod subject;
 
 pub use collect::{CollectError, shipped_files, shipped_scenarios, user_scenarios};
@@ -19,5 +20,6 @@ pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};
 pub use probe::{Probe, ProbeFailure, probe};
 pub use result::{CaseResult, Counts, Skip, ending, settle};
 pub use run::{Progress, SuiteRun, run_suite};
-pub use select::{Choice, Filter, FilterError, Selected, select};
+pub use select::{Choice, Filter, FilterError, Selected, of_shard, select};
+pub use shard::{ANOTHER_SHARD, Shard, ShardError};
 pub use subject::{BUNDLED_DRIVER, BUNDLED_KEEPER, BUNDLED_LOGMON, Subject, SubjectError};

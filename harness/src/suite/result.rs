@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Ending, Status, Verdict};
+use crate::report::LikelyCause;
 use crate::rule::{Level, Profile, RuleId};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
@@ -48,6 +49,9 @@ pub struct CaseResult {
     /// What a task costs at most, for a case that measures it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<TaskMemory>,
+    /// The likely cause of a failure, if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<LikelyCause>,
     /// The failure as it is shown to people; empty if it passed or was not played.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
@@ -82,6 +86,7 @@ impl CaseResult {
             played_kept: false,
             tally: None,
             memory: None,
+            cause: None,
             text: String::new(),
         }
     }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::outcome::{Status, Verdict};
-use crate::report;
+use crate::report::{self, LikelyCause};
 use crate::scenario::{Action, Scenario, Step};
 use crate::suite::play::{PlayRequest, error_chain, play_once};
 use crate::suite::{CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
@@ -79,13 +79,14 @@ struct Ended {
     seconds: f64,
     tally: Option<Tally>,
     memory: Option<TaskMemory>,
+    cause: Option<LikelyCause>,
     text: String,
     bundle: Option<PathBuf>,
 }
 
 enum Message {
     Began(usize),
-    Ended(usize, Ended),
+    Ended(usize, Box<Ended>),
 }
 
 /// Plays the chosen cases and returns a result for every case, in the given order.
@@ -132,7 +133,7 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
             let scenario = &run.selected[index].scenario;
             let again = run.stress <= 1 && is_doubtful(attempt.status);
             let status = attempt.status;
-            ended[index].push(attempt);
+            ended[index].push(*attempt);
             if again || ended[index].len() < wanted {
                 tell(Progress::Ended {
                     id: &scenario.id,
@@ -251,7 +252,7 @@ fn side_by_side(
                     if one.status != Status::Pass {
                         failed.store(true, Ordering::SeqCst);
                     }
-                    drop(sender.send(Message::Ended(index, one)));
+                    drop(sender.send(Message::Ended(index, Box::new(one))));
                 }
             });
         }
@@ -308,6 +309,10 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
             .judges_memory()
             .then(|| played.history.as_ref().and_then(TaskMemory::of))
             .flatten(),
+        cause: played
+            .history
+            .as_ref()
+            .and_then(|history| LikelyCause::of(&played.verdict, history)),
         verdict: played.verdict,
         seconds: played.seconds,
         text,
@@ -326,6 +331,7 @@ fn not_played(error: String) -> Ended {
         seconds: 0.0,
         tally: None,
         memory: None,
+        cause: None,
         bundle: None,
     }
 }
@@ -357,9 +363,9 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
     ]
     .into_iter()
     .find_map(|wanted| statuses.iter().position(|status| *status == wanted));
-    let (verdict, text) = match told.and_then(|index| attempts.into_iter().nth(index)) {
-        Some(one) => (one.verdict, one.text),
-        None => (Verdict::default(), String::new()),
+    let (verdict, cause, text) = match told.and_then(|index| attempts.into_iter().nth(index)) {
+        Some(one) => (one.verdict, one.cause, one.text),
+        None => (Verdict::default(), None, String::new()),
     };
     CaseResult {
         id: scenario.id.clone(),
@@ -377,6 +383,7 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         tally,
         memory,
         played_kept: run.subject.plays_kept(scenario),
+        cause,
         text,
     }
 }

@@ -7,7 +7,7 @@ use globset::{Glob, GlobMatcher};
 use crate::capability::Declarer;
 use crate::rule::{Level, Profile, Role};
 use crate::scenario::Scenario;
-use crate::suite::Subject;
+use crate::suite::{ANOTHER_SHARD, Shard, Subject};
 
 /// What of the applicable cases was asked for. The default asks for all.
 #[derive(Clone, Debug, Default)]
@@ -152,6 +152,20 @@ pub fn select(scenarios: Vec<Scenario>, subject: &Subject, filter: &Filter) -> V
             Selected { scenario, choice }
         })
         .collect()
+}
+
+/// Leaves what would be played to another shard where it belongs to one.
+#[must_use]
+pub fn of_shard(selected: Vec<Selected>, shard: Shard) -> Vec<Selected> {
+    let leave = |mut one: Selected| {
+        if one.choice == Choice::Run && !shard.holds(&one.scenario.id) {
+            one.choice = Choice::Filtered {
+                why: ANOTHER_SHARD.to_owned(),
+            };
+        }
+        one
+    };
+    selected.into_iter().map(leave).collect()
 }
 
 fn not_applicable(scenario: &Scenario, subject: &Subject) -> Option<String> {

@@ -1,0 +1,72 @@
+//! `harness report merge`. (edge)
+
+use std::fs;
+use std::path::Path;
+
+use super::annotate;
+use super::args::MergeArgs;
+use super::console;
+use super::live::Live;
+use super::refusal::Refusal;
+use super::target::{Target, text_of};
+use crate::outcome::Ending;
+use crate::report::{self, NamedReport, Paint, Report};
+use crate::suite;
+
+/// Puts the shards together, tells what did not pass, and ends as the whole run would have.
+pub(super) fn merge(args: &MergeArgs) -> Result<Ending, Refusal> {
+    let shards: Vec<NamedReport> = args
+        .shards
+        .iter()
+        .map(|path| read(path))
+        .collect::<Result<_, _>>()?;
+    let report = report::merge(&shards)
+        .map_err(|error| Refusal::new(Ending::BadConfiguration, error.to_string()))?;
+    let targets: Vec<Target<'_>> = args
+        .report
+        .iter()
+        .map(Target::open)
+        .collect::<Result<_, _>>()?;
+    let paint = console::paint(args.color);
+    console::say(&printed(&report, paint));
+    annotate::annotate(&report, args.annotations);
+    console::say(&report::summary(&report, paint));
+    let plain = printed(&report, Paint::Plain) + &report::summary(&report, Paint::Plain);
+    for target in &targets {
+        target.write(&text_of(target.kind.kind, &report, &plain)?)?;
+    }
+    if let Some(message) = &report.message {
+        console::complain(message);
+    }
+    Ok(report.ending.unwrap_or(Ending::SuiteBug))
+}
+
+fn read(path: &Path) -> Result<NamedReport, Refusal> {
+    let refused = |why: String| {
+        Refusal::new(
+            Ending::BadConfiguration,
+            format!("can't read the shard {}: {why}", path.display()),
+        )
+    };
+    let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let report: Report = serde_json::from_str(&text).map_err(|error| {
+        refused(format!(
+            "it is no report.json of `harness run`: {}",
+            suite::error_chain(&error)
+        ))
+    })?;
+    Ok(NamedReport {
+        name: path.display().to_string(),
+        report,
+    })
+}
+
+/// The failures, as each shard has told them.
+fn printed(report: &Report, paint: Paint) -> String {
+    report
+        .cases
+        .iter()
+        .filter(|one| one.status.has_run())
+        .map(|one| Live::lines_of(one, paint))
+        .collect()
+}

@@ -1,0 +1,163 @@
+//! Tests of what belongs together and what does not.
+
+use super::tests::report_of;
+use super::*;
+use crate::outcome::{Ending, Status};
+use crate::suite::{ANOTHER_SHARD, CaseResult, Counts, Shard, Skip, ending};
+
+/// The shards of a run whose cases have these statuses.
+fn shards(statuses: &[Status], of: u32) -> Vec<NamedReport> {
+    let whole = report_of(statuses);
+    let part = |number: u32| {
+        let shard = Shard { number, of };
+        let mut report = whole.clone();
+        report.shard = Some(ShardFacts { shard, whole: true });
+        report.probes = vec!["canary".to_owned()];
+        for result in &mut report.cases {
+            if !shard.holds(&result.id) && result.status != Status::SkippedCapability {
+                *result = left_to_another(result);
+            }
+        }
+        let ended = ending(&report.cases);
+        report.counts = Counts::of(&report.cases);
+        (report.ending, report.exit_code) = (Some(ended), Some(ended.code()));
+        NamedReport {
+            name: format!("{number}.json"),
+            report,
+        }
+    };
+    (1..=of).map(part).collect()
+}
+
+fn left_to_another(result: &CaseResult) -> CaseResult {
+    let mut left = result.clone();
+    left.status = Status::SkippedFilter;
+    left.skipped = Some(Skip {
+        why: ANOTHER_SHARD.to_owned(),
+    });
+    left
+}
+
+fn refused(change: impl FnOnce(&mut Vec<NamedReport>)) -> String {
+    let mut reports = shards(&[Status::Pass; 12], 3);
+    change(&mut reports);
+    merge(&reports).unwrap_err().to_string()
+}
+
+#[test]
+fn all_shards_of_a_whole_run_may_be_conformant_in_any_order() {
+    let mut reports = shards(&[Status::Pass; 12], 3);
+    reports.reverse();
+    let merged = merge(&reports).unwrap();
+    assert_eq!(merged.ending, Some(Ending::Conformant));
+    assert!(!merged.filtered && merged.complete);
+    assert_eq!((merged.shard, merged.merged_shards), (None, Some(3)));
+    assert_eq!(merged.counts.get(Status::Pass), 12);
+    assert!(merged.cases.iter().all(|one| one.skipped.is_none()));
+    assert!(summary(&merged, Paint::Plain).ends_with("\nconformant (exit 0)\n"));
+    for shard in &reports {
+        let text = summary(&shard.report, Paint::Plain);
+        assert!(!text.contains("conformant"), "{text}");
+    }
+}
+
+#[test]
+fn one_failure_in_one_shard_is_a_failure_of_the_whole() {
+    let mut statuses = [Status::Pass; 12];
+    statuses[5] = Status::Fail;
+    let merged = merge(&shards(&statuses, 4)).unwrap();
+    assert_eq!(
+        (merged.ending, merged.exit_code),
+        (Some(Ending::Failures), Some(1))
+    );
+    assert_eq!(merged.counts, report_of(&statuses).counts);
+}
+
+#[test]
+fn a_shard_that_had_nothing_to_play_is_no_fault() {
+    let reports = shards(&[Status::Pass; 2], 9);
+    let idle = reports
+        .iter()
+        .filter(|one| one.report.ending == Some(Ending::NothingRan));
+    assert!(idle.count() >= 7);
+    assert_eq!(merge(&reports).unwrap().ending, Some(Ending::Conformant));
+}
+
+#[test]
+fn a_shard_that_could_give_no_verdict_decides() {
+    let mut reports = shards(&[Status::Pass; 12], 3);
+    reports[1].report.ending = Some(Ending::BadSubject);
+    reports[1].report.message = Some("no driver".to_owned());
+    let merged = merge(&reports).unwrap();
+    assert_eq!(merged.ending, Some(Ending::BadSubject));
+    assert_eq!(merged.message.unwrap(), "shard 2: no driver");
+}
+
+#[test]
+fn what_was_left_out_in_its_own_shard_or_of_all_is_not_the_whole() {
+    let mut reports = shards(&[Status::Pass; 12], 3);
+    reports[2].report.shard.as_mut().unwrap().whole = false;
+    assert!(merge(&reports).unwrap().filtered);
+    let mut statuses = [Status::Pass; 12];
+    statuses[3] = Status::SkippedFilter;
+    let merged = merge(&shards(&statuses, 3)).unwrap();
+    assert!(merged.filtered);
+    assert!(summary(&merged, Paint::Plain).contains("everything that ran passed"));
+}
+
+#[test]
+fn what_is_not_all_the_shards_of_one_run_is_refused_by_name() {
+    assert_eq!(merge(&[]).unwrap_err(), MergeError::Nothing);
+    let told = refused(|reports| drop(reports.drain(1..)));
+    assert!(
+        told.contains("of 3 shards, these are missing: 2, 3;"),
+        "{told}"
+    );
+    let told = refused(|reports| reports.push(reports[0].clone()));
+    assert!(
+        told.contains("shard 1 is there twice, in 1.json and in 1.json"),
+        "{told}"
+    );
+    let told = refused(|reports| reports[1].report.complete = false);
+    assert!(told.contains("shard 2 is incomplete: 2.json"), "{told}");
+    let told = refused(|reports| reports[1].report.shard = None);
+    assert!(told.contains("2.json is no shard"), "{told}");
+    let told = refused(|reports| reports[2].report.version = 99);
+    assert!(told.contains("3.json has version 99"), "{told}");
+    let told = refused(|reports| reports[1].report.seed = 8);
+    assert!(
+        told.contains("1.json and 2.json") && told.contains("seeds were 7 and 8"),
+        "{told}"
+    );
+    let told = refused(|reports| reports[1].report.suite = "harness 9".into());
+    assert!(
+        told.contains("suite was harness 0.0.0 and harness 9"),
+        "{told}"
+    );
+    let told = refused(|reports| reports[1].report.subject.driver[0] = "other".into());
+    assert!(told.contains("the subjects were"), "{told}");
+    let told = refused(|reports| reports[1].report.subject.capabilities.clear());
+    assert!(
+        told.contains("the capabilities were forwards and"),
+        "{told}"
+    );
+    let told = refused(|reports| drop(reports[1].report.cases.pop()));
+    assert!(told.contains("they know different cases"), "{told}");
+    let told = refused(|reports| reports[1].report.shard.as_mut().unwrap().shard.of = 4);
+    assert!(told.contains("one has 3 shards and the other 4"), "{told}");
+}
+
+#[test]
+fn a_case_in_a_shard_that_it_does_not_belong_to_is_refused() {
+    let told = refused(|reports| {
+        let whole = report_of(&[Status::Pass; 12]);
+        reports[0].report.cases = whole.cases;
+    });
+    assert!(told.contains("1.json has played data/case-"), "{told}");
+    let told = refused(|reports| {
+        for result in &mut reports[2].report.cases {
+            *result = left_to_another(result);
+        }
+    });
+    assert!(told.contains("which belongs to shard 3"), "{told}");
+}

@@ -1,0 +1,71 @@
+//! The command that plays a case again. (core)
+
+use std::collections::BTreeSet;
+
+use crate::capability::Capability;
+use crate::case::Case;
+use crate::report::Report;
+use crate::serving::Serving;
+use crate::suite::Subject;
+
+/// The command that plays the case of a failed attempt again, on one line so that it can be copied.
+/// Without the attempt's facts it names the case only.
+pub(super) fn of_attempt(id: &str, case: Option<&Case>) -> String {
+    let Some(case) = case else {
+        return shell_words::join(["harness", "run", "--filter", id]);
+    };
+    command(
+        id,
+        &case.driver,
+        &case.logmon,
+        case.serving.as_ref(),
+        &case.driver_capabilities,
+        case.seed,
+    )
+}
+
+/// The command that plays a case of a report again, with the same subject and seed, on one line.
+#[must_use]
+pub fn rerun(report: &Report, id: &str) -> String {
+    let subject = &report.subject;
+    let capabilities = subject.capabilities.iter();
+    command(
+        id,
+        &subject.driver,
+        &subject.logmon,
+        subject.serving.as_ref(),
+        // A capability that this version does not know can't be declared to it.
+        &capabilities.filter_map(|name| name.parse().ok()).collect(),
+        report.seed,
+    )
+}
+
+fn command(
+    id: &str,
+    driver: &[String],
+    logmon: &[String],
+    serving: Option<&Serving>,
+    capabilities: &BTreeSet<Capability>,
+    seed: u64,
+) -> String {
+    let mut words: Vec<String> = ["harness", "run", "--filter", id].map(String::from).into();
+    let bundled = Subject::bundled();
+    let usual = if driver == bundled.driver {
+        bundled.capabilities
+    } else {
+        words.extend(["--driver".into(), shell_words::join(driver)]);
+        Capability::of_any_command()
+    };
+    let declared = capabilities.difference(&usual);
+    for declared in declared.filter(|one| one.is_declared_by_hand()) {
+        words.extend(["--capability".into(), declared.as_str().into()]);
+    }
+    if !Subject::is_bundled_logmon(logmon) {
+        words.extend(["--logmon".into(), shell_words::join(logmon)]);
+        for (option, template) in serving.iter().flat_map(|serving| serving.options()) {
+            words.extend([option.into(), shell_words::join(template)]);
+        }
+    }
+    words.extend(["--seed".into(), seed.to_string()]);
+    shell_words::join(words)
+}
