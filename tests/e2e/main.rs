@@ -3,9 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+mod annotations;
+mod asked;
 mod command_line;
 mod interruption;
+mod manual;
 mod many_tasks;
 mod program;
 mod reports;
+mod schema;
+mod shards;
 mod subjects;

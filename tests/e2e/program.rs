@@ -12,12 +12,20 @@ use tempfile::TempDir;
 /// A shell as a direct driver.
 pub(crate) const SHELL_DRIVER: &str = "sh -c 'exec {task} >{stdout} 2>{stderr}'";
 
+/// A driver that never delivers the end of the output.
+pub(crate) const LOSES_TAIL: &str = "{self} mock-driver run --fault loses-unterminated-tail \
+                                     --stdout {stdout} --stderr {stderr} --journal {driver_journal} \
+                                     -- {task}";
+
 /// `harness` in an empty folder of its own.
 pub(crate) fn harness(folder: &TempDir) -> Command {
     let mut command = assert_cmd::cargo::cargo_bin_cmd!("harness");
     command
         .current_dir(folder.path())
         .env("NO_COLOR", "1")
+        // The tests themselves may be run there.
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITHUB_STEP_SUMMARY")
         .timeout(Duration::from_secs(120));
     command
 }

@@ -6,11 +6,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use tempfile::tempdir;
 
-use crate::program::{fifos_below, harness, json, processes_of};
-
-/// A driver that never delivers the end of the output.
-const LOSES_TAIL: &str = "{self} mock-driver run --fault loses-unterminated-tail \
-                          --stdout {stdout} --stderr {stderr} --journal {driver_journal} -- {task}";
+use crate::program::{LOSES_TAIL, fifos_below, harness, json, processes_of};
 
 #[test]
 fn the_json_report_says_what_ran_and_what_did_not() {
@@ -236,4 +232,107 @@ fn the_end_of_a_run_fits_in_80_columns() {
         .stdout(predicate::function(|text: &str| {
             text.lines().all(|line| line.chars().count() <= 80)
         }));
+}
+
+#[test]
+fn a_failure_is_told_in_tap_markdown_and_html_as_the_report_has_it() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver", LOSES_TAIL, "--capability", "forwards"])
+        .args(["--filter", "data/no-final-newline,data/smoke"])
+        .args([
+            "--report",
+            "tap=run.tap,md=run.md",
+            "--report",
+            "html=run.html",
+        ])
+        .assert()
+        .code(1);
+    let report = json(&folder.path().join("out/report.json"));
+    let cases = report["cases"].as_array().unwrap();
+    let failed = cases.iter().find(|one| one["status"] == "fail").unwrap();
+    let cause = failed["cause"]["text"].as_str().unwrap();
+    let headline = failed["verdict"]["findings"][0]["headline"]
+        .as_str()
+        .unwrap();
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+
+    let tap = read("run.tap");
+    let points = |start: &str| tap.lines().filter(|line| line.starts_with(start)).count();
+    assert!(tap.starts_with(&format!("TAP version 14\n1..{}\n", cases.len())));
+    assert_eq!(points("ok ") + points("not ok "), cases.len());
+    assert_eq!(points("not ok "), 1);
+    let skipped = tap.lines().filter(|line| line.contains(" # SKIP "));
+    assert_eq!(skipped.count(), cases.len() - 2);
+    let yaml = |name: &str| -> String {
+        let line = tap
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("  {name}: ")));
+        serde_json::from_str(line.unwrap()).unwrap()
+    };
+    assert_eq!(
+        (yaml("message"), yaml("likely_cause")),
+        (headline.into(), cause.into())
+    );
+
+    let markdown = read("run.md");
+    assert!(
+        markdown.contains("| data/no-final-newline | fail | MUST | DATA-1 |"),
+        "{markdown}"
+    );
+    assert!(markdown.contains("harness run --filter data/no-final-newline --driver"));
+
+    let page = read("run.html");
+    let options = roxmltree::ParsingOptions {
+        allow_dtd: true,
+        ..roxmltree::ParsingOptions::default()
+    };
+    let page = roxmltree::Document::parse_with_options(&page, options).unwrap();
+    let all = |status: &str| {
+        let fits = |node: &roxmltree::Node<'_, '_>| node.attribute("data-status") == Some(status);
+        page.descendants().filter(fits).count()
+    };
+    assert_eq!((all("fail"), all("pass")), (1, 1));
+    assert_eq!(
+        all("fail") + all("pass") + all("skipped:filter") + all("skipped:capability"),
+        cases.len()
+    );
+}
+
+#[test]
+fn the_command_that_a_report_gives_plays_the_case_again() {
+    let folder = tempdir().unwrap();
+    let failed = |folder: &std::path::Path| {
+        let xml = fs::read_to_string(folder.join("junit.xml")).unwrap();
+        let document = roxmltree::Document::parse(&xml).unwrap();
+        let failed = document
+            .descendants()
+            .find(|one| one.has_tag_name("failure"));
+        let case = failed.unwrap().parent().unwrap();
+        let property = case
+            .descendants()
+            .find(|one| one.attribute("name") == Some("re-run"))
+            .unwrap();
+        let kind = failed.unwrap().attribute("type").unwrap().to_owned();
+        (kind, property.attribute("value").unwrap().to_owned())
+    };
+    harness(&folder)
+        .args(["run", "--driver", LOSES_TAIL, "--capability", "forwards"])
+        .args([
+            "--filter",
+            "data/no-final-newline",
+            "--report",
+            "junit=junit.xml",
+        ])
+        .assert()
+        .code(1);
+    let (kind, command) = failed(folder.path());
+    let words = shell_words::split(&command).unwrap();
+    assert_eq!(words[0], "harness");
+    harness(&folder)
+        .args(&words[1..])
+        .args(["--report", "junit=junit.xml"])
+        .assert()
+        .code(1);
+    assert_eq!(failed(folder.path()), (kind, command));
 }

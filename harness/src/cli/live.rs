@@ -27,7 +27,8 @@ impl Live {
             ProgressKind::Bar => ProgressBar::new(0),
             ProgressKind::Auto | ProgressKind::Lines | ProgressKind::None => ProgressBar::hidden(),
         };
-        let template = "{elapsed:>4} [{bar:24}] {pos}/{len} {wide_msg}";
+        // The cases have a line of their own: beside the bar there is no room for their names.
+        let template = "{elapsed:>4} [{bar:24}] {pos}/{len} {prefix}\n     {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -43,6 +44,12 @@ impl Live {
     /// Whether text is coloured.
     pub(super) fn paint(&self) -> Paint {
         self.paint
+    }
+
+    /// What prints on standard error above the bar, from any thread.
+    pub(super) fn above(&self) -> impl Fn(&str) + Send + use<> {
+        let bar = self.bar.clone();
+        move |text| bar.suspend(|| console::complain(text))
     }
 
     /// Shows what goes on before the first case.
@@ -120,9 +127,13 @@ impl Live {
     fn show(&self) {
         let failed = match self.failed {
             0 => String::new(),
-            failed => format!("{failed} not passed; "),
+            failed => format!("{failed} not passed"),
         };
-        self.bar
-            .set_message(format!("{failed}{}", self.running.join(" ")));
+        self.bar.set_prefix(failed);
+        self.bar.set_message(format!(
+            "{} running: {}",
+            self.running.len(),
+            self.running.join(" ")
+        ));
     }
 }

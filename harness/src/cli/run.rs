@@ -71,6 +71,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         begun: Instant::now(),
     };
     session.write_report()?;
+    let above = session.live.above();
+    machine.when_asked(move || above(&format!("asked what goes on\n\n{}", suite::running_cases())));
     let ending = session.go(&subject, &selected, &reexec, &machine.stop())?;
     out.finish();
     Ok(ending)

@@ -28,6 +28,23 @@ pub fn descriptors_of(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> Ve
         .collect()
 }
 
+/// The descriptors that these processes have of what was opened at an absolute path, by the names that
+/// `/proc` gives: unlike [`descriptors_of`] this asks no file system, and so waits for none that hangs.
+#[must_use]
+pub fn descriptors_named(path: &Path, pids: impl IntoIterator<Item = i32>) -> Vec<Descriptor> {
+    let of_process = |pid: i32| {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+        entries.into_iter().flatten().filter_map(move |entry| {
+            let entry = entry.ok()?;
+            if fs::read_link(entry.path()).ok()? != path {
+                return None;
+            }
+            opened(pid, entry.file_name().to_str()?.parse().ok()?)
+        })
+    };
+    pids.into_iter().flat_map(of_process).collect()
+}
+
 /// Whether one of these processes can read from the FIFO.
 #[must_use]
 pub fn has_reader(fifo: Identity, pids: impl IntoIterator<Item = i32>) -> bool {
@@ -66,15 +83,20 @@ fn descriptors(fifo: Identity, pid: i32) -> Vec<Descriptor> {
         if !same {
             return None;
         }
-        let access = access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?)?;
-        Some(Descriptor {
-            pid,
-            fd,
-            reads: access != 1,
-            writes: access != 0,
-        })
+        opened(pid, fd)
     };
     entries.filter_map(descriptor).collect()
+}
+
+/// What a descriptor can do.
+fn opened(pid: i32, fd: i32) -> Option<Descriptor> {
+    let access = access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?)?;
+    Some(Descriptor {
+        pid,
+        fd,
+        reads: access != 1,
+        writes: access != 0,
+    })
 }
 
 /// The access mode in the text of `/proc/PID/fdinfo/N`: 0 reads, 1 writes, 2 both.
@@ -105,6 +127,11 @@ mod tests {
         assert!(has_reader(identity, [me]));
         let writer = fifo::Writer::try_open(&path).unwrap();
         assert_eq!(see().len(), 2);
+        let path = path.canonicalize().unwrap();
+        assert_eq!(
+            descriptors_named(&path, [me]),
+            descriptors_of(identity, [me])
+        );
         assert!(see().contains(&(false, true)));
         drop(reader);
         assert_eq!(see(), [(false, true)]);

@@ -13,7 +13,7 @@ mod process;
 mod waits;
 
 pub use clock::now_us;
-pub use descriptor::{Descriptor, descriptors_of, has_reader, holds_deleted};
+pub use descriptor::{Descriptor, descriptors_named, descriptors_of, has_reader, holds_deleted};
 pub use folder::{Standing, look, look_at_once, standing, stream_bytes, stream_files};
 pub use memory::{Memory, memory};
 pub(crate) use pipe::fill_of;

@@ -59,8 +59,6 @@ fn summary(out: &mut String, report: &Report) {
         ("Suite", report.suite.clone()),
         ("Seed", report.seed.to_string()),
         ("Time", format!("{:.1} s", report.seconds)),
-        ("Driver", shell_words::join(&report.subject.driver)),
-        ("Logmon", shell_words::join(&report.subject.logmon)),
         ("Capabilities", report.subject.capabilities.join(", ")),
     ];
     if let Some(facts_of) = report.shard {

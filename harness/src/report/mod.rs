@@ -3,6 +3,7 @@
 mod annotations;
 mod cause;
 mod failure;
+mod glimpse;
 mod html;
 mod json;
 mod junit;
@@ -21,6 +22,7 @@ mod words;
 pub use annotations::annotations;
 pub use cause::LikelyCause;
 pub use failure::{failure_head, failure_text};
+pub use glimpse::{Glimpse, glimpse};
 pub use html::html;
 pub use json::{REPORT_VERSION, Report, ShardFacts, SubjectFacts};
 pub use junit::junit;
@@ -36,5 +38,7 @@ pub use words::{bytes, cut, grouped, hanging, plan_words, step_words, wrapped};
 
 #[cfg(test)]
 mod merge_tests;
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

@@ -166,6 +166,8 @@ fn become_a_case_process() -> nix::Result<SignalFd> {
         Signal::SIGCHLD,
     ]);
     wanted.thread_block()?;
+    // Blocked for ever: it asks the suite what goes on, and may be sent to a whole session.
+    SigSet::from_iter([Signal::SIGUSR1]).thread_block()?;
     let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     prctl::set_pdeathsig(Signal::SIGTERM)?;
     prctl::set_child_subreaper(true)?;

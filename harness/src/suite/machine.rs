@@ -3,12 +3,17 @@
 //!
 //! The suite is a child subreaper, so what a dead case process leaves behind comes to it and is
 //! killed. SIGINT, SIGTERM and SIGHUP are blocked and read from a descriptor: there is no signal
-//! handler, and nothing is cut in the middle.
+//! handler, and nothing is cut in the middle. So is SIGUSR1, by which somebody asks what goes on.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,10 +51,19 @@ impl Stop {
     }
 }
 
+/// What is done when somebody asks what goes on.
+type Answer = Box<dyn Fn() + Send>;
+
 /// The suite's own process, prepared.
-#[derive(Debug)]
 pub struct Machine {
     stop: Stop,
+    answer: Arc<Mutex<Option<Answer>>>,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").finish_non_exhaustive()
+    }
 }
 
 impl Machine {
@@ -60,24 +74,36 @@ impl Machine {
     /// What the kernel refused.
     pub fn prepare() -> Result<Self, Errno> {
         prctl::set_child_subreaper(true)?;
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
-            .into_iter()
-            .collect();
+        let signals = SigSet::from_iter([
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGUSR1,
+        ]);
         signals.thread_block()?;
         let fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let stop = Stop::default();
-        let asked = stop.clone();
-        thread::spawn(move || watch(&fd, &asked));
-        Ok(Self { stop })
+        let answer: Arc<Mutex<Option<Answer>>> = Arc::default();
+        let (asked, answers) = (stop.clone(), Arc::clone(&answer));
+        thread::spawn(move || watch(&fd, &asked, &answers));
+        Ok(Self { stop, answer })
     }
 
-    /// Gives the mask back that this process was started with: nothing blocked. For a case
-    /// process, which inherits the mask of the thread that started it.
+    /// Says what is done at each SIGUSR1 from now on; before, it is ignored. It is done on a thread of its
+    /// own: one answer at a time, and signals that come meanwhile are answered together.
+    pub fn when_asked(&self, answer: impl Fn() + Send + 'static) {
+        let mut place = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Box::new(answer));
+    }
+
+    /// Gives the mask back that this process was started with: nothing blocked but SIGUSR1, which is
+    /// for the suite and must not end a case. For a case process, which inherits the mask of the thread
+    /// that started it.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn unblock_signals() -> Result<(), Errno> {
-        SigSet::empty().thread_set_mask()
+        SigSet::from_iter([Signal::SIGUSR1]).thread_set_mask()
     }
 
     /// Whether a signal asked this process to end.
@@ -89,7 +115,8 @@ impl Machine {
 
 /// Waits for a signal, then asks the case processes to end until they are gone, and kills those
 /// that don't.
-fn watch(fd: &SignalFd, stop: &Stop) {
+fn watch(fd: &SignalFd, stop: &Stop, answer: &Arc<Mutex<Option<Answer>>>) {
+    let questions = answers(Arc::clone(answer));
     let mut asked_at: Option<Instant> = None;
     loop {
         let timeout = match asked_at {
@@ -100,9 +127,14 @@ fn watch(fd: &SignalFd, stop: &Stop) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return,
         }
-        if matches!(fd.read_signal(), Ok(Some(_))) {
-            stop.ask();
-            asked_at.get_or_insert_with(Instant::now);
+        if let Ok(Some(signal)) = fd.read_signal() {
+            if signal.ssi_signo == Signal::SIGUSR1 as u32 {
+                // Full while an answer is given and another one is due: that one answers this as well.
+                questions.try_send(()).ok();
+            } else {
+                stop.ask();
+                asked_at.get_or_insert_with(Instant::now);
+            }
         }
         if let Some(since) = asked_at {
             let signal = if since.elapsed() < GRACE {
@@ -118,6 +150,33 @@ fn watch(fd: &SignalFd, stop: &Stop) {
             }
         }
     }
+}
+
+/// A thread that answers, so that the end of a run waits for no answer.
+fn answers(answer: Arc<Mutex<Option<Answer>>>) -> SyncSender<()> {
+    let (sender, questions) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        for () in questions {
+            let answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(answer) = &*answer {
+                answer();
+            }
+        }
+    });
+    sender
+}
+
+/// The case processes of this suite, each with the folder of its case.
+pub(super) fn case_processes() -> Vec<(i32, PathBuf)> {
+    let folder = |child: &Child| -> Option<PathBuf> {
+        let line = child.command.as_deref()?;
+        let mut words = line.split(|byte| *byte == 0);
+        words.find(|word| *word == CASE_WORD.as_bytes())?;
+        Some(PathBuf::from(OsStr::from_bytes(words.next()?)))
+    };
+    let all = children().into_iter();
+    all.filter_map(|child| Some((child.pid.as_raw(), folder(&child)?)))
+        .collect()
 }
 
 /// Kills what dead case processes left behind and reaps it. Live case processes are left alone.
