@@ -164,6 +164,7 @@ mod tap_text {
         let (description, directive) = match hidden.split_once(" # ") {
             Some((description, directive)) => {
                 let (word, why) = directive.split_once(' ').unwrap_or((directive, ""));
+                assert!(!why.contains('#'), "a second directive in {line}");
                 (back(description), Some((word.to_owned(), back(why))))
             }
             None => (back(&hidden), None),
