@@ -13,15 +13,24 @@ use crate::capability::Capability;
 use crate::scenario::Scenario;
 use crate::serving::Serving;
 
+/// The version of a case's folder: of `case.json`, the trace and the journals. Another one is not
+/// read.
+pub const BUNDLE_VERSION: u32 = 1;
+
 /// Everything that the case process needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Case {
+    /// [`BUNDLE_VERSION`] of the program that played it.
+    pub version: u32,
     /// The scenario, its matrix already expanded to one variant.
     pub scenario: Scenario,
     /// The run id that every record carries, 8 hex digits, another one for every attempt.
     pub run: String,
     /// Seed of every script that has none of its own.
     pub seed: u64,
+    /// Which attempt at the case this is, counted from 1.
+    pub attempt: u32,
     /// The driver's command template, as words.
     pub driver: Vec<String>,
     /// logmon's command template, as words.
@@ -35,6 +44,9 @@ pub struct Case {
     pub driver_capabilities: BTreeSet<Capability>,
     /// The records left out by the payload, for the canary: (stream, sequence number).
     pub leave_out: Option<(Stream, u64)>,
+    /// Whether the system calls of driver and logmon are written down, by strace(1).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strace: bool,
 }
 
 /// Where things are in a case's folder.
@@ -64,6 +76,12 @@ impl CaseDir {
     #[must_use]
     pub fn trace(&self) -> PathBuf {
         self.0.join("trace.jsonl")
+    }
+
+    /// `timeline.html`: the picture, where it was asked for.
+    #[must_use]
+    pub fn picture(&self) -> PathBuf {
+        self.0.join("timeline.html")
     }
 
     /// `verdict.json`.
@@ -174,6 +192,12 @@ impl CaseDir {
     #[must_use]
     pub fn canary(&self) -> PathBuf {
         self.0.join("canary")
+    }
+
+    /// The system calls of a program, where they were asked for: `strace.logmon.1`.
+    #[must_use]
+    pub fn strace(&self, program: &str, number: u32) -> PathBuf {
+        self.0.join(format!("strace.{program}.{number}"))
     }
 
     /// What a program printed: `driver.0.stderr`, `logmon.1.stdout`, …

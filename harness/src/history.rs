@@ -49,6 +49,15 @@ pub struct LogFile {
 }
 
 impl History {
+    /// Seconds from the first event to the last.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
+    pub fn seconds(&self) -> f64 {
+        let first = self.entries.first().map_or(0, |entry| entry.at_us);
+        let last = self.entries.last().map_or(0, |entry| entry.at_us);
+        last.saturating_sub(first) as f64 / 1e6
+    }
+
     /// A stream's retained files, joined in the order of their indices.
     #[must_use]
     pub fn joined(&self, stream: Stream) -> Vec<u8> {

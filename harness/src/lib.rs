@@ -15,6 +15,7 @@ pub mod history;
 pub mod judge;
 pub mod observe;
 pub mod outcome;
+pub mod picture;
 pub mod report;
 pub mod rule;
 pub mod runner;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::case::{Case, CaseDir};
+use harness::case::{BUNDLE_VERSION, Case, CaseDir};
 use harness::history::History;
 use harness::observe::Snapshot;
 use harness::trace::{Event, Exit};
@@ -32,15 +32,18 @@ const START: &str = "[[plan]]\ndo = \"start-logmon\"\n[[plan]]\ndo = \"start-tas
 fn case(plan: &str, driver: &str) -> Case {
     let text = format!("{HEAD}{plan}");
     Case {
+        version: BUNDLE_VERSION,
         scenario: scenario::expand(&text, "x.toml").unwrap().remove(0),
         run: "0000abcd".into(),
         seed: 9,
+        attempt: 1,
         driver: template::split(driver).unwrap(),
         logmon: template::split(LOGMON).unwrap(),
         serving: None,
         reexec: vec![HARNESS.into()],
         driver_capabilities: BTreeSet::new(),
         leave_out: None,
+        strace: false,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod annotations;
 mod asked;
+mod bundles;
 mod command_line;
 mod interruption;
 mod manual;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::bundle_args::{RecheckArgs, ReproArgs, ShowArgs};
 use crate::capability::Capability;
 use crate::rule::{Level, Profile};
 use crate::runner::{LIMITED_WORD, MACHINE_PROBE_WORD};
@@ -42,6 +43,12 @@ pub(super) enum Command {
         /// The id of a rule or of a case.
         id: String,
     },
+    /// Shows a played case from its folder: what happened, as text, as a page or as a trace.
+    Show(ShowArgs),
+    /// Judges a played case again, from its folder, with the judge of this program.
+    Recheck(RecheckArgs),
+    /// Plays one case again as it was played, and says what is different.
+    Repro(Box<ReproArgs>),
     /// Says whether this machine is fit, and what will be skipped.
     Doctor {
         /// The folder that runs will write to.

@@ -2,6 +2,7 @@
 
 mod annotate;
 mod args;
+mod bundle_args;
 mod console;
 mod doctor;
 mod explain;
@@ -9,9 +10,12 @@ mod list;
 mod live;
 mod manual;
 mod merge;
+mod recheck;
 mod refusal;
+mod repro;
 mod run;
 mod self_test;
+mod show;
 mod target;
 
 use std::ffi::OsString;
@@ -78,6 +82,9 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         Some(Command::List(list)) => list::list(&list),
         Some(Command::Explain { id }) => explain::explain(&id),
         Some(Command::Doctor { out }) => doctor::doctor(&out),
+        Some(Command::Show(show)) => show::show(&show),
+        Some(Command::Recheck(recheck)) => recheck::recheck(&recheck),
+        Some(Command::Repro(repro)) => repro::repro(&repro),
         Some(Command::SelfTest(options)) => self_test::self_test(&options),
         Some(Command::Report {
             command: ReportCommand::Merge(args),

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use crate::outcome::Ending;
+use crate::runner::LoadError;
 use crate::suite::{CollectError, FilterError, OutError, SubjectError};
 
 /// A message for standard error and the exit code that goes with it.
@@ -48,6 +49,12 @@ impl From<CollectError> for Refusal {
 
 impl From<OutError> for Refusal {
     fn from(error: OutError) -> Self {
+        Self::caused(Ending::BadConfiguration, &error)
+    }
+}
+
+impl From<LoadError> for Refusal {
+    fn from(error: LoadError) -> Self {
         Self::caused(Ending::BadConfiguration, &error)
     }
 }

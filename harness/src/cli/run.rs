@@ -223,7 +223,7 @@ pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
 }
 
 /// The probes start a driver and a logmon with one task; what serves many is only looked for.
-fn require_program(flag: &str, words: &[String]) -> Result<(), Refusal> {
+pub(super) fn require_program(flag: &str, words: &[String]) -> Result<(), Refusal> {
     let name = words.first().map_or("", String::as_str);
     let is_program = |path: &Path| {
         let facts = path.metadata();

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use mock_driver::stream::Stream;
 
-use super::damage::{Damage, Identity, examine};
-use super::disguise::disguise;
+use super::damage::Damage;
 use super::expectation::{Expectation, Foreseen, Kind, foreseen};
 use super::figures::{count, excerpt, merged, number, pieces, subtracted, total};
 use super::timeline::Timeline;
@@ -86,12 +85,12 @@ pub(super) fn rule(timeline: &Timeline<'_>, shape: Shape) -> RuleId {
 }
 
 /// A stream whose bytes and their order are known.
-struct Ordered<'a> {
-    timeline: &'a Timeline<'a>,
-    stream: Stream,
-    exactness: Exactness,
-    expectation: Expectation,
-    observed: Vec<u8>,
+pub(super) struct Ordered<'a> {
+    pub(super) timeline: &'a Timeline<'a>,
+    pub(super) stream: Stream,
+    pub(super) exactness: Exactness,
+    pub(super) expectation: Expectation,
+    pub(super) observed: Vec<u8>,
 }
 
 impl Ordered<'_> {
@@ -109,38 +108,22 @@ impl Ordered<'_> {
             }
             return;
         }
-        if *expected == self.observed || self.is_allowed_prefix() || self.is_allowed_suffix() {
+        if self.is_as_it_must_be() {
             return;
         }
-        // A task that was ended early wrote less: what it had written may be disguised as well.
-        let may_lose_head = self.may_lose_head() > 0;
-        let of = |whole: &[u8]| disguise(whole, &self.observed, may_lose_head);
-        if let Some(how) = of(expected).or_else(|| of(&expected[..self.least()?])) {
+        if let Some(how) = self.disguise() {
             let headline = format!("the bytes of {} were changed: {how}", self.stream);
             verdict
                 .findings
                 .push(self.finding(Shape::Altered, headline, vec![self.sizes()]));
             return;
         }
-        let other = match foreseen(self.timeline, self.stream.other(), Exactness::Exact) {
-            Foreseen::Ordered(other) => other.bytes,
-            Foreseen::Crowd(_) | Foreseen::Unknown(_) => Vec::new(),
-        };
-        let identity = Identity {
-            stream: self.stream,
-            run: self.timeline.history.case.run.parse().ok(),
-            other: &other,
-        };
-        let mut damage = examine(&self.expectation, &self.observed, &identity);
-        self.excuse(&mut damage);
-        if self.exactness == Exactness::Lossy {
-            lossy::allow_whole_lines(&mut damage, &self.expectation);
-        }
+        let damage = self.compared();
         self.report(&damage, verdict);
     }
 
     /// Bytes at the start that retention may have deleted.
-    fn may_lose_head(&self) -> usize {
+    pub(super) fn may_lose_head(&self) -> usize {
         let files = self.files();
         let first = files.first().map(|file| file.index);
         let is_purged = first != Some(self.expectation.first_index);
@@ -167,14 +150,14 @@ impl Ordered<'_> {
         }
     }
 
-    fn is_allowed_suffix(&self) -> bool {
+    pub(super) fn is_allowed_suffix(&self) -> bool {
         let expected = &self.expectation.bytes;
         expected.ends_with(&self.observed)
             && expected.len() - self.observed.len() <= self.may_lose_head()
     }
 
     /// The common case of one ended generation: a prefix that holds what the kernel took.
-    fn is_allowed_prefix(&self) -> bool {
+    pub(super) fn is_allowed_prefix(&self) -> bool {
         let expected = &self.expectation.bytes;
         self.least()
             .is_some_and(|least| self.observed.len() >= least)
@@ -182,7 +165,7 @@ impl Ordered<'_> {
     }
 
     /// What the kernel took at least, if only the end is open.
-    fn least(&self) -> Option<usize> {
+    pub(super) fn least(&self) -> Option<usize> {
         match self.expectation.optional.as_slice() {
             [one] if one.end == self.expectation.bytes.len() => Some(one.start),
             [] | [..] => None,
@@ -190,7 +173,7 @@ impl Ordered<'_> {
     }
 
     /// Takes away what the contract does not promise.
-    fn excuse(&self, damage: &mut Damage) {
+    pub(super) fn excuse(&self, damage: &mut Damage) {
         let free_head = self.may_lose_head();
         let mut excused = Vec::new();
         for piece in &damage.lost {

@@ -26,6 +26,7 @@ mod pipe_content;
 mod rotation;
 mod rules;
 mod timeline;
+mod vanished;
 mod verdict;
 mod wording;
 
@@ -38,10 +39,11 @@ mod laws;
 #[cfg(test)]
 mod many_tests;
 #[cfg(test)]
-mod stage;
+pub(crate) mod stage;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use loss_marks::{FROM_NUL, OPEN_LINE, RUN_END};
 pub(crate) use lossy::NO_RECORD;
+pub use vanished::{Vanished, vanished};
 pub use verdict::judge;

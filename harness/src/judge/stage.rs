@@ -8,14 +8,14 @@ use mock_driver::script::{End, Expected, Script, Step};
 use mock_driver::stream::Stream;
 
 use crate::capability::Capability;
-use crate::case::{Case, log_name};
+use crate::case::{BUNDLE_VERSION, Case, log_name};
 use crate::history::{History, LogFile};
 use crate::scenario::{Expect, FifoKind, Host, Limits, LogmonOutcome, Scenario, Size};
 use crate::trace::{Entry, Event, Exit};
 
-pub(super) const RUN: RunId = RunId(0xcafe_0001);
+pub(crate) const RUN: RunId = RunId(0xcafe_0001);
 
-pub(super) fn records(stream: Stream, count: u32) -> Step {
+pub(crate) fn records(stream: Stream, count: u32) -> Step {
     Step::Records {
         stream,
         count,
@@ -30,19 +30,19 @@ pub(super) fn records(stream: Stream, count: u32) -> Step {
 }
 
 /// What the script writes to a stream in a generation.
-pub(super) fn sent(history: &History, generation: u32, stream: Stream) -> Vec<u8> {
+pub(crate) fn sent(history: &History, generation: u32, stream: Stream) -> Vec<u8> {
     match history.case.scenario.tasks["main"].expected(RUN, generation, stream) {
         Expected::Exact(exact) => exact.render(),
         other @ (Expected::Unordered { .. } | Expected::Unknown) => panic!("{other:?}"),
     }
 }
 
-pub(super) fn at(at_us: u64, event: Event) -> Entry {
+pub(crate) fn at(at_us: u64, event: Event) -> Entry {
     Entry { at_us, event }
 }
 
 /// A history in which everything held: one life, one generation, one file for each stream.
-pub(super) fn good(steps: Vec<Step>) -> History {
+pub(crate) fn good(steps: Vec<Step>) -> History {
     let script = Script::new(7, steps, End::Exit(0)).unwrap();
     let limits = Limits {
         max_files: 10,
@@ -75,15 +75,18 @@ pub(super) fn good(steps: Vec<Step>) -> History {
         expect: Expect::default(),
     };
     let case = Case {
+        version: BUNDLE_VERSION,
         scenario,
         run: RUN.to_string(),
         seed: 7,
+        attempt: 1,
         driver: Vec::new(),
         logmon: Vec::new(),
         serving: None,
         reexec: Vec::new(),
         driver_capabilities: BTreeSet::from([Capability::Forwards]),
         leave_out: None,
+        strace: false,
     };
     let mut history = History {
         case,
@@ -167,7 +170,7 @@ pub(super) fn good(steps: Vec<Step>) -> History {
 }
 
 /// Replaces a stream's files.
-pub(super) fn put(history: &mut History, stream: Stream, files: Vec<Vec<u8>>) {
+pub(crate) fn put(history: &mut History, stream: Stream, files: Vec<Vec<u8>>) {
     let name = log_name(stream);
     let files = files
         .into_iter()
@@ -182,7 +185,7 @@ pub(super) fn put(history: &mut History, stream: Stream, files: Vec<Vec<u8>>) {
 }
 
 /// Puts an event into its place in time.
-pub(super) fn add(history: &mut History, at_us: u64, event: Event) {
+pub(crate) fn add(history: &mut History, at_us: u64, event: Event) {
     let place = history
         .entries
         .partition_point(|entry| entry.at_us <= at_us);

@@ -7,7 +7,9 @@ use mock_driver::stream::Stream;
 use crate::diagnosis::{self, Diagnosis};
 use crate::history::History;
 use crate::outcome::{Status, Verdict};
-use crate::report::{Paint, rerun, timeline, wrapped};
+use crate::report::timeline::{Extent, timeline};
+use crate::report::{Paint, rerun, wrapped};
+use crate::rule::RuleId;
 use crate::scenario::Scenario;
 use crate::suite::CaseResult;
 use crate::trace::Event;
@@ -24,35 +26,57 @@ const WIDTH: usize = 80;
 /// The first lines: status, id, level, rule, time and number of runs; then the promise.
 #[must_use]
 pub fn failure_head(result: &CaseResult, paint: Paint) -> String {
-    let word = result.status.as_str().to_uppercase();
-    let rule = result
-        .verdict
-        .findings
-        .first()
-        .map(|finding| &finding.rule)
-        .or(result.rules.first())
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let rule = first_rule(&result.verdict, &result.rules);
     let facts = format!(
         "{}  {rule}  {:.2} s  {}",
         result.level.keyword(),
         result.seconds,
         result.failed_runs()
     );
-    let used = word.chars().count() + 2 + result.id.chars().count();
+    head(result.status, &result.id, &result.title, &facts, paint)
+}
+
+/// The first lines of one attempt that is looked at again.
+#[must_use]
+pub fn attempt_head(history: &History, verdict: &Verdict, paint: Paint) -> String {
+    let scenario = &history.case.scenario;
+    let rule = first_rule(verdict, &scenario.rules);
+    let facts = format!(
+        "{}  {rule}  {:.2} s",
+        scenario.level.keyword(),
+        history.seconds()
+    );
+    head(
+        verdict.status(),
+        &scenario.id,
+        &scenario.title,
+        &facts,
+        paint,
+    )
+}
+
+fn first_rule(verdict: &Verdict, rules: &[RuleId]) -> String {
+    let broken = verdict.findings.first().map(|finding| &finding.rule);
+    let rule = broken.or(rules.first());
+    rule.map(ToString::to_string).unwrap_or_default()
+}
+
+fn head(status: Status, id: &str, title: &str, facts: &str, paint: Paint) -> String {
+    let word = status.as_str().to_uppercase();
+    let used = word.chars().count() + 2 + id.chars().count();
     let gap = WIDTH.saturating_sub(used + facts.chars().count()).max(2);
     format!(
         "{}  {}{:gap$}{facts}\n{}",
-        paint.status(result.status, &word),
-        paint.bold(&result.id),
+        paint.status(status, &word),
+        paint.bold(id),
         "",
-        wrapped(&result.title, "      ", WIDTH)
+        wrapped(title, "      ", WIDTH)
     )
 }
 
 /// Everything below the head: the findings, what happened, the likely cause and what to do next.
 ///
-/// `bundle` is where the case's folder will be; none if it is not kept.
+/// `bundle` is where the case's folder will be, as a command can name it; none if it is not kept.
 #[must_use]
 pub fn failure_text(
     scenario: &Scenario,
@@ -60,16 +84,40 @@ pub fn failure_text(
     history: Option<&History>,
     bundle: Option<&Path>,
 ) -> String {
+    text(scenario, verdict, history, bundle, Extent::Abridged)
+}
+
+/// The same of one attempt that is looked at again, with every finding and the whole timeline.
+#[must_use]
+pub fn whole_text(history: &History, verdict: &Verdict, bundle: &Path) -> String {
+    text(
+        &history.case.scenario,
+        verdict,
+        Some(history),
+        Some(bundle),
+        Extent::Whole,
+    )
+}
+
+/// The stream whose pipe and log are shown: the first that something is wrong with.
+#[must_use]
+pub fn focus(verdict: &Verdict) -> Stream {
+    let mut concerned = verdict.findings.iter().filter_map(|finding| finding.stream);
+    concerned.next().unwrap_or(Stream::Stdout)
+}
+
+fn text(
+    scenario: &Scenario,
+    verdict: &Verdict,
+    history: Option<&History>,
+    bundle: Option<&Path>,
+    extent: Extent,
+) -> String {
     let mut out = String::new();
-    add_findings(&mut out, verdict);
+    add_findings(&mut out, verdict, extent);
     if let Some(history) = history {
         add_waiting(&mut out, history);
-        let focus = verdict
-            .findings
-            .iter()
-            .find_map(|finding| finding.stream)
-            .unwrap_or(Stream::Stdout);
-        let lines = timeline(history, focus);
+        let lines = timeline(history, focus(verdict), extent);
         if !lines.is_empty() {
             out.push('\n');
         }
@@ -86,19 +134,7 @@ pub fn failure_text(
         }
     }
     out.push('\n');
-    out.push_str(&format!(
-        "  {:<15}{}\n",
-        "Re-run",
-        rerun::of_attempt(&scenario.id, history.map(|history| &history.case))
-    ));
-    match bundle {
-        Some(bundle) => add_field(&mut out, "Look", &bundle.display().to_string()),
-        None => add_field(
-            &mut out,
-            "Look",
-            "nothing was kept; run it again with --keep fail",
-        ),
-    }
+    add_again(&mut out, &scenario.id, history, bundle);
     let mut rules: Vec<&str> = verdict
         .findings
         .iter()
@@ -114,29 +150,49 @@ pub fn failure_text(
     out
 }
 
-fn add_findings(out: &mut String, verdict: &Verdict) {
+/// What to do next. Commands stand on one line each, so that they can be copied.
+fn add_again(out: &mut String, id: &str, history: Option<&History>, bundle: Option<&Path>) {
+    let mut add = |name: &str, command: &str| out.push_str(&format!("  {name:<15}{command}\n"));
+    let rerun = rerun::of_attempt(id, history.map(|history| &history.case));
+    if let Some(bundle) = bundle {
+        let bundle = bundle.to_string_lossy();
+        let bundle = shell_words::quote(&bundle);
+        add("Re-run", &format!("harness repro {bundle}"));
+        add("Look", &format!("harness show {bundle} --html"));
+        add("As a run", &rerun);
+    } else {
+        add("Re-run", &rerun);
+        add("Look", "nothing was kept; run it again with --keep fail");
+    }
+}
+
+fn add_findings(out: &mut String, verdict: &Verdict, extent: Extent) {
+    let (most, most_details) = match extent {
+        Extent::Abridged => (MAX_FINDINGS, MAX_DETAILS),
+        Extent::Whole => (usize::MAX, usize::MAX),
+    };
     for error in &verdict.suite_errors {
         out.push_str(&format!(
             "\n{}",
             wrapped(&format!("the suite could not go on: {error}"), "  ", WIDTH)
         ));
     }
-    for finding in verdict.findings.iter().take(MAX_FINDINGS) {
+    for finding in verdict.findings.iter().take(most) {
         out.push('\n');
         out.push_str(&wrapped(
             &format!("{} [{}, {}]", finding.headline, finding.shape, finding.rule),
             "  ",
             WIDTH,
         ));
-        for detail in finding.details.iter().take(MAX_DETAILS) {
+        for detail in finding.details.iter().take(most_details) {
             out.push_str(&wrapped(detail, "     ", WIDTH));
         }
-        let rest = finding.details.len().saturating_sub(MAX_DETAILS);
+        let rest = finding.details.len().saturating_sub(most_details);
         if rest > 0 {
             out.push_str(&format!("     and {rest} more lines in verdict.json\n"));
         }
     }
-    let rest = verdict.findings.len().saturating_sub(MAX_FINDINGS);
+    let rest = verdict.findings.len().saturating_sub(most);
     if rest > 0 {
         out.push_str(&format!("\n  and {rest} more findings in verdict.json\n"));
     }
@@ -146,35 +202,41 @@ fn add_findings(out: &mut String, verdict: &Verdict) {
     }
 }
 
-/// Who waited for whom, where something hung.
-fn add_waiting(out: &mut String, history: &History) {
-    for entry in &history.entries {
-        let (what, last) = if let Event::Unmet {
+/// Who waited for whom, where something hung: what was waited for, and what was seen then.
+#[must_use]
+pub fn waiting(history: &History) -> Vec<(String, Vec<String>)> {
+    let told = |event: &Event| {
+        if let Event::Unmet {
             text,
             within_ms,
             last,
             ..
-        } = &entry.event
+        } = event
         {
-            (format!("\"{text}\" was not met in {within_ms} ms"), last)
+            let what = format!("\"{text}\" was not met in {within_ms} ms");
+            Some((what, last.clone()))
         } else if let Event::DriverOverdue {
             within_ms, last, ..
-        } = &entry.event
+        } = event
         {
-            (
-                format!("the driver was still there after {within_ms} ms"),
-                last,
-            )
+            let what = format!("the driver was still there after {within_ms} ms");
+            Some((what, last.clone()))
         } else {
-            continue;
-        };
-        if last.is_empty() {
-            continue;
+            None
         }
+    };
+    let all = history.entries.iter();
+    all.filter_map(|entry| told(&entry.event))
+        .filter(|(_, last)| !last.is_empty())
+        .collect()
+}
+
+fn add_waiting(out: &mut String, history: &History) {
+    for (what, last) in waiting(history) {
         out.push_str("\n  Who waits for whom\n");
         out.push_str(&wrapped(&format!("{what}:"), "     ", WIDTH));
         for line in last {
-            out.push_str(&wrapped(line, "       ", WIDTH));
+            out.push_str(&wrapped(&line, "       ", WIDTH));
         }
     }
 }

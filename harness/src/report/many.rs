@@ -104,6 +104,14 @@ pub(super) fn row_text(event: &ManyEvent) -> Option<Told> {
     }
 }
 
+/// The same for others: the text, and whether something went wrong.
+pub(crate) fn many_row(event: &ManyEvent) -> Option<(String, bool)> {
+    Some(match row_text(event)? {
+        Told::Step(text) => (text, false),
+        Told::Break(text) => (text, true),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ mod markdown;
 mod merge;
 mod paint;
 mod rerun;
+mod rows;
 mod rules;
 mod summary;
 mod tap;
@@ -21,20 +22,23 @@ mod words;
 
 pub use annotations::annotations;
 pub use cause::LikelyCause;
-pub use failure::{failure_head, failure_text};
+pub use failure::{attempt_head, failure_head, failure_text, focus, waiting, whole_text};
 pub use glimpse::{Glimpse, glimpse};
 pub use html::html;
 pub use json::{REPORT_VERSION, Report, ShardFacts, SubjectFacts};
 pub use junit::junit;
+pub(crate) use many::many_row;
 pub use markdown::markdown;
 pub use merge::{MergeError, NamedReport, merge};
 pub use paint::Paint;
 pub use rerun::rerun;
+pub(crate) use rows::journal_text;
 pub use rules::{explain_case, explain_rule};
 pub use summary::{case_line, summary};
 pub use tap::tap;
-pub use timeline::timeline;
+pub use timeline::{Extent, timeline};
 pub use words::{bytes, cut, grouped, hanging, plan_words, step_words, wrapped};
+pub(crate) use words::{ended, row_of_signal};
 
 #[cfg(test)]
 mod merge_tests;

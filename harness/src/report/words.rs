@@ -25,7 +25,7 @@ pub fn bytes(number: u64) -> String {
 
 /// How a process ended, as what it does: `exits 0`.
 #[must_use]
-pub(super) fn ended(exit: Exit) -> String {
+pub(crate) fn ended(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("exits {code}"),
         Exit::Signal(signal) => format!("dies of signal {signal}"),
@@ -228,6 +228,17 @@ fn await_words(wait: &Await) -> String {
         "wait until {what}, at most {}, {meaning}",
         millis(wait.within_ms)
     )
+}
+
+/// What a signal does to a process that the host sends it to.
+#[must_use]
+pub(crate) fn row_of_signal(signal: SignalName) -> &'static str {
+    match signal {
+        SignalName::Stop => "PAUSED",
+        SignalName::Kill => "KILLED",
+        SignalName::Cont => "goes on",
+        SignalName::Term => "asked to end (TERM)",
+    }
 }
 
 /// The name after `SIG`.

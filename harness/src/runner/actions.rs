@@ -95,6 +95,8 @@ impl Stage {
         let number = u32::try_from(self.generations.len()).unwrap_or(u32::MAX);
         let invocation = command::driver(&self.case, &self.dir, script, number)
             .map_err(|error| Stop::Suite(chain(&error)))?;
+        let strace = self.case.strace.then(|| self.dir.strace("driver", number));
+        let invocation = invocation.traced(strace.as_deref());
         let [stdout, stderr] = Stream::BOTH.map(|stream| self.dir.output("driver", number, stream));
         let pid =
             spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;

@@ -34,6 +34,24 @@ impl Invocation {
     }
 }
 
+/// What goes before a command so that strace(1) writes down its system calls and those of all that it
+/// starts. The program stays the child that it is without: the tracer is nobody's parent (`-D`), so
+/// signals reach the program, and its end is its own.
+const STRACE: [&str; 5] = ["strace", "-D", "-f", "-ttt", "-o"];
+
+impl Invocation {
+    /// The same with its system calls written to a file, if one is given.
+    pub(super) fn traced(mut self, file: Option<&Path>) -> Self {
+        if let Some(file) = file {
+            let mut words: Vec<String> = STRACE.map(str::to_owned).into();
+            words.extend([text(file), "--".into()]);
+            words.append(&mut self.words);
+            self.words = words;
+        }
+        self
+    }
+}
+
 /// The driver's command for one generation.
 pub(super) fn driver(
     case: &Case,

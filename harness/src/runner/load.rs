@@ -9,7 +9,7 @@ use mock_driver::journal;
 use mock_driver::stream::Stream;
 
 use super::plants;
-use crate::case::{Case, CaseDir, log_name, many_log_name};
+use crate::case::{BUNDLE_VERSION, Case, CaseDir, log_name, many_log_name};
 use crate::history::{History, LogFile, Said};
 use crate::observe::{look, stream_files};
 use crate::scenario::OnFull;
@@ -25,6 +25,27 @@ pub enum LoadError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The folder holds no played case.
+    #[error(
+        "{path} is no bundle: there is no case.json in it; give the folder that a failure's last lines \
+         name"
+    )]
+    NoBundle {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder was written by a program of another version.
+    #[error(
+        "{path} is of {}, and this harness reads version {BUNDLE_VERSION}; use the harness that wrote it, \
+         or play the case again",
+        version.map_or("a time before bundles had versions".to_owned(), |one| format!("version {one}"))
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version that stands in it.
+        version: Option<u64>,
     },
     /// `case.json` is no case.
     #[error("read {path} as a case")]
@@ -47,7 +68,22 @@ pub enum LoadError {
 /// Reads `case.json`.
 pub(super) fn load_case(dir: &CaseDir) -> Result<Case, LoadError> {
     let path = dir.case();
-    serde_json::from_str(&read(&path)?).map_err(|source| LoadError::Case { path, source })
+    if !path.exists() {
+        let path = dir.path().to_owned();
+        return Err(LoadError::NoBundle { path });
+    }
+    let text = read(&path)?;
+    let wrong = |source| LoadError::Case {
+        path: path.clone(),
+        source,
+    };
+    let whole: serde_json::Value = serde_json::from_str(&text).map_err(wrong)?;
+    // Before the rest, which may be another one in another version.
+    let version = whole.get("version").and_then(serde_json::Value::as_u64);
+    if version != Some(u64::from(BUNDLE_VERSION)) {
+        return Err(LoadError::Version { path, version });
+    }
+    serde_json::from_str(&text).map_err(wrong)
 }
 
 /// Reads everything that was left in a case's folder.

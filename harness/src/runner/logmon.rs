@@ -106,6 +106,8 @@ impl Stage {
                 .map_err(|error| Stop::Suite(format!("copy {program}: {error}")))?;
             *program = copy.to_string_lossy().into_owned();
         }
+        let strace = self.case.strace.then(|| self.dir.strace("logmon", number));
+        let invocation = invocation.traced(strace.as_deref());
         let outputs = Stream::BOTH.map(|stream| self.dir.output("logmon", number, stream));
         let pid = match self.case.scenario.host.logmon_output {
             LogmonOutput::Files => {

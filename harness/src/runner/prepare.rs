@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mock_driver::script::Script;
 use mock_driver::stream::Stream;
@@ -111,8 +111,9 @@ fn put_log_folder(dir: &CaseDir, host: &Host) -> Result<Option<Stalling>, Prepar
             .map(Some)
             .map_err(|source| PrepareError::Storage { source }),
         FolderKind::Symlink => {
-            let elsewhere = dir.path().join("elsewhere").join("log");
-            create(elsewhere.clone())?;
+            let elsewhere = Path::new("elsewhere").join("log");
+            create(dir.path().join(&elsewhere))?;
+            // Relative, so that it leads to the same folder when the case's own is moved.
             symlink(&elsewhere, dir.log())
                 .map(|()| None)
                 .map_err(|source| PrepareError::Instead {
@@ -127,9 +128,8 @@ fn put_log_folder(dir: &CaseDir, host: &Host) -> Result<Option<Stalling>, Prepar
 /// Puts something at a FIFO's path, and says whether nobody may touch it.
 fn put_fifo(dir: &CaseDir, stream: Stream, kind: FifoKind) -> Result<bool, PrepareError> {
     let path = dir.fifo(stream);
-    let create = |path: &std::path::Path| {
-        fifo::create(path, FIFO_MODE).map_err(|source| PrepareError::Fifo { source })
-    };
+    let create =
+        |path: &Path| fifo::create(path, FIFO_MODE).map_err(|source| PrepareError::Fifo { source });
     let instead = |what, path: PathBuf| move |source| PrepareError::Instead { what, path, source };
     match kind {
         FifoKind::Present => create(&path).map(|()| false),
@@ -177,7 +177,7 @@ fn script_text(script: &Script, leave_out: Option<(Stream, u64)>) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use Path;
 
     #[test]
     fn a_script_survives_its_file() {

@@ -360,6 +360,7 @@ fn play(options: &Options<'_>, job: &Job<'_>, attempt: u32) -> Result<Row, SelfT
         attempt,
         reexec: options.reexec,
         leave_out: None,
+        strace: false,
         deadline: CASE_DEADLINE,
     };
     let played = play_once(&request, &dir);

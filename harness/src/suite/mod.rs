@@ -1,6 +1,7 @@
 //! The suite: which cases apply to a subject, how they are run side by side, and what became of
 //! them. (re-exports only)
 
+mod bundle;
 mod collect;
 mod honesty;
 mod machine;
@@ -14,12 +15,14 @@ mod select;
 mod shard;
 mod subject;
 
+pub use bundle::Bundle;
 pub use collect::{CollectError, shipped_files, shipped_scenarios, user_scenarios};
 pub use machine::{Machine, Stop};
 pub use out::{Keep, OutDir, OutError};
 pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};
 pub use probe::{Probe, ProbeFailure, probe};
 pub use result::{CaseResult, Counts, Skip, ending, settle};
+pub(crate) use run::{CASE_DEADLINE, from_here};
 pub use run::{Progress, SuiteRun, run_suite};
 pub use running::running_cases;
 pub use select::{Choice, Filter, FilterError, Selected, of_shard, select};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mock_driver::stream::Stream;
 use sha2::{Digest, Sha256};
 
-use crate::case::{Case, CaseDir};
+use crate::case::{BUNDLE_VERSION, Case, CaseDir};
 use crate::history::History;
 use crate::judge;
 use crate::outcome::{Status, Verdict};
@@ -30,6 +30,8 @@ pub struct PlayRequest<'a> {
     pub reexec: &'a [String],
     /// The record that the payload leaves out, for the canary.
     pub leave_out: Option<(Stream, u64)>,
+    /// Whether the system calls of driver and logmon are written down.
+    pub strace: bool,
     /// When the case process is killed.
     pub deadline: Duration,
 }
@@ -54,9 +56,11 @@ pub struct Attempt {
 pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
     let begun = Instant::now();
     let case = Case {
+        version: BUNDLE_VERSION,
         scenario: request.scenario.clone(),
         run: run_id(request.seed, &request.scenario.id, request.attempt),
         seed: request.seed,
+        attempt: request.attempt,
         driver: request.subject.driver.clone(),
         logmon: request.subject.logmon_for(request.scenario).to_vec(),
         serving: request
@@ -66,6 +70,7 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         reexec: request.reexec.to_vec(),
         driver_capabilities: request.subject.capabilities.clone(),
         leave_out: request.leave_out,
+        strace: request.strace,
     };
     let played = runner::play(&case, dir, request.deadline).map_err(|error| error_chain(&error));
     machine::sweep();

@@ -232,6 +232,7 @@ impl<'a> Planned<'a> {
             attempt: 1,
             reexec,
             leave_out: self.leave_out,
+            strace: false,
             deadline: PROBE_DEADLINE,
         };
         (play_once(&request, &dir), dir)

@@ -1,7 +1,8 @@
 //! Runs the chosen cases side by side, and those that fail again, alone. (edge)
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
@@ -16,7 +17,7 @@ use crate::tally::Tally;
 use crate::task_memory::TaskMemory;
 
 /// When a case process is killed, whatever it does.
-const CASE_DEADLINE: Duration = Duration::from_secs(180);
+pub(crate) const CASE_DEADLINE: Duration = Duration::from_secs(180);
 
 /// How often a failure is played again, alone.
 const RERUNS: u32 = 2;
@@ -277,6 +278,7 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
         attempt,
         reexec: run.reexec,
         leave_out: None,
+        strace: false,
         deadline: CASE_DEADLINE,
     };
     let played = play_once(&request, &dir);
@@ -285,8 +287,9 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
     let text = if played.status == Status::Pass {
         String::new()
     } else {
-        let bundle = keeps.then_some(bundle.as_path());
-        report::failure_text(scenario, &played.verdict, played.history.as_ref(), bundle)
+        let bundle = keeps.then(|| from_here(&bundle));
+        let history = played.history.as_ref();
+        report::failure_text(scenario, &played.verdict, history, bundle.as_deref())
     };
     let bundle = if keeps {
         match run.out.keep(&dir, &scenario.id) {
@@ -318,6 +321,13 @@ fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
         text,
         bundle,
     }
+}
+
+/// A path as it is named from the folder in which the program was started, if it lies below it.
+pub(crate) fn from_here(path: &Path) -> PathBuf {
+    let here = env::current_dir().and_then(|here| here.canonicalize());
+    let below = here.ok().and_then(|here| path.strip_prefix(&here).ok());
+    below.unwrap_or(path).to_owned()
 }
 
 fn not_played(error: String) -> Ended {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::capability::{Capability, Declarer};
+use crate::case::Case;
 use crate::rule::Role;
 use crate::scenario::Scenario;
 use crate::serving::{BUNDLED_SERVING, Serving, ServingError, ServingTemplates};
@@ -172,6 +173,30 @@ impl Subject {
         }
         subject.capabilities.extend(declared);
         Ok(subject)
+    }
+
+    /// The subject that a case was played with.
+    #[must_use]
+    pub fn of_case(case: &Case) -> Self {
+        let bundled = Self::bundled();
+        let mut under_test = BTreeSet::new();
+        if case.driver != bundled.driver {
+            under_test.insert(Role::Driver);
+        }
+        if !Self::is_bundled_logmon(&case.logmon) {
+            under_test.insert(Role::Logmon);
+        }
+        if under_test.is_empty() {
+            under_test = bundled.under_test;
+        }
+        Self {
+            driver: case.driver.clone(),
+            capabilities: case.driver_capabilities.clone(),
+            logmon: case.logmon.clone(),
+            kept_logmon: None,
+            serving: case.serving.clone(),
+            under_test,
+        }
     }
 
     /// The subject with a logmon that serves many tasks as these templates say.
