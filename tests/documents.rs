@@ -10,7 +10,22 @@ use std::time::Duration;
 use assert_cmd::Command;
 
 /// The documents with commands in them.
-const DOCUMENTS: &[&str] = &["README.md", "CONTRIBUTING.md", "harness/examples/README.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/reading-a-failure.md",
+    "harness/examples/README.md",
+];
+
+/// The beginnings of commands that show a failure, and so end with 1: this page is about one.
+const SHOW_A_FAILURE: &[(&str, &[&str])] = &[(
+    "docs/reading-a-failure.md",
+    &[
+        "cargo run --release -- run ",
+        "cargo run --release -- recheck ",
+        "cargo run --release -- repro out/",
+    ],
+)];
 
 /// Commands that the gate runs as they stand, and the words of `.ci/run` that do it.
 const RUN_BY_THE_GATE: &[(&str, &str)] = &[
@@ -63,10 +78,27 @@ fn harness_arguments(command: &str) -> Option<Vec<String>> {
     )
 }
 
-/// Narrows a run to one quick case and a folder of its own.
+/// The code that a command of a document ends with.
+fn code(document: &str, command: &str) -> i32 {
+    let shows_a_failure = SHOW_A_FAILURE
+        .iter()
+        .filter(|(of, _)| *of == document)
+        .flat_map(|(_, commands)| *commands)
+        .any(|beginning| command.starts_with(beginning));
+    i32::from(shows_a_failure)
+}
+
+/// Narrows a run to one quick case, and every command to the folder of its document.
 fn narrowed(mut arguments: Vec<String>, out: &Path) -> Vec<String> {
     for argument in &mut arguments {
         *argument = argument.replace("=out/", &format!("={}/", out.display()));
+        if let Some(rest) = argument.strip_prefix("out/") {
+            *argument = out.join(rest).display().to_string();
+        }
+    }
+    if arguments.first().is_some_and(|first| first == "repro") {
+        let again = out.with_extension("again").display().to_string();
+        arguments.extend(["--out".into(), again]);
     }
     if arguments.first().is_some_and(|first| first == "run") {
         if !arguments.iter().any(|argument| argument == "--filter") {
@@ -81,6 +113,10 @@ fn narrowed(mut arguments: Vec<String>, out: &Path) -> Vec<String> {
 fn every_command_in_the_documents_runs() {
     let mut number = 0;
     for document in DOCUMENTS {
+        // One for all commands: what one of them leaves is what the next one looks at.
+        let folder = tempfile::tempdir().expect("a folder for the reports");
+        let out = folder.path().join("out");
+        std::fs::create_dir(&out).expect("a folder in it");
         for command in commands(&read(document)) {
             if RUN_BY_THE_GATE.iter().any(|(whole, _)| *whole == command) {
                 continue;
@@ -89,13 +125,12 @@ fn every_command_in_the_documents_runs() {
                 panic!("{document}: this test does not know how to run `{command}`")
             });
             number += 1;
-            let out = tempfile::tempdir().expect("a folder for the reports");
             Command::new(env!("CARGO_BIN_EXE_harness"))
                 .current_dir(root())
-                .args(narrowed(arguments, out.path()))
+                .args(narrowed(arguments, &out))
                 .timeout(Duration::from_secs(120))
                 .assert()
-                .success();
+                .code(code(document, &command));
         }
     }
     assert!(

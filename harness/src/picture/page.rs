@@ -14,7 +14,7 @@ use crate::serving::Serving;
 /// The page with gaps, `@NAME@`, and everything that has to do with its looks.
 const PAGE: &str = include_str!("page.html");
 
-/// The commands that look at the case again, as lines.
+/// What the page says of looking at the case again.
 #[derive(Clone, Debug, Default)]
 pub struct Again {
     /// The bundle, as a command can name it.

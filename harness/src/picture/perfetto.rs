@@ -3,9 +3,10 @@
 //! The format is Chrome's trace events in JSON: a thread for each lane, slices for bands, counters for
 //! levels, instants for marks and faults. Times are microseconds.
 
+use mock_driver::stream::Stream;
 use serde_json::{Value, json};
 
-use super::model::{Lane, Mark, Picture};
+use super::model::{Band, BandKind, Lane, LaneKind, Mark, Picture};
 
 /// The one process of the trace.
 const PROCESS: u32 = 1;
@@ -28,12 +29,35 @@ pub fn perfetto(picture: &Picture) -> String {
     format!("{whole}\n")
 }
 
-fn add_lane(events: &mut Vec<Value>, lane: &Lane, thread: usize) {
-    events.push(named("thread_name", thread, &lane.name));
-    events.push(json!({
-        "ph": "M", "name": "thread_sort_index", "pid": PROCESS, "tid": thread,
-        "args": { "sort_index": thread },
-    }));
+/// Threads of a lane: slices of one thread must lie within each other or apart, so what may overlap
+/// otherwise has a thread of its own.
+const THREADS: usize = 3;
+/// Behind the lane's name, for each of its threads.
+const OF_THREAD: [&str; THREADS] = ["", " (stderr)", " (lost)"];
+
+/// Which of its lane's threads a band lies on.
+fn thread_of(lane: &Lane, band: &Band) -> usize {
+    let is_writer = matches!(lane.kind, LaneKind::Task | LaneKind::Driver);
+    if band.kind == BandKind::Lost {
+        2
+    } else {
+        usize::from(is_writer && band.stream == Some(Stream::Stderr))
+    }
+}
+
+fn add_lane(events: &mut Vec<Value>, lane: &Lane, number: usize) {
+    let thread = number * THREADS;
+    for (offset, behind) in OF_THREAD.iter().enumerate() {
+        let mut bands = lane.bands.iter();
+        if offset == 0 || bands.any(|band| thread_of(lane, band) == offset) {
+            let own = thread + offset;
+            events.push(named("thread_name", own, &format!("{}{behind}", lane.name)));
+            events.push(json!({
+                "ph": "M", "name": "thread_sort_index", "pid": PROCESS, "tid": own,
+                "args": { "sort_index": own },
+            }));
+        }
+    }
     for band in &lane.bands {
         let name = if band.label.is_empty() {
             band.kind.as_str().to_owned()
@@ -41,8 +65,8 @@ fn add_lane(events: &mut Vec<Value>, lane: &Lane, thread: usize) {
             format!("{} {}", band.kind.as_str(), band.label)
         };
         events.push(json!({
-            "ph": "X", "cat": band.kind.as_str(), "name": name, "pid": PROCESS, "tid": thread,
-            "ts": band.from_us, "dur": band.to_us - band.from_us,
+            "ph": "X", "cat": band.kind.as_str(), "name": name, "pid": PROCESS,
+            "tid": thread + thread_of(lane, band), "ts": band.from_us, "dur": band.to_us - band.from_us,
             "args": { "what": band.detail, "stream": band.stream.map(|stream| stream.as_str()) },
         }));
     }
