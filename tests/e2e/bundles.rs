@@ -60,7 +60,7 @@ fn a_failed_case_is_judged_again_from_its_folder_alone() {
         .code(1)
         .stdout(contains("FAIL  data/no-final-newline"))
         .stdout(contains("harness repro moved\n").and(contains("Likely cause")))
-        .stdout(contains("fail (lost-tail); the same as when it was played"))
+        .stdout(contains("fail (lost-all, lost-tail); the same as when it was played"))
         .stdout(predicate::function(every_line_fits));
 }
 
@@ -143,7 +143,7 @@ fn the_whole_timeline_is_shown_as_text_on_a_terminal_or_in_a_file() {
         command.assert().code(0)
     };
     shown(&[])
-        .stdout(contains("FAIL  data/no-final-newline").and(contains("[lost-tail, DATA-")))
+        .stdout(contains("FAIL  data/no-final-newline").and(contains("[lost-all, DATA-1]")))
         .stdout(contains("What happened").and(contains("task 0 runs, pid")))
         .stdout(contains(" more)").not())
         .stdout(predicate::function(every_line_fits));
@@ -194,11 +194,12 @@ fn a_page_with_the_picture_is_written_into_the_folder_and_its_path_is_told() {
     // The driver had taken the last bytes from the task, and its journal says so.
     let red = classes("lost").into_iter();
     let red: Vec<_> = red.filter(|node| node.has_tag_name("rect")).collect();
-    assert_eq!(red.len(), 1);
-    let lane = red[0]
-        .ancestors()
-        .find_map(|node| node.attribute("data-kind"));
-    assert_eq!(lane, Some("driver"));
+    let lanes = red.iter().map(|piece| {
+        let mut around = piece.ancestors();
+        around.find_map(|node| node.attribute("data-kind")).unwrap()
+    });
+    // The end of stdout and all of stderr.
+    assert_eq!(lanes.collect::<Vec<_>>(), ["driver", "driver"]);
     harness(&folder)
         .args(["show", LOST, "--html", "--format", "text"])
         .assert()
@@ -256,7 +257,7 @@ fn a_mended_subject_passes_now_and_that_is_told_of_every_attempt() {
         .assert()
         .code(0)
         .stdout(contains("1/2 ").and(contains("2/2 ")))
-        .stdout(contains("passes now (2 of 2)").and(contains("fail (lost-tail)")));
+        .stdout(contains("passes now (2 of 2)").and(contains("lost-tail)")));
     let kept = folder.path().join("again/data-no-final-newline.bundle");
     assert!(kept.join("trace.jsonl").exists());
 }
