@@ -60,7 +60,9 @@ fn a_failed_case_is_judged_again_from_its_folder_alone() {
         .code(1)
         .stdout(contains("FAIL  data/no-final-newline"))
         .stdout(contains("harness repro moved\n").and(contains("Likely cause")))
-        .stdout(contains("fail (lost-all, lost-tail); the same as when it was played"))
+        .stdout(contains(
+            "fail (lost-all, lost-tail); the same as when it was played",
+        ))
         .stdout(predicate::function(every_line_fits));
 }
 

@@ -126,10 +126,10 @@ fn place(history: &History, verdict: &Verdict, piece: &Vanished) -> Place {
     let case = &history.case;
     let forwards = case.driver_capabilities.contains(&Capability::Forwards);
     let of = |journal: Option<&Vec<journal::Line>>| {
-        let lines = journal.into_iter().flatten();
-        lines
-            .filter_map(|line| line.event.accepted(piece.stream))
-            .max()
+        let lines = journal?.iter();
+        let taken = lines.filter_map(|line| line.event.accepted(piece.stream));
+        // A journal without a write says that nothing was written.
+        Some(taken.max().unwrap_or(0))
     };
     let by_task = of(history.task.get(&piece.generation));
     let by_driver = of(history.driver.get(&piece.generation));
