@@ -9,6 +9,7 @@ pub mod capability;
 pub mod case;
 pub mod cli;
 pub mod diagnosis;
+pub mod expected;
 pub mod faulty_logmon;
 pub mod finding;
 pub mod history;

@@ -1,10 +1,11 @@
 //! What became of a case and of a run: statuses and exit codes. (core)
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Shape};
 
 /// The status of one case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +91,12 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The shapes of all findings.
+    #[must_use]
+    pub fn shapes(&self) -> BTreeSet<Shape> {
+        self.findings.iter().map(|finding| finding.shape).collect()
+    }
+
     /// The status that follows, before any repetition.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -3,10 +3,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::bundle_args::{RecheckArgs, ReproArgs, ShowArgs};
+use super::duration::duration;
+use super::xfail::XfailCommand;
 use crate::capability::Capability;
 use crate::rule::{Level, Profile};
 use crate::runner::{LIMITED_WORD, MACHINE_PROBE_WORD};
@@ -25,8 +28,9 @@ pub(super) struct Args {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 conformant, 1 failures, 3 only flaky, 4 nothing ran, 5 the suite can't see failures \
-here, 64 wrong command line, 65 wrong scenario or folder, 69 the subject can't be started or is \
+Exit codes: 0 conformant, 1 failures, 2 expectations out of date, 3 only flaky, 4 nothing ran, 5 the \
+suite can't see failures here, 6 the time budget is used up, 64 wrong command line, 65 wrong scenario, \
+configuration or folder, 69 the subject can't be started or is \
 dishonest, 70 a bug in the suite, 75 the machine is unfit, 130 interrupted.
 
 Further programs in this one: `harness logmon`, `harness mock-driver`, `harness task` and \
@@ -54,6 +58,12 @@ pub(super) enum Command {
         /// The folder that runs will write to.
         #[arg(long, value_name = "DIR", default_value = "out")]
         out: PathBuf,
+    },
+    /// Checks or renews a file of expected failures.
+    Xfail {
+        /// What is to be done.
+        #[command(subcommand)]
+        command: XfailCommand,
     },
     /// Runs the suite against good and faulty subjects: the kill matrix.
     SelfTest(SelfTestArgs),
@@ -172,6 +182,15 @@ pub(super) struct RunArgs {
     /// Begins no further case after the first failure.
     #[arg(long)]
     pub(super) fail_fast: bool,
+    /// The file of failures that are known: see `harness xfail check`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) expected: Option<PathBuf>,
+    /// Fails (exit 1) if a case that the run of this report.json played is not played now.
+    #[arg(long, value_name = "REPORT")]
+    pub(super) no_fewer: Option<PathBuf>,
+    /// Begins no case after this time, such as 90s, 10m or 2h (exit 6).
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) budget: Option<Duration>,
     /// Where reports and the folders of failed cases go.
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub(super) out: PathBuf,

@@ -86,9 +86,9 @@ impl Live {
             return;
         }
         self.leave(&result.id);
-        let passed = result.status == Status::Pass;
-        self.failed += usize::from(!passed);
-        let wanted = self.kind == ProgressKind::Lines || !passed;
+        let is_news = !matches!(result.status, Status::Pass | Status::Xfail);
+        self.failed += usize::from(is_news);
+        let wanted = self.kind == ProgressKind::Lines || is_news;
         if wanted {
             let text = Self::lines_of(result, self.paint);
             self.bar.suspend(|| console::say(&text));
@@ -106,6 +106,9 @@ impl Live {
     pub(super) fn lines_of(result: &CaseResult, paint: Paint) -> String {
         if result.status == Status::Pass {
             format!("{}\n", report::case_line(result, paint))
+        } else if result.status == Status::Xfail {
+            let reason = report::expected_lines(result, "              ");
+            format!("{}\n{reason}", report::case_line(result, paint))
         } else {
             format!("\n{}{}\n", report::failure_head(result, paint), result.text)
         }

@@ -2,14 +2,18 @@
 
 mod annotate;
 mod args;
+mod bounds;
 mod bundle_args;
 mod console;
 mod doctor;
+mod duration;
+mod expectations;
 mod explain;
 mod list;
 mod live;
 mod manual;
 mod merge;
+mod previous;
 mod recheck;
 mod refusal;
 mod repro;
@@ -17,6 +21,7 @@ mod run;
 mod self_test;
 mod show;
 mod target;
+mod xfail;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -85,6 +90,7 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         Some(Command::Show(show)) => show::show(&show),
         Some(Command::Recheck(recheck)) => recheck::recheck(&recheck),
         Some(Command::Repro(repro)) => repro::repro(&repro),
+        Some(Command::Xfail { command }) => xfail::xfail(&command),
         Some(Command::SelfTest(options)) => self_test::self_test(&options),
         Some(Command::Report {
             command: ReportCommand::Merge(args),

@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::annotate;
 use super::args::{RunArgs, SelectArgs, SubjectArgs};
+use super::bounds::Bounds;
 use super::console;
 use super::live::Live;
 use super::refusal::Refusal;
@@ -31,6 +32,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     let whole = filter.is_all() && args.select.scenario.is_empty();
     let shard = args.shard.map(|shard| ShardFacts { shard, whole });
     let whole = whole && shard.is_none();
+    let bounds = Bounds::read(args, &scenarios)?;
     let mut selected = suite::select(scenarios, &subject, &filter);
     if let Some(shard) = args.shard {
         selected = suite::of_shard(selected, shard);
@@ -60,12 +62,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     }
     let mut session = Session {
         args,
+        bounds: &bounds,
         targets,
         out: &out,
         live: Live::new(console::progress(args.progress), console::paint(args.color)),
         text: String::new(),
         report: Report {
             shard,
+            expectations: bounds.facts(args),
             ..first_report(args, &subject, !whole)
         },
         begun: Instant::now(),
@@ -81,6 +85,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
 /// A run and everything that it tells.
 struct Session<'a> {
     args: &'a RunArgs,
+    bounds: &'a Bounds,
     targets: Vec<Target<'a>>,
     out: &'a OutDir,
     live: Live,
@@ -118,6 +123,7 @@ impl Session<'_> {
             }
         }
         self.live.begin(chosen * self.args.stress as usize);
+        let bounds = self.bounds;
         let run = SuiteRun {
             selected,
             subject,
@@ -125,6 +131,8 @@ impl Session<'_> {
             jobs: self.args.jobs.map_or_else(default_jobs, usize::from),
             stress: self.args.stress,
             fail_fast: self.args.fail_fast,
+            expected: &bounds.expected,
+            budget: &bounds.budget,
             keep: self.args.keep.into(),
             reexec,
             out: self.out,
@@ -140,7 +148,7 @@ impl Session<'_> {
         let ending = if stop.is_asked() {
             Ending::Interrupted
         } else {
-            suite::ending(&cases)
+            bounds.conclude(&mut self.report, selected, &cases)
         };
         self.report.cases = cases;
         let ended = self.end(ending);
@@ -173,7 +181,7 @@ impl Session<'_> {
     /// Completes the report, writes all of them and prints the summary.
     fn end(&mut self, ending: Ending) -> Result<Ending, Refusal> {
         self.live.end();
-        self.report.complete = ending != Ending::Interrupted;
+        self.report.complete = !matches!(ending, Ending::Interrupted | Ending::OutOfBudget);
         self.report.ending = Some(ending);
         self.report.exit_code = Some(ending.code());
         self.write_report()?;
@@ -295,6 +303,10 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
         exit_code: None,
         message: None,
         seed: args.seed.unwrap_or_else(draw_seed),
+        stress: args.stress,
+        expectations: None,
+        not_begun: Vec::new(),
+        fewer: Vec::new(),
         filtered,
         shard: None,
         merged_shards: None,

@@ -8,7 +8,7 @@ use crate::diagnosis::{self, Diagnosis};
 use crate::history::History;
 use crate::outcome::{Status, Verdict};
 use crate::report::timeline::{Extent, timeline};
-use crate::report::{Paint, rerun, wrapped};
+use crate::report::{Paint, expected_lines, rerun, wrapped};
 use crate::rule::RuleId;
 use crate::scenario::Scenario;
 use crate::suite::CaseResult;
@@ -33,7 +33,8 @@ pub fn failure_head(result: &CaseResult, paint: Paint) -> String {
         result.seconds,
         result.failed_runs()
     );
-    head(result.status, &result.id, &result.title, &facts, paint)
+    let head = head(result.status, &result.id, &result.title, &facts, paint);
+    format!("{head}{}", expected_lines(result, "      "))
 }
 
 /// The first lines of one attempt that is looked at again.

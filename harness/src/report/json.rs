@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outcome::Ending;
 use crate::serving::Serving;
-use crate::suite::{CaseResult, Counts, Shard};
+use crate::suite::{CaseResult, Counts, Fewer, Shard};
 
 /// The version of the form.
 pub const REPORT_VERSION: u32 = 1;
@@ -31,6 +31,18 @@ pub struct Report {
     pub message: Option<String>,
     /// Seed of everything random.
     pub seed: u64,
+    /// How often each case was played; more than 1 only on purpose.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub stress: u32,
+    /// The file of expected failures, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expectations: Option<ExpectationFacts>,
+    /// Cases that were to be played and were not begun, because the time was up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_begun: Vec<String>,
+    /// Cases that the run before played and this one did not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fewer: Vec<Fewer>,
     /// Whether cases were left out, or were not the shipped ones: then nothing is said about
     /// conformance.
     pub filtered: bool,
@@ -52,6 +64,39 @@ pub struct Report {
     pub counts: Counts,
     /// The cases that are settled, in the order of the suite.
     pub cases: Vec<CaseResult>,
+}
+
+/// The file of expected failures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectationFacts {
+    /// Its path.
+    pub file: String,
+    /// How many entries it has.
+    pub entries: usize,
+    /// Those that stand for no case which applies to the subject.
+    pub stale: Vec<StaleEntry>,
+    /// The command that makes the file agree with this report.
+    pub renew: String,
+}
+
+/// An entry that stands for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleEntry {
+    /// The case or glob.
+    pub case: String,
+    /// The line of the file, from 1.
+    pub line: usize,
+    /// The entry's reason.
+    pub reason: String,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_once(stress: &u32) -> bool {
+    *stress == 1
 }
 
 /// What was judged.

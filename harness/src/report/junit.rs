@@ -2,7 +2,8 @@
 //!
 //! A failed case is a `failure` whose type is the shape of its first finding; a case that proves
 //! nothing, or that the suite or the machine spoilt, is an `error`; a case that was not played is
-//! `skipped`; a flaky one passes with a `flakyFailure` in it, as CI systems expect.
+//! `skipped`; a flaky one passes with a `flakyFailure` in it, as CI systems expect. An expected failure
+//! is `skipped` with the type `xfail` and the reason; an unexpected pass is a `failure` of type `xpass`.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use quick_junit::{
 };
 
 use crate::outcome::Status;
+use crate::report::expected::expected_in_words;
 use crate::report::told::{ending, headline, kind, printable, rule};
 use crate::report::{Report, rerun};
 use crate::suite::CaseResult;
@@ -61,7 +63,14 @@ fn case(report: &Report, result: &CaseResult) -> TestCase {
 
 fn status(result: &CaseResult) -> TestCaseStatus {
     match result.status {
-        Status::Pass | Status::Xfail => TestCaseStatus::success(),
+        Status::Pass => TestCaseStatus::success(),
+        Status::Xfail => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_type("xfail");
+            status.set_message(message(result));
+            status.set_description(result.text.as_str());
+            status
+        }
         Status::Fail | Status::Xpass => told(result, NonSuccessKind::Failure),
         Status::Inconclusive | Status::ErrorSuite | Status::ErrorEnvironment => {
             told(result, NonSuccessKind::Error)
@@ -94,12 +103,18 @@ fn told(result: &CaseResult, non_success: NonSuccessKind) -> TestCaseStatus {
 /// The rule and what is wrong; the reason of a skip.
 fn message(result: &CaseResult) -> String {
     let headline = headline(result);
-    match result.verdict.findings.first() {
+    let found = match result.verdict.findings.first() {
         Some(finding) if result.verdict.suite_errors.is_empty() => {
-            printable(&format!("{}: {headline}", finding.rule))
+            format!("{}: {headline}", finding.rule)
         }
-        Some(_) | None => printable(&headline),
-    }
+        Some(_) | None => headline,
+    };
+    let note = result.expected.as_ref().and_then(|one| one.note.clone());
+    let expected = result.expected.is_some() && result.status != Status::Pass;
+    let expected = expected.then(|| expected_in_words(result));
+    let found = Some(found).filter(|text| !text.is_empty());
+    let parts: Vec<String> = found.into_iter().chain(expected).chain(note).collect();
+    printable(&parts.join("; "))
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -145,10 +145,34 @@ pub fn merge(reports: &[NamedReport]) -> Result<Report, MergeError> {
             .map(|one| one.report.seconds)
             .fold(0.0, f64::max),
         probes: probes(&shards),
+        not_begun: of_all(reports, |report| &report.not_begun),
+        // What one shard misses, another one may have played.
+        fewer: of_all(reports, |report| &report.fewer)
+            .into_iter()
+            .filter(|fewer| {
+                !cases
+                    .iter()
+                    .any(|one| one.id == fewer.case && one.status.has_run())
+            })
+            .collect(),
         counts: Counts::of(&cases),
         cases,
         ..first.report.clone()
     })
+}
+
+/// What stands in a list of any of the reports, each once.
+fn of_all<T: Clone + PartialEq>(
+    reports: &[NamedReport],
+    list: impl Fn(&Report) -> &Vec<T>,
+) -> Vec<T> {
+    let mut all: Vec<T> = Vec::new();
+    for one in reports.iter().flat_map(|one| list(&one.report)) {
+        if !all.contains(one) {
+            all.push(one.clone());
+        }
+    }
+    all
 }
 
 /// The shard that a report is of, and whether all shards together are the whole.

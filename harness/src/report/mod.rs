@@ -2,6 +2,7 @@
 
 mod annotations;
 mod cause;
+mod expected;
 mod failure;
 mod glimpse;
 mod html;
@@ -22,10 +23,11 @@ mod words;
 
 pub use annotations::annotations;
 pub use cause::LikelyCause;
+pub use expected::expected_lines;
 pub use failure::{attempt_head, failure_head, failure_text, focus, waiting, whole_text};
 pub use glimpse::{Glimpse, glimpse};
 pub use html::html;
-pub use json::{REPORT_VERSION, Report, ShardFacts, SubjectFacts};
+pub use json::{ExpectationFacts, REPORT_VERSION, Report, ShardFacts, StaleEntry, SubjectFacts};
 pub use junit::junit;
 pub(crate) use many::many_row;
 pub use markdown::markdown;

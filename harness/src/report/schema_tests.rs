@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::tests::report_of;
 use super::*;
+use crate::expected::{Expected, Outcome};
 use crate::finding::Shape;
 use crate::outcome::{Ending, Status};
 use crate::rule::{Level, Profile};
-use crate::suite::Shard;
+use crate::suite::{Fewer, Shard};
 use crate::tally::Tally;
 use crate::task_memory::TaskMemory;
 
@@ -46,7 +47,32 @@ fn full() -> Report {
         start: vec!["b".into()],
         stop: vec!["c".into()],
     });
+    report.stress = 2;
+    report.expectations = Some(ExpectationFacts {
+        file: "expected.toml".into(),
+        entries: 1,
+        stale: vec![StaleEntry {
+            case: "data/gone".into(),
+            line: 3,
+            reason: "a reason".into(),
+        }],
+        renew: "a command".into(),
+    });
+    report.not_begun = vec!["data/later".into()];
+    report.fewer = vec![Fewer {
+        case: "data/once".into(),
+        why: "it was filtered out".into(),
+    }];
     let first = &mut report.cases[0];
+    first.failed_as = vec![[Shape::LostTail].into()];
+    first.expected = Some(Expected {
+        outcome: Outcome::Fail,
+        shapes: [Shape::LostTail].into(),
+        reason: "a reason".into(),
+        issue: Some("a link".into()),
+        until: Some("2027-03-01".into()),
+        note: Some("a note".into()),
+    });
     first.played_kept = true;
     first.tally = Some(Tally::default());
     first.memory = Some(TaskMemory {

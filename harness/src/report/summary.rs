@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{Ending, Status};
+use crate::report::expected::{expected_lines, stale_lines};
 use crate::report::words::grouped;
 use crate::report::{Paint, Report, hanging, wrapped};
 use crate::suite::{CaseResult, Counts};
@@ -42,20 +43,21 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     for result in &report.cases {
         let matters = match result.status {
             Status::Fail
+            | Status::Xfail
             | Status::Xpass
             | Status::Flaky
             | Status::Inconclusive
             | Status::ErrorSuite
             | Status::ErrorEnvironment => true,
-            Status::Pass | Status::Xfail | Status::SkippedCapability | Status::SkippedFilter => {
-                false
-            }
+            Status::Pass | Status::SkippedCapability | Status::SkippedFilter => false,
         };
         if matters {
             out.push_str(&case_line(result, paint));
             out.push('\n');
+            out.push_str(&expected_lines(result, "              "));
         }
     }
+    out.push_str(&missing(report));
     let parts: Vec<String> = counts
         .by_status
         .iter()
@@ -76,6 +78,24 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     ));
     out.push_str(&hanging("subject: ", &report.subject.name, 80));
     out.push_str(&verdict(report, paint));
+    out
+}
+
+/// What should have been there and was not: cases for entries, cases that were played before, cases
+/// for which there was no time.
+fn missing(report: &Report) -> String {
+    let mut out = report
+        .expectations
+        .as_ref()
+        .map_or(String::new(), stale_lines);
+    for one in &report.fewer {
+        let text = format!("{}: played before, and not now: {}", one.case, one.why);
+        out.push_str(&hanging("fewer         ", &text, 80));
+    }
+    if !report.not_begun.is_empty() {
+        let text = report.not_begun.join(", ");
+        out.push_str(&hanging("not begun     ", &text, 80));
+    }
     out
 }
 
@@ -105,6 +125,14 @@ fn ran(report: &Report, counts: &Counts) -> String {
     }
     let filtered = counts.get(Status::SkippedFilter);
     if filtered > 0 {
+        let not_begun = report.not_begun.len().min(filtered);
+        if not_begun > 0 {
+            text.push_str(&format!("; {not_begun} not begun"));
+        }
+        let filtered = filtered - not_begun;
+        if filtered == 0 {
+            return text;
+        }
         let word = match report.ending {
             Some(Ending::BadSubject | Ending::Blind | Ending::Unfit | Ending::Interrupted) => {
                 "not played"
@@ -159,8 +187,11 @@ fn verdict(report: &Report, paint: Paint) -> String {
     let Some(ending) = report.ending else {
         return "the run has not ended\n".to_owned();
     };
-    let (status, text) = ending_words(ending, report.filtered);
-    let mut out = format!("{} (exit {})\n", paint.status(status, text), ending.code());
+    let (status, text) = ending_words(ending, report);
+    let mut out = format!("{} (exit {})\n", paint.status(status, &text), ending.code());
+    if let (Ending::ExpectationsStale, Some(facts)) = (ending, &report.expectations) {
+        out.push_str(&hanging("mend it with  ", &facts.renew, 80));
+    }
     if ending == Ending::Conformant && report.shard.is_some() {
         out.push_str("a shard says nothing about the whole; see `harness report merge`\n");
     } else if ending == Ending::Conformant && report.filtered {
@@ -170,10 +201,17 @@ fn verdict(report: &Report, paint: Paint) -> String {
 }
 
 /// How a run ended, in a few words, and the status in whose colour they are shown.
-pub(super) fn ending_words(ending: Ending, filtered: bool) -> (Status, &'static str) {
-    match ending {
-        Ending::Conformant if filtered => (Status::Pass, "everything that ran passed"),
-        Ending::Conformant => (Status::Pass, "conformant"),
+pub(super) fn ending_words(ending: Ending, report: &Report) -> (Status, String) {
+    let excused = match Counts::of(&report.cases).get(Status::Xfail) {
+        0 => String::new(),
+        1 => " but for 1 expected failure".to_owned(),
+        many => format!(" but for {many} expected failures"),
+    };
+    let (status, text) = match ending {
+        Ending::Conformant if report.filtered => {
+            return (Status::Pass, format!("everything that ran passed{excused}"));
+        }
+        Ending::Conformant => return (Status::Pass, format!("conformant{excused}")),
         Ending::Flaky => (
             Status::Flaky,
             "flaky: it passed only when it was played again",
@@ -189,5 +227,6 @@ pub(super) fn ending_words(ending: Ending, filtered: bool) -> (Status, &'static 
         Ending::Interrupted => (Status::Inconclusive, "interrupted"),
         Ending::BadConfiguration => (Status::ErrorSuite, "wrong configuration"),
         Ending::Usage => (Status::ErrorSuite, "wrong command line"),
-    }
+    };
+    (status, text.to_owned())
 }

@@ -92,7 +92,7 @@ fn diagnostics(report: &Report, result: &CaseResult) -> Option<Vec<(&'static str
 
 fn bail_out(report: &Report) -> Option<String> {
     let why = match report.ending {
-        None => "the run has not ended",
+        None => "the run has not ended".to_owned(),
         Some(
             Ending::Conformant
             | Ending::Flaky
@@ -109,11 +109,11 @@ fn bail_out(report: &Report) -> Option<String> {
             | Ending::BadSubject
             | Ending::BadConfiguration
             | Ending::Usage),
-        ) => ending_words(ending, report.filtered).1,
+        ) => ending_words(ending, report).1,
     };
     Some(match &report.message {
         Some(message) => format!("{why}: {message}"),
-        None => why.to_owned(),
+        None => why,
     })
 }
 

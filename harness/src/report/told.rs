@@ -83,7 +83,7 @@ pub(super) fn ending(report: &Report) -> String {
     let Some(ending) = report.ending else {
         return "the run has not ended".to_owned();
     };
-    let (_, text) = ending_words(ending, report.filtered);
+    let (_, text) = ending_words(ending, report);
     format!("{text} (exit {})", ending.code())
 }
 

@@ -1,8 +1,10 @@
 //! The suite: which cases apply to a subject, how they are run side by side, and what became of
 //! them. (re-exports only)
 
+mod budget;
 mod bundle;
 mod collect;
+mod fewer;
 mod honesty;
 mod machine;
 mod out;
@@ -15,8 +17,10 @@ mod select;
 mod shard;
 mod subject;
 
+pub use budget::Budget;
 pub use bundle::Bundle;
 pub use collect::{CollectError, shipped_files, shipped_scenarios, user_scenarios};
+pub use fewer::{Fewer, fewer};
 pub use machine::{Machine, Stop};
 pub use out::{Keep, OutDir, OutError};
 pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};

@@ -1,10 +1,12 @@
 //! What became of each case and of the whole run. (core)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::expected::Expected;
+use crate::finding::Shape;
 use crate::outcome::{Ending, Status, Verdict};
 use crate::report::LikelyCause;
 use crate::rule::{Level, Profile, RuleId};
@@ -35,6 +37,13 @@ pub struct CaseResult {
     pub attempts: u32,
     /// What the judge said of the attempt that counts: the first that failed, else the last.
     pub verdict: Verdict,
+    /// The shapes of each attempt that did not pass, each set once, the first attempt's first; an
+    /// attempt that proved nothing has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_as: Vec<BTreeSet<Shape>>,
+    /// What the expectations say of it, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// Where everything of that attempt is, if it was kept.
     pub bundle: Option<PathBuf>,
     /// Why it was not played.
@@ -79,6 +88,8 @@ impl CaseResult {
             passed: 0,
             attempts: 0,
             verdict: Verdict::default(),
+            failed_as: Vec::new(),
+            expected: None,
             bundle: None,
             skipped: Some(Skip {
                 why: why.to_owned(),

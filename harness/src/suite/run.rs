@@ -8,11 +8,12 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use crate::expected::{self, Expectations};
 use crate::outcome::{Status, Verdict};
 use crate::report::{self, LikelyCause};
 use crate::scenario::{Action, Scenario, Step};
 use crate::suite::play::{PlayRequest, error_chain, play_once};
-use crate::suite::{CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
+use crate::suite::{Budget, CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
 use crate::tally::Tally;
 use crate::task_memory::TaskMemory;
 
@@ -44,6 +45,10 @@ pub struct SuiteRun<'a> {
     pub stress: u32,
     /// Whether nothing new is begun after the first failure.
     pub fail_fast: bool,
+    /// The failures that are known.
+    pub expected: &'a Expectations,
+    /// When nothing new is begun.
+    pub budget: &'a Budget,
     /// Which folders are kept.
     pub keep: Keep,
     /// How to start this program again.
@@ -160,6 +165,7 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
             && attempt <= 1 + RERUNS
             && !run.stop.is_asked()
             && attempts.last().is_some_and(|last| is_doubtful(last.status))
+            && !run.budget.refuses()
         {
             tell(Progress::Began { id: &scenario.id });
             let one = play(run, scenario, attempt);
@@ -179,6 +185,8 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
 
     let why = if run.stop.is_asked() {
         "the run was interrupted"
+    } else if run.budget.was_used_up() {
+        "the time budget was used up"
     } else {
         "--fail-fast ended the run"
     };
@@ -244,13 +252,16 @@ fn side_by_side(
                         .unwrap_or_else(PoisonError::into_inner)
                         .pop_front();
                     let Some((index, attempt)) = next else { return };
+                    if run.budget.refuses() {
+                        return;
+                    }
                     // The receiver outlives the threads.
                     drop(sender.send(Message::Began(index)));
                     let one = play(run, &run.selected[index].scenario, attempt);
                     if run.stop.is_asked() {
                         return; // The case was cut short and proves nothing.
                     }
-                    if one.status != Status::Pass {
+                    if !is_no_news(run, &run.selected[index].scenario.id, &one) {
                         failed.store(true, Ordering::SeqCst);
                     }
                     drop(sender.send(Message::Ended(index, Box::new(one))));
@@ -262,6 +273,15 @@ fn side_by_side(
             handle(message);
         }
     });
+}
+
+/// Whether an attempt passed or failed as expected.
+fn is_no_news(run: &SuiteRun<'_>, case: &str, attempt: &Ended) -> bool {
+    attempt.status == Status::Pass
+        || run.expected.entry(case).is_some_and(|entry| {
+            expected::is_excused(entry, &[attempt.verdict.shapes()])
+                && attempt.status == Status::Fail
+        })
 }
 
 /// Plays one attempt and keeps or removes its folder. The bundle is that of the first attempt
@@ -364,6 +384,13 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         .filter(|status| **status == Status::Pass)
         .count();
     let bundle = attempts.iter().find_map(|one| one.bundle.clone());
+    let mut failed_as = Vec::new();
+    for attempt in attempts.iter().filter(|one| is_doubtful(one.status)) {
+        let shapes = attempt.verdict.shapes();
+        if !failed_as.contains(&shapes) {
+            failed_as.push(shapes);
+        }
+    }
     // The attempt that shows most: a failure before one that proves nothing before the others.
     let told = [
         Status::ErrorSuite,
@@ -377,7 +404,7 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         Some(one) => (one.verdict, one.cause, one.text),
         None => (Verdict::default(), None, String::new()),
     };
-    CaseResult {
+    let mut result = CaseResult {
         id: scenario.id.clone(),
         title: scenario.title.clone(),
         level: scenario.level,
@@ -388,6 +415,8 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         passed: u32::try_from(passed).unwrap_or(u32::MAX),
         attempts: u32::try_from(statuses.len()).unwrap_or(u32::MAX),
         verdict,
+        failed_as,
+        expected: None,
         bundle,
         skipped: None,
         tally,
@@ -395,5 +424,11 @@ fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) ->
         played_kept: run.subject.plays_kept(scenario),
         cause,
         text,
+    };
+    if let Some(entry) = run.expected.entry(&scenario.id) {
+        let (status, told) = expected::decide(entry, result.status, &result.failed_as);
+        result.status = status;
+        result.expected = Some(told);
     }
+    result
 }
