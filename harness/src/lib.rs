@@ -8,6 +8,7 @@
 pub mod capability;
 pub mod case;
 pub mod cli;
+pub mod config;
 pub mod diagnosis;
 pub mod expected;
 pub mod faulty_logmon;

@@ -7,6 +7,7 @@ mod annotations;
 mod asked;
 mod bundles;
 mod command_line;
+mod config;
 mod expected;
 mod interruption;
 mod manual;

@@ -1,7 +1,7 @@
 //! The command line as types. (core)
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::bundle_args::{RecheckArgs, ReproArgs, ShowArgs};
 use super::duration::duration;
+use super::init::InitArgs;
 use super::xfail::XfailCommand;
 use crate::capability::Capability;
 use crate::rule::{Level, Profile};
@@ -59,6 +60,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR", default_value = "out")]
         out: PathBuf,
     },
+    /// Writes harness.toml, an expected.toml that expects nothing, and a file for a CI system.
+    Init(InitArgs),
     /// Checks or renews a file of expected failures.
     Xfail {
         /// What is to be done.
@@ -107,7 +110,7 @@ pub(super) enum Command {
     },
 }
 
-#[derive(Debug, Default, ClapArgs)]
+#[derive(Clone, Debug, Default, ClapArgs)]
 pub(super) struct SubjectArgs {
     /// The command that starts the driver, with {task}, {stdout}, {stderr}, {task_dir}, {log_dir},
     /// {id}. The bundled mock driver if left out.
@@ -140,7 +143,7 @@ pub(super) struct SubjectArgs {
     pub(super) capabilities: Vec<Capability>,
 }
 
-#[derive(Debug, Default, ClapArgs)]
+#[derive(Clone, Debug, Default, ClapArgs)]
 pub(super) struct SelectArgs {
     /// Only these cases: globs on id, family, tag or rule.
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
@@ -159,8 +162,12 @@ pub(super) struct SelectArgs {
     pub(super) scenario: Vec<PathBuf>,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub(super) struct RunArgs {
+    /// A file instead of flags, which win over it. Else harness.toml in this folder, if it is there;
+    /// /dev/null for none.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) subject: SubjectArgs,
     #[command(flatten)]
@@ -191,9 +198,9 @@ pub(super) struct RunArgs {
     /// Begins no case after this time, such as 90s, 10m or 2h (exit 6).
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) budget: Option<Duration>,
-    /// Where reports and the folders of failed cases go.
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    pub(super) out: PathBuf,
+    /// Where reports and the folders of failed cases go: `out` if left out.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
     /// Which cases' folders are kept.
     #[arg(long, value_enum, default_value_t = KeepKind::Fail)]
     pub(super) keep: KeepKind,
@@ -215,8 +222,19 @@ pub(super) struct RunArgs {
     pub(super) dry_run: bool,
 }
 
+impl RunArgs {
+    /// The folder that is written to.
+    pub(super) fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("out"))
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct ListArgs {
+    /// The file that says what the subject is, if no flag does. Else harness.toml in this folder, if
+    /// it is there; /dev/null for none.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) subject: SubjectArgs,
     /// Cases by globs on id, family, tag or rule. All if left out.

@@ -43,7 +43,7 @@ impl Bounds {
     /// What a report tells of the file of expected failures before the run.
     pub(super) fn facts(&self, args: &RunArgs) -> Option<ExpectationFacts> {
         let file = args.expected.as_ref()?.display().to_string();
-        let report = args.out.join("report.json").display().to_string();
+        let report = args.out().join("report.json").display().to_string();
         let renew = ["harness", "xfail", "update", &file, "--from", &report];
         Some(ExpectationFacts {
             renew: shell_words::join(renew),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::args::ListArgs;
+use super::configuration::subject_args;
 use super::console;
 use super::refusal::Refusal;
 use super::run::{scenarios, subject};
@@ -28,7 +29,7 @@ struct Line<'a> {
 
 /// Lists the cases that the filter asks for, whether they apply or not.
 pub(super) fn list(args: &ListArgs) -> Result<Ending, Refusal> {
-    let subject = subject(&args.subject)?;
+    let subject = subject(&subject_args(args.config.as_deref(), &args.subject)?)?;
     let filter = Filter::new(&args.filter, &[], None, BTreeSet::new())?;
     let all: Vec<_> = scenarios(&args.scenario)?
         .into_iter()

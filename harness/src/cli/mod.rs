@@ -4,11 +4,13 @@ mod annotate;
 mod args;
 mod bounds;
 mod bundle_args;
+mod configuration;
 mod console;
 mod doctor;
 mod duration;
 mod expectations;
 mod explain;
+mod init;
 mod list;
 mod live;
 mod manual;
@@ -82,14 +84,15 @@ pub fn main_impl(args: Vec<OsString>) -> ExitCode {
 
 fn command(args: Args) -> Result<Ending, Refusal> {
     match args.command {
-        None => run::run(&args.run),
-        Some(Command::Run(run)) => run::run(&run),
+        None => run::run(&configuration::run_args(&args.run)?),
+        Some(Command::Run(run)) => run::run(&configuration::run_args(&run)?),
         Some(Command::List(list)) => list::list(&list),
         Some(Command::Explain { id }) => explain::explain(&id),
         Some(Command::Doctor { out }) => doctor::doctor(&out),
         Some(Command::Show(show)) => show::show(&show),
         Some(Command::Recheck(recheck)) => recheck::recheck(&recheck),
         Some(Command::Repro(repro)) => repro::repro(&repro),
+        Some(Command::Init(options)) => init::init(&options),
         Some(Command::Xfail { command }) => xfail::xfail(&command),
         Some(Command::SelfTest(options)) => self_test::self_test(&options),
         Some(Command::Report {

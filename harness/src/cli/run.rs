@@ -47,7 +47,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         )
     })?;
     let reexec = reexec()?;
-    let out = OutDir::open(&args.out)?;
+    let out = OutDir::open(args.out())?;
     // Now, so that a long run does not end in a report that can't be written.
     let targets = args
         .report
@@ -212,6 +212,16 @@ fn suite_bug(error: &dyn std::error::Error) -> Refusal {
 
 /// The subject that the arguments ask for, on this machine.
 pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
+    let subject = subject_of(args)?;
+    let commands = subject.serving.iter().flat_map(Serving::options);
+    for (flag, words) in commands {
+        require_program(flag, words)?;
+    }
+    Ok(subject.on(&runner::machine_capabilities(&reexec()?)))
+}
+
+/// The subject that the arguments ask for; nothing is looked for on this machine.
+pub(super) fn subject_of(args: &SubjectArgs) -> Result<Subject, SubjectError> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
     let mut subject =
         Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?;
@@ -220,14 +230,10 @@ pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
         args.logmon_start.as_deref(),
         args.logmon_stop.as_deref(),
     );
-    if let Some(templates) = serving.map_err(SubjectError::from)? {
+    if let Some(templates) = serving? {
         subject = subject.serving(&templates)?;
     }
-    let commands = subject.serving.iter().flat_map(Serving::options);
-    for (flag, words) in commands {
-        require_program(flag, words)?;
-    }
-    Ok(subject.on(&runner::machine_capabilities(&reexec()?)))
+    Ok(subject)
 }
 
 /// The probes start a driver and a logmon with one task; what serves many is only looked for.
@@ -304,6 +310,7 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
         message: None,
         seed: args.seed.unwrap_or_else(draw_seed),
         stress: args.stress,
+        config: args.config.as_ref().map(|path| path.display().to_string()),
         expectations: None,
         not_begun: Vec::new(),
         fewer: Vec::new(),

@@ -34,6 +34,9 @@ pub struct Report {
     /// How often each case was played; more than 1 only on purpose.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub stress: u32,
+    /// The configuration that was read, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// The file of expected failures, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expectations: Option<ExpectationFacts>,

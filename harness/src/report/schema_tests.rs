@@ -48,6 +48,7 @@ fn full() -> Report {
         stop: vec!["c".into()],
     });
     report.stress = 2;
+    report.config = Some("harness.toml".into());
     report.expectations = Some(ExpectationFacts {
         file: "expected.toml".into(),
         entries: 1,

@@ -77,6 +77,9 @@ pub fn summary(report: &Report, paint: Paint) -> String {
         report.seed, report.seconds
     ));
     out.push_str(&hanging("subject: ", &report.subject.name, 80));
+    if let Some(config) = &report.config {
+        out.push_str(&hanging("configured by ", config, 80));
+    }
     out.push_str(&verdict(report, paint));
     out
 }

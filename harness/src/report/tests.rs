@@ -87,6 +87,7 @@ pub(super) fn report_of(statuses: &[Status]) -> Report {
         message: None,
         seed: 7,
         stress: 1,
+        config: None,
         expectations: None,
         not_begun: Vec::new(),
         fewer: Vec::new(),
