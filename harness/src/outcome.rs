@@ -121,9 +121,9 @@ pub enum Ending {
     Conformant,
     /// Only flaky results.
     Flaky,
-    /// Expectations are out of date.
+    /// A case passed that was to fail, or an expectation stands for no case.
     ExpectationsStale,
-    /// A case failed, or proved nothing.
+    /// A case failed or proved nothing, or was not played although an earlier run did.
     Failures,
     /// Nothing was run.
     NothingRan,

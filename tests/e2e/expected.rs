@@ -46,13 +46,7 @@ fn case_of(folder: &TempDir, case: &str) -> Value {
 #[test]
 fn a_known_failure_is_excused_and_told_in_all_reports_with_its_reason() {
     let folder = tempdir().unwrap();
-    let more = [
-        "--report",
-        "junit=out/junit.xml,text=out/run.txt",
-        "--fail-fast",
-        "-j",
-        "1",
-    ];
+    let more = ["--report", "junit=out/junit.xml,text=out/run.txt"];
     let expected = format!(
         "{}issue = \"https://example.org/17\"\n",
         entry(CASE, "fail", DAMAGE)
@@ -90,6 +84,16 @@ fn a_known_failure_is_excused_and_told_in_all_reports_with_its_reason() {
             .contains("known since 1.0")
     );
     assert_eq!(skipped.parent().unwrap().attribute("name"), Some(CASE));
+}
+
+#[test]
+fn a_known_failure_is_no_reason_to_end_a_run_early() {
+    let folder = tempdir().unwrap();
+    // One at a time: if the first attempt ended the run, there would be no second one.
+    let more = ["--fail-fast", "-j", "1", "--stress", "2"];
+    run(&folder, &entry(CASE, "fail", DAMAGE), &more).code(0);
+    assert_eq!(case_of(&folder, CASE)["attempts"], 2);
+    assert_eq!(case_of(&folder, "data/smoke")["attempts"], 2);
 }
 
 #[test]
