@@ -183,33 +183,26 @@ fn asked(
     })
 }
 
+/// The commands come first, each on a line that can be copied.
 fn next_steps(wishes: &Wishes) -> String {
-    let mut steps = vec![
-        "harness run --filter data/smoke    one case: is the subject reached?".to_owned(),
-        "harness run                        all of them".to_owned(),
-        "harness list --why-skipped         what does not apply, and why".to_owned(),
-    ];
-    match wishes.ci {
-        Some(Ci::Github) => steps.push(format!(
-            "{}: fill in how your driver is built and how `harness` gets onto PATH",
-            Ci::Github.path()
-        )),
-        Some(Ci::Gitlab) => steps.push(format!(
-            "{}: fill in how your driver is built and how `harness` gets onto PATH; then name it \
-             in .gitlab-ci.yml under `include: local:`",
-            Ci::Gitlab.path()
-        )),
-        None => {}
-    }
-    let mut out = "\nNext:\n".to_owned();
-    for step in steps {
-        if step.starts_with("harness ") && !step.starts_with("harness.") {
-            out.push_str(&format!("  {step}\n"));
-        } else {
-            out.push_str(&report::wrapped(&step, "  ", 80));
-        }
-    }
-    out
+    const COMMANDS: &str = "
+Next:
+  harness run --filter data/smoke    one case: is the subject reached?
+  harness run                        all of them
+  harness list --why-skipped         what does not apply, and why
+";
+    let Some(ci) = wishes.ci else {
+        return COMMANDS.to_owned();
+    };
+    let include = match ci {
+        Ci::Github => "",
+        Ci::Gitlab => "; then name it in .gitlab-ci.yml under `include: local:`",
+    };
+    let text = format!(
+        "{}: fill in how your driver is built and how `harness` gets onto PATH{include}",
+        ci.path()
+    );
+    format!("{COMMANDS}{}", report::wrapped(&text, "  ", 80))
 }
 
 #[cfg(test)]
