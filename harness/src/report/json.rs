@@ -2,7 +2,8 @@
 //!
 //! `report.json` is one [`Report`]; `results.jsonl` is one [`CaseResult`] a line, in the order in
 //! which the cases ended. A reader accepts fields that it does not know; a field that is here in
-//! one version keeps its meaning in all later ones with the same number.
+//! one version keeps its meaning in all later ones with the same number. `docs/report.schema.json` says
+//! which fields there are; a test fails for one that it does not know.
 
 use serde::{Deserialize, Serialize};
 
