@@ -114,10 +114,7 @@ fn sigusr1_tells_what_each_case_waits_for_and_the_run_goes_on() {
     for who in ["logmon", "driver", "task"] {
         let is_told =
             |line: &&str| line.contains(&format!(" {who} ")) && line.contains("(harness): ");
-        assert!(
-            lines.iter().any(|line| is_told(line)),
-            "no {who} in\n{text}"
-        );
+        assert!(lines.iter().any(is_told), "no {who} in\n{text}");
     }
     assert!(joined.contains("; readers: logmon "), "{text}");
     assert!(
