@@ -18,6 +18,7 @@ pub mod judge;
 pub mod observe;
 pub mod outcome;
 pub mod picture;
+pub mod programs;
 pub mod report;
 pub mod rule;
 pub mod runner;
@@ -28,6 +29,7 @@ pub mod suite;
 pub mod tally;
 pub mod task_memory;
 pub mod template;
+pub mod testing;
 pub mod trace;
 
 pub use cli::main_impl;

@@ -36,6 +36,7 @@ use crate::runner;
 use crate::suite::Machine;
 use args::{Args, Command, ReportCommand};
 use refusal::Refusal;
+pub(crate) use run::{default_jobs, draw_seed};
 
 /// Runs the program with these arguments, the program's name first.
 ///

@@ -15,6 +15,7 @@ use super::live::Live;
 use super::refusal::Refusal;
 use super::target::{Target, text_of};
 use crate::outcome::{Ending, Status};
+use crate::programs;
 use crate::report::{self, Paint, Report, ShardFacts, SubjectFacts};
 use crate::runner;
 use crate::scenario::Scenario;
@@ -283,17 +284,11 @@ fn filter(args: &SelectArgs) -> Result<Filter, Refusal> {
 
 /// How to start this program again.
 pub(super) fn reexec() -> Result<Vec<String>, Refusal> {
-    let unfit =
-        |why: String| Refusal::new(Ending::Unfit, format!("can't find this program: {why}"));
-    let path = env::current_exe().map_err(|error| unfit(error.to_string()))?;
-    match path.to_str() {
-        Some(path) => Ok(vec![path.to_owned()]),
-        None => Err(unfit(format!("{} is not UTF-8; move it", path.display()))),
-    }
+    programs::reexec(&[]).map_err(|why| Refusal::new(Ending::Unfit, why))
 }
 
 /// Twice the number of cores: most of a case is waiting.
-pub(super) fn default_jobs() -> usize {
+pub(crate) fn default_jobs() -> usize {
     thread::available_parallelism().map_or(2, |cores| cores.get() * 2)
 }
 
@@ -339,7 +334,7 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
 }
 
 /// A short seed, so that it is easily typed again.
-pub(super) fn draw_seed() -> u64 {
+pub(crate) fn draw_seed() -> u64 {
     u64::from(rand::random::<u32>())
 }
 

@@ -21,10 +21,10 @@ use crate::task_memory::TaskMemory;
 pub(crate) const CASE_DEADLINE: Duration = Duration::from_secs(180);
 
 /// How often a failure is played again, alone.
-const RERUNS: u32 = 2;
+pub(super) const RERUNS: u32 = 2;
 
 /// Beyond this many failures they are no accident, and the rest is not played again.
-const MAX_RERUN_CASES: usize = 20;
+pub(super) const MAX_RERUN_CASES: usize = 20;
 
 /// So many tasks of one logmon take about as long as a step. Cases that kill at random instants have
 /// more steps than the one with a thousand tasks, and so come first: it would slow their floods down.
@@ -79,8 +79,8 @@ pub enum Progress<'a> {
 }
 
 /// An attempt, without its history: what is left when its folder is kept or gone.
-struct Ended {
-    status: Status,
+pub(super) struct Ended {
+    pub(super) status: Status,
     verdict: Verdict,
     seconds: f64,
     tally: Option<Tally>,
@@ -216,7 +216,7 @@ fn steps(plan: &[Step]) -> u64 {
 }
 
 /// Whether an attempt is to be repeated before it counts.
-fn is_doubtful(status: Status) -> bool {
+pub(super) fn is_doubtful(status: Status) -> bool {
     match status {
         Status::Fail | Status::Inconclusive => true,
         Status::Pass
@@ -286,7 +286,7 @@ fn is_no_news(run: &SuiteRun<'_>, case: &str, attempt: &Ended) -> bool {
 
 /// Plays one attempt and keeps or removes its folder. The bundle is that of the first attempt
 /// that did not pass.
-fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
+pub(super) fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
     let dir = match run.out.case_dir() {
         Ok(dir) => dir,
         Err(error) => return not_played(error_chain(&error)),
@@ -367,7 +367,11 @@ fn not_played(error: String) -> Ended {
 }
 
 /// The result of a case from all its attempts, which are taken out.
-fn sum_up(run: &SuiteRun<'_>, scenario: &Scenario, attempts: &mut Vec<Ended>) -> CaseResult {
+pub(super) fn sum_up(
+    run: &SuiteRun<'_>,
+    scenario: &Scenario,
+    attempts: &mut Vec<Ended>,
+) -> CaseResult {
     let attempts = std::mem::take(attempts);
     let statuses: Vec<Status> = attempts.iter().map(|one| one.status).collect();
     let status = settle(&statuses, run.stress > 1);

@@ -142,13 +142,7 @@ pub fn select(scenarios: Vec<Scenario>, subject: &Subject, filter: &Filter) -> V
     scenarios
         .into_iter()
         .map(|scenario| {
-            let choice = match not_applicable(&scenario, subject) {
-                Some(why) => Choice::NotApplicable { why },
-                None => match filter.leaves_out(&scenario) {
-                    Some(why) => Choice::Filtered { why },
-                    None => Choice::Run,
-                },
-            };
+            let choice = choose(&scenario, subject, filter);
             Selected { scenario, choice }
         })
         .collect()
@@ -166,6 +160,18 @@ pub fn of_shard(selected: Vec<Selected>, shard: Shard) -> Vec<Selected> {
         one
     };
     selected.into_iter().map(leave).collect()
+}
+
+/// Decides for one case.
+#[must_use]
+pub fn choose(scenario: &Scenario, subject: &Subject, filter: &Filter) -> Choice {
+    match not_applicable(scenario, subject) {
+        Some(why) => Choice::NotApplicable { why },
+        None => match filter.leaves_out(scenario) {
+            Some(why) => Choice::Filtered { why },
+            None => Choice::Run,
+        },
+    }
 }
 
 fn not_applicable(scenario: &Scenario, subject: &Subject) -> Option<String> {
