@@ -2,17 +2,21 @@
 //!
 //! A command is a line of a block fenced as `sh`. `cargo run --release -- …` becomes the binary that
 //! was built for the tests. Commands that play the whole suite are narrowed to one quick case: the
-//! gate itself plays them whole, which is checked here too.
+//! gate itself plays them whole, which is checked here too. What stands behind `# exits` is the exit
+//! code, and the `text` block below such a command is what it prints, with `…` for what is left out.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assert_cmd::Command;
+use harness::capability::{Capability, Declarer};
+use harness::finding::Shape;
 
 /// The documents with commands in them.
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
+    "docs/driver-authors.md",
     "docs/reading-a-failure.md",
     "harness/examples/README.md",
 ];
@@ -33,7 +37,15 @@ const RUN_BY_THE_GATE: &[(&str, &str)] = &[
     ("cargo test --workspace", "cargo test --workspace --locked"),
     ("cargo run --release -- self-test", "-- self-test"),
     (".ci/run", "#!/usr/bin/env bash"),
+    (
+        "cargo build --release --locked",
+        "cargo build --release --locked",
+    ),
 ];
+
+/// How the commands begin that belong into a package of the reader's own; `harness/tests/as_tests.rs`
+/// runs them.
+const RUN_AS_TESTS: &str = "cargo test -- ";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -78,6 +90,28 @@ fn harness_arguments(command: &str) -> Option<Vec<String>> {
     )
 }
 
+/// A command without what is said of its end, and the exit code that is said of it.
+fn exits(command: &str) -> (&str, i32) {
+    match command.rsplit_once("# exits ") {
+        Some((command, code)) => (command.trim_end(), code.parse().expect("a number")),
+        None => (command, 0),
+    }
+}
+
+/// The `text` block that stands below a command, words only; empty if there is none.
+fn shown_below(document: &str, command: &str) -> Vec<String> {
+    let below = document.split_once(command).map_or("", |(_, below)| below);
+    let block = below.trim_start().strip_prefix("```\n\n```text\n");
+    let text = block
+        .and_then(|text| text.split_once("```"))
+        .map_or("", |(text, _)| text);
+    text.split('…').map(words_only).collect()
+}
+
+fn words_only(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The code that a command of a document ends with.
 fn code(document: &str, command: &str) -> i32 {
     let shows_a_failure = SHOW_A_FAILURE
@@ -111,32 +145,66 @@ fn narrowed(mut arguments: Vec<String>, out: &Path) -> Vec<String> {
 
 #[test]
 fn every_command_in_the_documents_runs() {
+    let programs = tempfile::tempdir().expect("a folder for the program");
+    std::os::unix::fs::symlink(
+        env!("CARGO_BIN_EXE_harness"),
+        programs.path().join("harness"),
+    )
+    .expect("a link to the program");
+    let path = std::env::var("PATH").expect("a PATH");
+    let path = format!("{}:{path}", programs.path().display());
     let mut number = 0;
     for document in DOCUMENTS {
         // One for all commands: what one of them leaves is what the next one looks at.
         let folder = tempfile::tempdir().expect("a folder for the reports");
         let out = folder.path().join("out");
         std::fs::create_dir(&out).expect("a folder in it");
-        for command in commands(&read(document)) {
-            if RUN_BY_THE_GATE.iter().any(|(whole, _)| *whole == command) {
+        let text = read(document);
+        for line in commands(&text) {
+            let (command, told) = exits(&line);
+            let is_run_elsewhere = RUN_BY_THE_GATE.iter().any(|(whole, _)| *whole == command);
+            if is_run_elsewhere || command.starts_with(RUN_AS_TESTS) {
                 continue;
             }
-            let arguments = harness_arguments(&command).unwrap_or_else(|| {
+            let arguments = harness_arguments(command).unwrap_or_else(|| {
                 panic!("{document}: this test does not know how to run `{command}`")
             });
             number += 1;
-            Command::new(env!("CARGO_BIN_EXE_harness"))
+            let code = if told == 0 {
+                code(document, command)
+            } else {
+                told
+            };
+            let ended = Command::new(env!("CARGO_BIN_EXE_harness"))
                 .current_dir(root())
+                .env("PATH", &path)
                 .args(narrowed(arguments, &out))
                 .timeout(Duration::from_secs(120))
                 .assert()
-                .code(code(document, &command));
+                .code(code);
+            if told != 0 {
+                shows(&ended, &shown_below(&text, &line), document);
+            }
         }
     }
     assert!(
         number >= 10,
         "only {number} commands were found: are the blocks fenced as sh?"
     );
+}
+
+/// Everything that a document shows of a command was printed, in this order.
+fn shows(ended: &assert_cmd::assert::Assert, parts: &[String], document: &str) {
+    let output = ended.get_output();
+    let printed = [output.stdout.as_slice(), &output.stderr].concat();
+    let printed = words_only(&String::from_utf8_lossy(&printed));
+    let mut rest = printed.as_str();
+    for part in parts {
+        match rest.split_once(part.as_str()) {
+            Some((_, after)) => rest = after,
+            None => panic!("{document} shows `{part}`, which is not in\n{printed}"),
+        }
+    }
 }
 
 #[test]
@@ -167,4 +235,62 @@ fn the_gate_runs_what_this_test_leaves_out() {
 fn the_commands_of_a_document_are_its_sh_lines() {
     let document = "text\n```sh\na b\n# no\nc \\\n  d\n```\n```text\ne\n```\n";
     assert_eq!(commands(document), ["a b", "c d"]);
+}
+
+#[test]
+fn what_a_document_says_of_a_commands_end_is_found() {
+    let document = "```sh\na b  # exits 3\n```\n\n```text\nc\n  d … e\n```\nf";
+    let line = &commands(document)[0];
+    assert_eq!(exits(line), ("a b", 3));
+    assert_eq!(shown_below(document, line), ["c d", "e"]);
+}
+
+/// The names in the first column of the table with this heading, in the order of the document.
+fn column(document: &str, heading: &str) -> Vec<String> {
+    let text = read(document);
+    let table = text
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("| {heading} |")));
+    let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+    rows.flat_map(|row| {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        let names = cell.split('`').skip(1).step_by(2).map(str::to_owned);
+        names.collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+#[test]
+fn the_tables_for_authors_of_drivers_name_what_there_is() {
+    let document = "docs/driver-authors.md";
+    let usual = Capability::of_any_command();
+    let declared = Capability::ALL
+        .iter()
+        .filter(|one| one.declarer() == Declarer::Driver && !usual.contains(one));
+    let mut declared: Vec<&str> = declared.map(|one| one.as_str()).collect();
+    declared.sort_unstable();
+    let mut told = column(document, "capability");
+    told.sort();
+    assert_eq!(told, declared);
+    let shapes = column(document, "shape");
+    assert!(shapes.len() > 5, "{shapes:?}");
+    for shape in shapes {
+        let known = serde_json::from_value::<Shape>(shape.clone().into());
+        assert!(known.is_ok(), "{document}: there is no shape {shape}");
+    }
+    for (heading, file) in [
+        ("input", "ci/github/action.yml"),
+        ("variable", "ci/gitlab/harness.gitlab-ci.yml"),
+    ] {
+        let text = read(file);
+        let names = column(document, heading);
+        assert!(names.len() >= 7, "{names:?}");
+        for name in names {
+            // Of all that is declared there only these stand alone on a line, or are given a text.
+            let is_declared = text
+                .lines()
+                .any(|line| line.trim_start().starts_with(&format!("{name}:")));
+            assert!(is_declared, "{file} has no {name}");
+        }
+    }
 }

@@ -91,6 +91,10 @@ const TESTS: &[Test] = &[
         an_interrupt_ends_the_cases_and_leaves_nothing,
     ),
     (
+        "the_commands_for_authors_of_drivers_work",
+        the_commands_for_authors_of_drivers_work,
+    ),
+    (
         "the_word_of_a_second_start_is_no_command_line",
         the_word_of_a_second_start_is_no_command_line,
     ),
@@ -463,5 +467,21 @@ fn the_word_of_a_second_start_is_no_command_line() {
             .run(arguments)
             .code(64)
             .stderr(contains("leave it out"));
+    }
+}
+
+fn the_commands_for_authors_of_drivers_work() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/driver-authors.md");
+    let text = fs::read_to_string(document).unwrap();
+    let commands = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("cargo test -- "));
+    let commands: Vec<_> = commands.collect();
+    assert!(commands.len() >= 3, "{commands:?}");
+    for command in commands {
+        let arguments = shell_words::split(command).unwrap();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let told = stdout(&Fixture::new(SHELL, "").run(&arguments).code(0));
+        assert!(told.contains("data/smoke"), "{command}: {told}");
     }
 }

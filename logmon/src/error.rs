@@ -73,7 +73,7 @@ pub enum Error {
         kind: &'static str,
         /// The name.
         name: String,
-        /// The error of `getpwnam_r(3)` or `getgrnam_r(3)`.
+        /// The error of `getpwnam_r(3)` or `getgrnam_r(3)`, or of reading `/etc/passwd` or `/etc/group`.
         source: io::Error,
     },
     /// The new FIFO could not be given to its owner, and is gone again.

@@ -2,10 +2,11 @@
 //!
 //! Its folder is opened once, and what is made, checked and read lies in that very folder (SEC-1).
 
-use fifo::{Access, Origin, Owner, Place, Reader};
-use nix::errno::Errno;
-use nix::unistd::{Group, User};
+use std::io;
 
+use fifo::{Access, Origin, Owner, Place, Reader};
+
+use crate::accounts;
 use crate::config::StreamConfig;
 use crate::error::Error;
 use crate::owner::{FifoOwner, Principal};
@@ -55,21 +56,17 @@ fn access(config: &StreamConfig) -> Result<Access, Error> {
 }
 
 fn user_id(user: &Principal) -> Result<u32, Error> {
-    number_of(user, "user", |name| {
-        Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
-    })
+    number_of(user, "user", accounts::user_id)
 }
 
 fn group_id(group: &Principal) -> Result<u32, Error> {
-    number_of(group, "group", |name| {
-        Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
-    })
+    number_of(group, "group", accounts::group_id)
 }
 
 fn number_of(
     principal: &Principal,
     kind: &'static str,
-    look_up: impl FnOnce(&str) -> Result<Option<u32>, Errno>,
+    look_up: impl FnOnce(&str) -> io::Result<Option<u32>>,
 ) -> Result<u32, Error> {
     let name = match principal {
         Principal::Number(number) => return Ok(*number),
@@ -81,10 +78,10 @@ fn number_of(
             kind,
             name: name.to_string(),
         }),
-        Err(errno) => Err(Error::LookUp {
+        Err(source) => Err(Error::LookUp {
             kind,
             name: name.to_string(),
-            source: errno.into(),
+            source,
         }),
     }
 }

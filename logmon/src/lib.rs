@@ -8,6 +8,7 @@
 //! close the read end because of a fault of storage, follow a link to a log file, or delete a file that
 //! it did not write.
 
+mod accounts;
 mod cli;
 pub mod collect;
 mod collector;

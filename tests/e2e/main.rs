@@ -6,6 +6,7 @@
 mod annotations;
 mod asked;
 mod bundles;
+mod ci;
 mod command_line;
 mod config;
 mod expected;
