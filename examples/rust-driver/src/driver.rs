@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
 
 const USAGE_TEXT: &str = "usage: rust-driver --out FIFO --err FIFO -- COMMAND…";
 
@@ -34,8 +35,9 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     if out != "--out" || err != "--err" || dashes != "--" {
         return complain(io::stderr(), &USAGE_TEXT, USAGE);
     }
-    match (open(Path::new(stdout)), open(Path::new(stderr))) {
-        (Ok(stdout), Ok(stderr)) => {
+    let opened = open(Path::new(stdout)).and_then(|out| Ok((out, open(Path::new(stderr))?)));
+    match opened {
+        Ok((stdout, stderr)) => {
             // If there is no such task, this process's own stderr has been replaced by then.
             let own_stderr = match io::stderr().as_fd().try_clone_to_owned() {
                 Ok(descriptor) => File::from(descriptor),
@@ -49,29 +51,22 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             let text = format!("can't start {}: {error}", program.display());
             complain(own_stderr, &text, NOT_FOUND)
         }
-        (Err(error), _) | (_, Err(error)) => complain(io::stderr(), &format!("{error:#}"), REFUSED),
+        Err(error) => complain(io::stderr(), &format!("{error:#}"), REFUSED),
     }
 }
 
 /// Opens a FIFO to write to it; waits for a reader. A device such as /dev/null is as good: then
-/// nobody collects output. Nothing is made, and no link is followed.
+/// nobody collects output. Nothing is made, no link is followed, and what was opened is looked at,
+/// not what stands at the path by now.
 fn open(path: &Path) -> Result<File> {
-    let look = || {
-        path.symlink_metadata()
-            .with_context(|| format!("look at {}", path.display()))
-    };
-    let kind = look()?.file_type();
-    if !kind.is_fifo() && !kind.is_char_device() {
-        bail!("{} is no FIFO", path.display());
-    }
     let file = OpenOptions::new()
         .write(true)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)
         .with_context(|| format!("open {}", path.display()))?;
-    // The path may stand for something else by now.
-    let opened = file.metadata()?.file_type();
-    if !opened.is_fifo() && !opened.is_char_device() {
-        bail!("{} is no FIFO any more", path.display());
+    let kind = file.metadata()?.file_type();
+    if !kind.is_fifo() && !kind.is_char_device() {
+        bail!("{} is no FIFO", path.display());
     }
     Ok(file)
 }

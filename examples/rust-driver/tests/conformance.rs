@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         logmon::main_with_args,
     )
     .capability(Capability::NoLogCollection)
+    .capability(Capability::ChecksPaths)
     // A taste, because this project's own tests play every case in other ways. Without these two
     // lines it is the whole suite.
     .filter("data")
