@@ -8,12 +8,13 @@ use std::sync::{Arc, OnceLock};
 use libtest_mimic::{Completion, Failed, Trial};
 use tempfile::TempDir;
 
+use crate::expected::Expectations;
 use crate::outcome::{Ending, Status};
 use crate::report::{self, Paint};
 use crate::runner;
 use crate::scenario::Scenario;
 use crate::suite::{
-    self, CaseResult, Choice, Filter, Keep, OutDir, Stop, Subject, SuiteRun, Turns,
+    self, Budget, CaseResult, Choice, Filter, Keep, OutDir, Stop, Subject, SuiteRun, Turns,
 };
 
 /// The variable that gives the seed, for a failure that is to be seen again.
@@ -96,6 +97,8 @@ impl Session {
             jobs: 1,
             stress: 1,
             fail_fast: false,
+            expected: &Expectations::default(),
+            budget: &Budget::default(),
             keep: Keep::Fail,
             reexec: &self.plan.reexec,
             out: &ground.out,
