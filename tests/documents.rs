@@ -17,6 +17,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
     "docs/driver-authors.md",
+    "docs/adapters.md",
     "docs/reading-a-failure.md",
     "harness/examples/README.md",
 ];

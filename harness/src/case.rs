@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use mock_driver::stream::Stream;
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::AdapterKind;
 use crate::capability::Capability;
 use crate::scenario::Scenario;
 use crate::serving::Serving;
@@ -33,6 +34,12 @@ pub struct Case {
     pub attempt: u32,
     /// The driver's command template, as words.
     pub driver: Vec<String>,
+    /// How it is reached.
+    #[serde(default, skip_serializing_if = "AdapterKind::is_command")]
+    pub adapter: AdapterKind,
+    /// What the driver is told to run in the payload's place, for a probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of_task: Option<String>,
     /// logmon's command template, as words.
     pub logmon: Vec<String>,
     /// How logmon is started for many tasks, in a case about them.

@@ -5,6 +5,7 @@
 //! report are data and pure functions; only the runner, [`observe`] and the command line touch
 //! the machine.
 
+pub mod adapter;
 pub mod capability;
 pub mod case;
 pub mod cli;

@@ -4,6 +4,7 @@
 //! crash. Times are microseconds of CLOCK_MONOTONIC, the same clock as the journals of the task
 //! and the driver, so the three merge.
 
+pub mod adapter;
 pub mod many;
 
 use mock_driver::stream::Stream;
@@ -333,6 +334,8 @@ pub enum Event {
     },
     /// Something about the tasks of a case in which one logmon serves many.
     Many(many::ManyEvent),
+    /// Something between the suite and a driver that it speaks to.
+    Adapter(adapter::AdapterEvent),
     /// The suite itself could not go on: neither subject is to blame.
     SuiteError {
         /// What failed, with its causes.

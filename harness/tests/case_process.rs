@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use harness::adapter::AdapterKind;
 use harness::case::{BUNDLE_VERSION, Case, CaseDir};
 use harness::history::History;
 use harness::observe::Snapshot;
@@ -38,6 +39,8 @@ fn case(plan: &str, driver: &str) -> Case {
         seed: 9,
         attempt: 1,
         driver: template::split(driver).unwrap(),
+        adapter: AdapterKind::Command,
+        instead_of_task: None,
         logmon: template::split(LOGMON).unwrap(),
         serving: None,
         reexec: vec![HARNESS.into()],

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+mod adapter;
 mod annotations;
 mod asked;
 mod bundles;

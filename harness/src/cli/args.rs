@@ -87,6 +87,11 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// About drivers that are told over their stdin what to do.
+    Adapter {
+        #[command(subcommand)]
+        command: AdapterCommand,
+    },
     /// Tries what this machine allows a case.
     #[command(name = MACHINE_PROBE_WORD, hide = true)]
     Machine {
@@ -110,12 +115,27 @@ pub(super) enum Command {
     },
 }
 
+/// `harness adapter`.
+#[derive(Debug, Subcommand)]
+pub(super) enum AdapterCommand {
+    /// Talks to the driver alone, and says of each answer whether it is what the protocol wants.
+    Check {
+        /// The command that starts the driver.
+        #[arg(long, value_name = "TEMPLATE")]
+        driver_stdio: String,
+    },
+}
+
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(super) struct SubjectArgs {
     /// The command that starts the driver, with {task}, {stdout}, {stderr}, {task_dir}, {log_dir},
     /// {id}. The bundled mock driver if left out.
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) driver: Option<String>,
+    /// The command that starts a driver which is told over its stdin what to do, one JSON object a
+    /// line: docs/adapters.md. It says itself what it declares.
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "driver")]
+    pub(super) driver_stdio: Option<String>,
     /// The command that starts logmon, with {log_dir}, {stdout_fifo}, {stdout_name}, {stderr_fifo},
     /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}, {on_full} (block or drop), and
     /// {keep_dir}, a folder that other users can't enter. The bundled one if left out.

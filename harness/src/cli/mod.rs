@@ -1,5 +1,6 @@
 //! The command line: reads arguments, calls the suite, prints, and picks the exit code. (edge)
 
+mod adapter;
 mod annotate;
 mod args;
 mod bounds;
@@ -101,6 +102,7 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         }) => merge::merge(&args),
         Some(Command::Completions { shell }) => Ok(manual::completions(shell)),
         Some(Command::Man { out }) => manual::man(out.as_deref()),
+        Some(Command::Adapter { command }) => adapter::adapter(&command),
         // Handled before.
         Some(Command::Case { .. } | Command::Machine { .. } | Command::Limited { .. }) => {
             Ok(Ending::SuiteBug)

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::adapter::AdapterError;
 use crate::outcome::Ending;
 use crate::runner::LoadError;
 use crate::suite::{CollectError, FilterError, OutError, SubjectError};
@@ -32,6 +33,12 @@ impl Refusal {
 impl From<SubjectError> for Refusal {
     fn from(error: SubjectError) -> Self {
         Self::caused(Ending::Usage, &error)
+    }
+}
+
+impl From<AdapterError> for Refusal {
+    fn from(error: AdapterError) -> Self {
+        Self::caused(Ending::BadSubject, &error)
     }
 }
 

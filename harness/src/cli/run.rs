@@ -14,6 +14,8 @@ use super::console;
 use super::live::Live;
 use super::refusal::Refusal;
 use super::target::{Target, text_of};
+use crate::adapter;
+use crate::capability::{Capability, Declarer};
 use crate::outcome::{Ending, Status};
 use crate::programs;
 use crate::report::{self, Paint, Report, ShardFacts, SubjectFacts};
@@ -226,6 +228,9 @@ pub(super) fn subject_of(args: &SubjectArgs) -> Result<Subject, SubjectError> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
     let mut subject =
         Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?;
+    if let Some(template) = &args.driver_stdio {
+        subject = spoken_to(subject, template, &declared)?;
+    }
     let serving = ServingTemplates::all_or_none(
         args.logmon_serve.as_deref(),
         args.logmon_start.as_deref(),
@@ -235,6 +240,38 @@ pub(super) fn subject_of(args: &SubjectArgs) -> Result<Subject, SubjectError> {
         subject = subject.serving(&templates)?;
     }
     Ok(subject)
+}
+
+/// The subject with a driver that is spoken to, which declares itself what it can.
+fn spoken_to(
+    subject: Subject,
+    template: &str,
+    by_hand: &BTreeSet<Capability>,
+) -> Result<Subject, Refusal> {
+    let of_driver = |one: &&Capability| one.declarer() == Declarer::Driver;
+    if let Some(one) = by_hand.iter().find(of_driver) {
+        let text = format!(
+            "--capability {one} does not go with --driver-stdio: such a driver declares it in its answer to `hello`"
+        );
+        return Err(Refusal::new(Ending::Usage, text));
+    }
+    let greeting = adapter::greet(&Subject::stdio_words(template, &reexec()?)?)?;
+    let (mut declared, mut ignored) = (BTreeSet::new(), Vec::new());
+    for name in &greeting.capabilities {
+        match name.parse::<Capability>() {
+            Ok(one) if one.declarer() == Declarer::Driver => drop(declared.insert(one)),
+            Ok(_) | Err(_) => ignored.push(format!("`{name}`")),
+        }
+    }
+    if !ignored.is_empty() {
+        console::complain(&format!(
+            "{} {} declares what is no capability of a driver, and is ignored: {}",
+            greeting.driver,
+            greeting.version,
+            ignored.join(", ")
+        ));
+    }
+    Ok(subject.spoken_to(template, &declared)?)
 }
 
 /// The probes start a driver and a logmon with one task; what serves many is only looked for.
@@ -317,6 +354,7 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
         subject: SubjectFacts {
             name: subject.describe(),
             driver: subject.driver.clone(),
+            adapter: subject.adapter,
             logmon: subject.logmon.clone(),
             kept_logmon: subject.kept_logmon.clone(),
             serving: subject.serving.clone(),

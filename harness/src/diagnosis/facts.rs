@@ -327,6 +327,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
             | Event::WriteEndClosed { .. }
             | Event::Direct { .. }
             | Event::Many(_)
+            | Event::Adapter(_)
             | Event::SuiteError { .. }
             | Event::Ended => None,
         };

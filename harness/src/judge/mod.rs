@@ -3,6 +3,7 @@
 //! A pure function of scenario, trace, journals and files. One module for each kind of risk; each
 //! says everything that it finds, never only the first.
 
+mod adapter;
 mod alignment;
 mod conditions;
 mod crowd;

@@ -15,6 +15,7 @@ macro_rules! rules {
 rules! {
     FIFO_1 = "FIFO-1",
     FIFO_2 = "FIFO-2",
+    FIFO_3 = "FIFO-3",
     FIFO_5 = "FIFO-5",
     FIFO_6 = "FIFO-6",
     FIFO_7 = "FIFO-7",
@@ -24,6 +25,7 @@ rules! {
     FIFO_12 = "FIFO-12",
     LIFE_4 = "LIFE-4",
     LIFE_5 = "LIFE-5",
+    LIFE_9 = "LIFE-9",
     LIFE_10 = "LIFE-10",
     LIFE_11 = "LIFE-11",
     DATA_1 = "DATA-1",

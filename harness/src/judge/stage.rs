@@ -81,6 +81,8 @@ pub(crate) fn good(steps: Vec<Step>) -> History {
         seed: 7,
         attempt: 1,
         driver: Vec::new(),
+        adapter: crate::adapter::AdapterKind::Command,
+        instead_of_task: None,
         logmon: Vec::new(),
         serving: None,
         reexec: Vec::new(),

@@ -246,6 +246,7 @@ impl<'a> Timeline<'a> {
                 | Event::Direct { .. }
                 | Event::LeftBehind { .. }
                 | Event::Many(_)
+                | Event::Adapter(_)
                 | Event::SuiteError { .. }
                 | Event::Ended => {}
             }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::timeline::Timeline;
-use super::{conditions, faults, fidelity, fifo, guest, life, many, mon, rotation};
+use super::{adapter, conditions, faults, fidelity, fifo, guest, life, many, mon, rotation};
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Verdict;
@@ -17,6 +17,7 @@ pub fn judge(history: &History) -> Verdict {
     fidelity::judge(&timeline, &mut verdict);
     rotation::judge(&timeline, &mut verdict);
     life::judge(&timeline, &mut verdict);
+    adapter::judge(&timeline, &mut verdict);
     fifo::judge(&timeline, &mut verdict);
     guest::judge(&timeline, &mut verdict);
     mon::judge(&timeline, &mut verdict);

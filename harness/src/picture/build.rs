@@ -123,6 +123,7 @@ fn injected(event: &Event) -> Option<String> {
         | Event::Direct { .. }
         | Event::LeftBehind { .. }
         | Event::Many(_)
+        | Event::Adapter(_)
         | Event::SuiteError { .. }
         | Event::Ended => None,
     }

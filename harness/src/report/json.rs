@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::AdapterKind;
 use crate::outcome::Ending;
 use crate::serving::Serving;
 use crate::suite::{CaseResult, Counts, Fewer, Shard};
@@ -110,6 +111,9 @@ pub struct SubjectFacts {
     pub name: String,
     /// The driver's command template.
     pub driver: Vec<String>,
+    /// How it is reached.
+    #[serde(default, skip_serializing_if = "AdapterKind::is_command")]
+    pub adapter: AdapterKind,
     /// logmon's command template.
     pub logmon: Vec<String>,
     /// Its template for the cases that need `keeps-descriptors`, if it is another one.

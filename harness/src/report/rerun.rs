@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::capability::Capability;
+use crate::adapter::AdapterKind;
+use crate::capability::{Capability, Declarer};
 use crate::case::Case;
 use crate::report::Report;
 use crate::serving::Serving;
@@ -16,7 +17,7 @@ pub(super) fn of_attempt(id: &str, case: Option<&Case>) -> String {
     };
     command(
         id,
-        &case.driver,
+        (case.adapter, &case.driver),
         &case.logmon,
         case.serving.as_ref(),
         &case.driver_capabilities,
@@ -31,7 +32,7 @@ pub fn rerun(report: &Report, id: &str) -> String {
     let capabilities = subject.capabilities.iter();
     command(
         id,
-        &subject.driver,
+        (subject.adapter, &subject.driver),
         &subject.logmon,
         subject.serving.as_ref(),
         // A capability that this version does not know can't be declared to it.
@@ -42,7 +43,7 @@ pub fn rerun(report: &Report, id: &str) -> String {
 
 fn command(
     id: &str,
-    driver: &[String],
+    (adapter, driver): (AdapterKind, &[String]),
     logmon: &[String],
     serving: Option<&Serving>,
     capabilities: &BTreeSet<Capability>,
@@ -53,11 +54,15 @@ fn command(
     let usual = if driver == bundled.driver {
         bundled.capabilities
     } else {
-        words.extend(["--driver".into(), shell_words::join(driver)]);
+        words.extend([adapter.option().into(), shell_words::join(driver)]);
         Capability::of_any_command()
     };
     let declared = capabilities.difference(&usual);
-    for declared in declared.filter(|one| one.is_declared_by_hand()) {
+    // A driver that is spoken to declares its own.
+    let by_hand = |one: &&Capability| {
+        one.is_declared_by_hand() && (adapter.is_command() || one.declarer() != Declarer::Driver)
+    };
+    for declared in declared.filter(by_hand) {
         words.extend(["--capability".into(), declared.as_str().into()]);
     }
     if !Subject::is_bundled_logmon(logmon) {

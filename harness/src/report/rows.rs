@@ -7,7 +7,7 @@ use mock_driver::stream::Stream;
 
 use crate::history::History;
 use crate::report::many;
-use crate::report::words::{bytes, ended, grouped, row_of_signal, signal_name};
+use crate::report::words::{adapter, bytes, ended, grouped, row_of_signal, signal_name};
 use crate::scenario::{LogmonOutcome, SignalName};
 use crate::trace::Event;
 
@@ -392,6 +392,7 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
         Event::LeftBehind { pid, .. } => task(Weight::Break, format!("pid {pid} left behind")),
         Event::FaultBegan { what } => logmon(Weight::Break, format!("{what} <- injected")),
         Event::FaultEnded { what, .. } => logmon(Weight::Break, format!("{what} is mended")),
+        Event::Adapter(event) => task(Weight::Break, adapter(event)),
         Event::SuiteError { .. } => logmon(Weight::Break, "the suite could not go on".into()),
         Event::Begun { .. }
         | Event::Step { .. }

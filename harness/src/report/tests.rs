@@ -99,6 +99,7 @@ pub(super) fn report_of(statuses: &[Status]) -> Report {
         subject: SubjectFacts {
             name: HOSTILE.to_owned(),
             driver: vec!["drv".into(), "<{task}>".into()],
+            adapter: crate::adapter::AdapterKind::Command,
             logmon: vec!["mon".into()],
             kept_logmon: None,
             serving: None,

@@ -2,6 +2,7 @@
 
 use crate::scenario::{Action, Await, Condition, LogmonOutcome, SignalName, Step, Who};
 use crate::trace::Exit;
+use crate::trace::adapter::AdapterEvent;
 
 /// A number with a comma between groups of three digits.
 #[must_use]
@@ -21,6 +22,14 @@ pub fn grouped(number: u64) -> String {
 #[must_use]
 pub fn bytes(number: u64) -> String {
     format!("{} B", grouped(number))
+}
+
+/// What happened between the suite and a driver that it speaks to, for a column.
+#[must_use]
+pub(super) fn adapter(event: &AdapterEvent) -> String {
+    match event {
+        AdapterEvent::Broke { text, .. } => text.clone(),
+    }
 }
 
 /// How a process ended, as what it does: `exits 0`.

@@ -9,10 +9,9 @@ use mock_driver::stream::Stream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::command;
 use super::kin::Part;
 use super::logmon::as_signal;
-use super::spawn::{chain, spawn};
+use super::spawn::chain;
 use super::stage::{Generation, Stage, Stop};
 use super::tail::Tail;
 use super::words;
@@ -93,14 +92,7 @@ impl Stage {
 
     fn start_task(&mut self, script: &str) -> Result<(), Stop> {
         let number = u32::try_from(self.generations.len()).unwrap_or(u32::MAX);
-        let invocation = command::driver(&self.case, &self.dir, script, number)
-            .map_err(|error| Stop::Suite(chain(&error)))?;
-        let strace = self.case.strace.then(|| self.dir.strace("driver", number));
-        let invocation = invocation.traced(strace.as_deref());
-        let [stdout, stderr] = Stream::BOTH.map(|stream| self.dir.output("driver", number, stream));
-        let pid =
-            spawn(&invocation, &stdout, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
-        self.kin.register(pid, Part::Driver);
+        let pid = self.driver_for(script, number)?;
         self.trace.add(Event::DriverStarted {
             generation: number,
             pid,
@@ -117,7 +109,7 @@ impl Stage {
             is_released: false,
         });
         self.task_seen = Instant::now();
-        Ok(())
+        self.tell_start(script, number)
     }
 
     /// Asks the driver to stop the task.
@@ -128,11 +120,8 @@ impl Stage {
         else {
             return Ok(());
         };
-        let (number, pid) = (generation.number, generation.pid);
-        self.trace
-            .add(Event::DriverStopAsked { generation: number });
-        // Not reaped yet, so the number is still its own.
-        kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
+        let number = generation.number;
+        self.ask_to_stop(number, within_ms);
         let gone = self.wait(Duration::from_millis(within_ms), Self::driver_gone)?;
         if gone.is_none() {
             self.driver_overdue(within_ms)?;
@@ -161,6 +150,7 @@ impl Stage {
 
     /// Kills the driver and everything that it and the task started.
     pub(super) fn kill_driver(&mut self) -> Result<(), Stop> {
+        self.is_killing = true;
         for _ in 0..2 {
             // Twice: a process may start another between the look and the kill.
             self.look_at_processes();

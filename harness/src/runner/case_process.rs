@@ -86,6 +86,8 @@ fn run(dir: &CaseDir) -> Result<()> {
         limit: limit(),
         lives: Vec::new(),
         generations: Vec::new(),
+        stdio: None,
+        is_killing: false,
         kin: Kin::default(),
         pipes: [None, None],
         spare: None,

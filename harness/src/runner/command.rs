@@ -6,6 +6,7 @@ use std::path::Path;
 use mock_driver::stream::Stream;
 
 use super::limited::LIMITED_WORD;
+use crate::adapter::Request;
 use crate::case::{Case, CaseDir, log_name, many_log_name, many_name};
 use crate::scenario::{FifoKind, Limits};
 use crate::template::{self, TemplateError, Values};
@@ -59,6 +60,69 @@ pub(super) fn driver(
     script: &str,
     generation: u32,
 ) -> Result<Invocation, TemplateError> {
+    let task = task(case, dir, script, generation);
+    let single = of_generation(case, dir, script, generation);
+    let mut env = environment(&single);
+    env.insert("HARNESS_TASK".into(), quoted(&task));
+    let words = template::expand(
+        &with_self(&case.driver, &case.reexec),
+        &Values { task, single },
+    )?;
+    Ok(Invocation { words, env })
+}
+
+/// The command of a driver that is spoken to.
+pub(super) fn adapter(case: &Case, dir: &CaseDir) -> Result<Invocation, TemplateError> {
+    let mut single = BTreeMap::from([("self", quoted(&case.reexec))]);
+    let words = with_self(&case.driver, &case.reexec);
+    let (task, known) = (Vec::new(), single.clone());
+    let words = template::expand(
+        &words,
+        &Values {
+            task,
+            single: known,
+        },
+    )?;
+    single.extend([
+        ("task_dir", text(&dir.task())),
+        ("id", case.scenario.id.clone()),
+    ]);
+    let env = environment(&single);
+    Ok(Invocation { words, env })
+}
+
+/// The request that starts a generation of the task.
+pub(super) fn start(case: &Case, dir: &CaseDir, script: &str, generation: u32) -> Request {
+    let single = of_generation(case, dir, script, generation);
+    let argv = match &case.instead_of_task {
+        Some(program) => vec![program.clone()],
+        None => task(case, dir, script, generation),
+    };
+    let value = |name: &str| single.get(name).cloned().unwrap_or_default();
+    Request::Start {
+        id: task_id(generation),
+        argv,
+        env: environment(&single),
+        user: None,
+        stdout: value("stdout"),
+        stderr: value("stderr"),
+        task_dir: value("task_dir"),
+        log_dir: value("log_dir"),
+    }
+}
+
+/// What a driver that is spoken to calls a generation of the task.
+pub(super) fn task_id(generation: u32) -> String {
+    format!("task-{generation}")
+}
+
+/// What a driver is told of one generation.
+fn of_generation(
+    case: &Case,
+    dir: &CaseDir,
+    script: &str,
+    generation: u32,
+) -> BTreeMap<&'static str, String> {
     let path = |stream| match case.scenario.host.fifos {
         FifoKind::Disabled => NULL.to_owned(),
         FifoKind::Present
@@ -68,8 +132,7 @@ pub(super) fn driver(
         | FifoKind::Folder
         | FifoKind::Socket => text(&dir.fifo(stream)),
     };
-    let task = task(case, dir, script, generation);
-    let single = BTreeMap::from([
+    BTreeMap::from([
         ("stdout", path(Stream::Stdout)),
         ("stderr", path(Stream::Stderr)),
         ("script", text(&dir.script(script))),
@@ -82,14 +145,7 @@ pub(super) fn driver(
         ("run", case.run.clone()),
         ("generation", generation.to_string()),
         ("self", quoted(&case.reexec)),
-    ]);
-    let mut env = environment(&single);
-    env.insert("HARNESS_TASK".into(), quoted(&task));
-    let words = template::expand(
-        &with_self(&case.driver, &case.reexec),
-        &Values { task, single },
-    )?;
-    Ok(Invocation { words, env })
+    ])
 }
 
 /// logmon's command.

@@ -53,6 +53,7 @@ impl Stage {
         } else {
             self.end_driver_early()?;
         }
+        self.close_adapter()?;
         self.stop_logmon(LOGMON_STOPS_MS)?;
         self.spare = None;
         if is_complete {
@@ -74,12 +75,11 @@ impl Stage {
         let running = self
             .generation()
             .filter(|one| one.exit.is_none())
-            .map(|one| (one.number, one.pid));
-        let Some((generation, pid)) = running else {
+            .map(|one| one.number);
+        let Some(generation) = running else {
             return Ok(());
         };
-        self.trace.add(Event::DriverStopAsked { generation });
-        kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
+        self.ask_to_stop(generation, super::stage::millis(DRIVER_ENDS_EARLY));
         let gone = |stage: &mut Self| stage.generation()?.exit.map(|_| ());
         match self.wait(DRIVER_ENDS_EARLY, gone)? {
             Some(()) => Ok(()),
@@ -180,6 +180,7 @@ impl Stage {
 
     /// Kills every descendant until none is left; says whether that was reached.
     pub(super) fn kill_all(&mut self) -> bool {
+        self.is_killing = true;
         let started = std::time::Instant::now();
         loop {
             let snapshot = self.look_at_processes();

@@ -5,6 +5,7 @@
 //! waits, and cleans up if it is killed. The two share nothing but the case's folder.
 
 mod actions;
+mod adapter;
 mod case_process;
 mod closings;
 mod command;

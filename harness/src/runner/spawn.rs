@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -85,10 +85,34 @@ pub(super) fn spawn_into_pipes(
     Ok((pid, vec![out, err]))
 }
 
+/// Starts a program as [`spawn`] does, its stdin and stdout two pipes whose other ends are given.
+pub(super) fn spawn_to_talk(
+    invocation: &Invocation,
+    stderr: &Path,
+) -> Result<(i32, OwnedFd, OwnedFd), SpawnError> {
+    let program = || invocation.words.first().cloned().unwrap_or_default();
+    let stderr = output_file(stderr).map_err(|source| SpawnError::Output {
+        path: stderr.to_owned(),
+        program: program(),
+        source,
+    })?;
+    let failed = |source: io::Error| SpawnError::Start {
+        program: program(),
+        source,
+    };
+    let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()));
+    let ((stdin, requests), (answers, stdout)) = (pipe()?, pipe()?);
+    let pid = started_with(invocation, [&stdin.into(), &stdout.into(), &stderr]).map_err(failed)?;
+    Ok((pid, requests, answers))
+}
+
 fn started(invocation: &Invocation, stdout: &File, stderr: &File) -> io::Result<i32> {
-    let stdin = File::open("/dev/null")?;
+    started_with(invocation, [&File::open("/dev/null")?, stdout, stderr])
+}
+
+fn started_with(invocation: &Invocation, standard: [&File; 3]) -> io::Result<i32> {
     let mut actions = PosixSpawnFileActions::init()?;
-    for (file, fd) in [(&stdin, 0), (stdout, 1), (stderr, 2)] {
+    for (file, fd) in standard.into_iter().zip(0..) {
         actions.add_dup2(file.as_raw_fd(), fd)?;
     }
     let mut attributes = PosixSpawnAttr::init()?;

@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
+use super::adapter::Stdio;
 use super::closings::Closings;
 use super::faults::{Broken, Printed};
 use super::kin::{Kin, Part};
@@ -91,6 +92,10 @@ pub(super) struct Stage {
     pub(super) limit: Duration,
     pub(super) lives: Vec<Life>,
     pub(super) generations: Vec<Generation>,
+    /// The conversation with the driver, if it is spoken to.
+    pub(super) stdio: Option<Stdio>,
+    /// Whether the driver is being killed with all it started.
+    pub(super) is_killing: bool,
     pub(super) kin: Kin,
     pub(super) pipes: [Option<PipeWatch>; 2],
     pub(super) spare: Option<[Reader; 2]>,
@@ -167,6 +172,7 @@ impl Stage {
         self.follow_journals();
         self.read_printed();
         self.keep_full();
+        self.hear_adapter();
         self.note_closings();
         self.reap();
         self.sample();
@@ -208,7 +214,9 @@ impl Stage {
                 Err(Errno::EINTR) => continue,
                 Ok(_) | Err(_) => return,
             };
-            if let Some(index) = self
+            if self.is_adapter(pid) {
+                self.adapter_ended(exit);
+            } else if let Some(index) = self
                 .lives
                 .iter()
                 .position(|life| life.pid == pid && life.exit.is_none())
@@ -241,7 +249,8 @@ impl Stage {
         self.trace.add(event);
     }
 
-    fn driver_ended(&mut self, index: usize, exit: Exit) {
+    /// Takes in that a generation has ended, as the driver reports it.
+    pub(super) fn driver_ended(&mut self, index: usize, exit: Exit) {
         // What the task wrote last stands in its journal by now.
         self.generations[index].tail.read();
         let generation = &mut self.generations[index];

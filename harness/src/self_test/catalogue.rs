@@ -1,5 +1,6 @@
 //! The subjects whose behaviour is known: the good ones and the faulty ones. (core)
 
+use crate::adapter::AdapterKind;
 use crate::faulty_logmon::Fault as LogmonFault;
 use crate::finding::Shape;
 use crate::serving::ServingTemplates;
@@ -36,18 +37,35 @@ pub struct Known {
     pub template: String,
     /// How it is started for many tasks, if it can serve many: its process, a start, and a stop.
     pub serving: Option<[String; 3]>,
-    /// Capabilities that it declares beside what any command can do.
+    /// How it is reached, if it is a driver.
+    pub adapter: AdapterKind,
+    /// Capabilities that it declares: beside what any command can do, or all, if it is spoken to.
     pub capabilities: &'static [&'static str],
     /// What is expected of it.
     pub kind: Kind,
 }
 
 impl Known {
-    /// The subject with the commands for many tasks, if it has some of its own.
+    /// The subject, started by this template: its own, with the examples' folder filled in.
     ///
     /// # Errors
     /// A template that can't be used.
-    pub fn with_serving(&self, subject: Subject) -> Result<Subject, SubjectError> {
+    pub fn subject(&self, template: &str) -> Result<Subject, SubjectError> {
+        // A test reads every name.
+        let names = self.capabilities.iter();
+        let declared = names.filter_map(|name| name.parse().ok()).collect();
+        let subject = match (self.part, self.adapter) {
+            (Part::Driver, AdapterKind::Command) => {
+                Subject::from_templates(Some(template), None, &declared)
+            }
+            (Part::Driver, AdapterKind::Stdio) => Subject::bundled().spoken_to(template, &declared),
+            (Part::Logmon, _) => Subject::from_templates(None, Some(template), &declared),
+        };
+        self.with_serving(subject?)
+    }
+
+    /// The subject with the commands for many tasks, if it has some of its own.
+    fn with_serving(&self, subject: Subject) -> Result<Subject, SubjectError> {
         match &self.serving {
             None => Ok(subject),
             Some([serve, start, stop]) => subject.serving(&ServingTemplates { serve, start, stop }),
@@ -103,6 +121,23 @@ const MANY: &[LogmonFault] = &[
     LogmonFault::TakesWhatItRefuses,
 ];
 
+/// What a direct driver of ours declares that is spoken to; its answer to `hello` is the same.
+const SPOKEN_TO: &[&str] = &[
+    "signals",
+    "multi-writer",
+    "no-log-collection",
+    "payload.exec",
+];
+
+/// What one declares that can recover.
+const RECOVERS: &[&str] = &[
+    "signals",
+    "multi-writer",
+    "no-log-collection",
+    "payload.exec",
+    "recover",
+];
+
 /// What a forwarding driver of ours declares.
 const FORWARDS: &[&str] = &["forwards", "no-log-collection", "checks-paths"];
 
@@ -118,6 +153,7 @@ pub fn catalogue() -> Vec<Known> {
              --journal {{driver_journal}} -- {{task}}"
         ),
         serving: None,
+        adapter: AdapterKind::Command,
         capabilities: FORWARDS,
         kind: Kind::Faulty(Catch {
             case,
@@ -140,8 +176,13 @@ fn good() -> Vec<Known> {
         part: Part::Driver,
         template: template.to_owned(),
         serving: None,
+        adapter: AdapterKind::Command,
         capabilities,
         kind: Kind::Good { program },
+    };
+    let spoken_to = |name: &str, template: &str, capabilities, program| Known {
+        adapter: AdapterKind::Stdio,
+        ..driver(name, template, capabilities, program)
     };
     vec![
         driver("mock-run", crate::suite::BUNDLED_DRIVER, FORWARDS, None),
@@ -170,11 +211,24 @@ fn good() -> Vec<Known> {
             FORWARDS,
             Some("python3"),
         ),
+        spoken_to(
+            "stdio-bash",
+            "bash {examples}/stdio_driver.sh",
+            SPOKEN_TO,
+            Some("bash"),
+        ),
+        spoken_to(
+            "stdio-python",
+            "python3 {examples}/stdio_driver.py",
+            RECOVERS,
+            Some("python3"),
+        ),
         Known {
             name: "logmon".to_owned(),
             part: Part::Logmon,
             template: crate::suite::BUNDLED_LOGMON.to_owned(),
             serving: None,
+            adapter: AdapterKind::Command,
             capabilities: &[],
             kind: Kind::Good { program: None },
         },
@@ -211,6 +265,7 @@ fn faulty_logmon(name: &str, kind: Kind) -> Known {
                 command("stop", " --task {task_id}"),
             ]
         }),
+        adapter: AdapterKind::Command,
         capabilities: if is_held || name == LogmonFault::KeepsNothing.as_str() {
             KEEPS
         } else {
@@ -387,6 +442,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::capability::Capability;
     use crate::scenario::{expand, shipped};
 
     #[test]
@@ -418,17 +474,13 @@ mod tests {
     fn every_template_is_a_subject() {
         for known in catalogue() {
             let template = known.template.replace("{examples}", "/examples");
-            let (driver, logmon) = match known.part {
-                Part::Driver => (Some(template.as_str()), None),
-                Part::Logmon => (None, Some(template.as_str())),
-            };
-            let declared = known
+            let declared: BTreeSet<Capability> = known
                 .capabilities
                 .iter()
                 .map(|name| name.parse().unwrap())
                 .collect();
-            let subject = Subject::from_templates(driver, logmon, &declared).unwrap();
-            known.with_serving(subject).unwrap();
+            assert_eq!(declared.len(), known.capabilities.len(), "{}", known.name);
+            known.subject(&template).unwrap();
         }
     }
 }

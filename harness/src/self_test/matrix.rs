@@ -295,6 +295,7 @@ mod tests {
             part: Part::Driver,
             template: String::new(),
             serving: None,
+            adapter: crate::adapter::AdapterKind::Command,
             capabilities: &[],
             kind,
         };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use globset::GlobSet;
 
-use super::catalogue::{Kind, Known, Part, catalogue};
+use super::catalogue::{Kind, Known, catalogue};
 use super::matrix::{Row, matrix};
 use crate::capability::{Capability, Declarer};
 use crate::diagnosis;
@@ -45,6 +45,14 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "python_driver.py",
         include_str!("../../examples/python_driver.py"),
+    ),
+    (
+        "stdio_driver.py",
+        include_str!("../../examples/stdio_driver.py"),
+    ),
+    (
+        "stdio_driver.sh",
+        include_str!("../../examples/stdio_driver.sh"),
     ),
 ];
 
@@ -214,18 +222,8 @@ fn not_here(known: &Known, subject: &Subject, scenarios: &[Scenario]) -> Option<
 fn subject_of(known: &Known, examples: &Path) -> Result<Subject, SelfTestError> {
     let folder = shell_words::quote(&examples.to_string_lossy()).into_owned();
     let template = known.template.replace("{examples}", &folder);
-    let (driver, logmon) = match known.part {
-        Part::Driver => (Some(template.as_str()), None),
-        Part::Logmon => (None, Some(template.as_str())),
-    };
-    // The catalogue's own test reads every name.
-    let declared = known
-        .capabilities
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    Subject::from_templates(driver, logmon, &declared)
-        .and_then(|subject| known.with_serving(subject))
+    known
+        .subject(&template)
         .map_err(|source| SelfTestError::Subject {
             name: known.name.clone(),
             source,

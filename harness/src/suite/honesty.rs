@@ -14,6 +14,7 @@ use crate::history::History;
 use crate::outcome::{Ending, Status};
 use crate::suite::play::Attempt;
 use crate::suite::{ProbeFailure, Subject};
+use crate::trace::adapter::AdapterEvent;
 use crate::trace::{Event, Exit};
 
 /// The record that the canary leaves out.
@@ -45,13 +46,14 @@ pub(super) fn exit_is_seen(
             problem_or_none(attempt),
         ));
     };
-    if let Some(text) = logmon_trouble(history) {
+    if let Some(text) = logmon_trouble(history).or_else(|| broken_protocol(history)) {
         return bad(text);
     }
     let printed = printed(dir, "driver", 0);
+    let option = subject.adapter.option();
     match (driver_end(history), task_started(history)) {
         (DriverEnd::NeverStarted(why), _) => bad(format!(
-            "the driver can't be started: {why}; check the first word of --driver, and that it is \
+            "the driver can't be started: {why}; check the first word of {option}, and that it is \
              an executable in PATH or a path"
         )),
         (DriverEnd::Overdue, false) => bad(format!(
@@ -134,6 +136,9 @@ pub(super) fn absence_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String
             problem_or_none(attempt),
         ));
     };
+    if let Some(text) = broken_protocol(history) {
+        return bad(text);
+    }
     let printed = printed(dir, "driver", 0);
     match driver_end(history) {
         DriverEnd::Exit(Exit::Code(0)) => bad(format!(
@@ -165,6 +170,9 @@ pub(super) fn loss_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, P
     if let Some(history) = &attempt.history {
         let printed = || printed(dir, "driver", 0);
         let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
+        if let Some(text) = broken_protocol(history) {
+            return bad(text);
+        }
         match (driver_end(history), task_started(history)) {
             (DriverEnd::Overdue, started) => {
                 return bad(format!(
@@ -285,6 +293,20 @@ fn driver_end(history: &History) -> DriverEnd {
         (false, Some(why)) => DriverEnd::NeverStarted(why),
         (true, _) | (false, None) => DriverEnd::Unknown,
     }
+}
+
+/// How a driver that is spoken to broke the protocol, with the lines that show it.
+fn broken_protocol(history: &History) -> Option<String> {
+    history.entries.iter().find_map(|entry| {
+        if let Event::Adapter(AdapterEvent::Broke { text, lines, .. }) = &entry.event {
+            let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+            Some(format!(
+                "the driver broke the protocol: {text}{lines}\n`harness adapter check` tries it alone"
+            ))
+        } else {
+            None
+        }
+    })
 }
 
 /// What is wrong with logmon, if it did not get ready.

@@ -62,6 +62,8 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         seed: request.seed,
         attempt: request.attempt,
         driver: request.subject.driver.clone(),
+        adapter: request.subject.adapter,
+        instead_of_task: request.subject.instead_of_task.clone(),
         logmon: request.subject.logmon_for(request.scenario).to_vec(),
         serving: request
             .scenario

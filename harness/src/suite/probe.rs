@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mock_driver::stream::Stream;
 
+use crate::adapter::AdapterKind;
 use crate::case::CaseDir;
 use crate::outcome::{Ending, Status};
 use crate::scenario::{self, Scenario};
@@ -270,6 +271,10 @@ fn keep(mut failure: ProbeFailure, kind: Kind, dir: &CaseDir, out: &OutDir) -> P
 /// given the task's command line.
 fn without_task(subject: &Subject) -> Option<Subject> {
     let mut changed = subject.clone();
+    if subject.adapter == AdapterKind::Stdio {
+        changed.instead_of_task = Some(NO_SUCH_COMMAND.to_owned());
+        return Some(changed);
+    }
     for word in &mut changed.driver {
         *word = word.replace("{task}", NO_SUCH_COMMAND);
     }

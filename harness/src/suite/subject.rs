@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::adapter::AdapterKind;
 use crate::capability::{Capability, Declarer};
 use crate::case::Case;
 use crate::rule::Role;
@@ -28,6 +29,10 @@ pub const BUNDLED_KEEPER: &str = "--keeper {keep_dir}/keeper.sock";
 pub struct Subject {
     /// The driver's command template, as words; not empty.
     pub driver: Vec<String>,
+    /// How it is reached.
+    pub adapter: AdapterKind,
+    /// What the driver is told to run in the payload's place; only if it is spoken to.
+    pub instead_of_task: Option<String>,
     /// What driver and logmon declare, and what the machine allows.
     pub capabilities: BTreeSet<Capability>,
     /// logmon's command template, as words; not empty.
@@ -98,6 +103,8 @@ impl Subject {
     pub fn bundled() -> Self {
         Self {
             driver: words("driver", BUNDLED_DRIVER).expect("a test splits the constant"),
+            adapter: AdapterKind::Command,
+            instead_of_task: None,
             capabilities: with_many_tasks(with_drop_policy(
                 Self::bundled_driver_capabilities(),
                 BUNDLED_LOGMON,
@@ -191,12 +198,61 @@ impl Subject {
         }
         Self {
             driver: case.driver.clone(),
+            adapter: case.adapter,
+            instead_of_task: case.instead_of_task.clone(),
             capabilities: case.driver_capabilities.clone(),
             logmon: case.logmon.clone(),
             kept_logmon: None,
             serving: case.serving.clone(),
             under_test,
         }
+    }
+
+    /// The subject with a driver that is spoken to, in place of the bundled one. `declared` is what it
+    /// says of itself; what is not a driver's to say is left out.
+    ///
+    /// # Errors
+    /// A template that can't be used.
+    pub fn spoken_to(
+        mut self,
+        template: &str,
+        declared: &BTreeSet<Capability>,
+    ) -> Result<Self, SubjectError> {
+        self.driver = words(DRIVER_STDIO, template)?;
+        if self.is_bundled() {
+            self.under_test.clear();
+        }
+        self.under_test.insert(Role::Driver);
+        self.adapter = AdapterKind::Stdio;
+        self.capabilities
+            .retain(|one| one.declarer() != Declarer::Driver);
+        let own = declared
+            .iter()
+            .filter(|one| one.declarer() == Declarer::Driver);
+        self.capabilities.extend(own);
+        Ok(self)
+    }
+
+    /// The words that start a driver that is spoken to.
+    ///
+    /// # Errors
+    /// A template that can't be used.
+    pub fn stdio_words(template: &str, reexec: &[String]) -> Result<Vec<String>, SubjectError> {
+        let words = words(DRIVER_STDIO, template)?;
+        let single = [("self", shell_words::join(reexec))].into();
+        let task = Vec::new();
+        let each = |word: String| match word.as_str() {
+            "{self}" => reexec.to_vec(),
+            _ => vec![word],
+        };
+        let words: Vec<String> = words.into_iter().flat_map(each).collect();
+        template::expand(&words, &Values { task, single }).map_err(|source| {
+            SubjectError::Template {
+                which: DRIVER_STDIO,
+                template: template.to_owned(),
+                source,
+            }
+        })
     }
 
     /// The subject with a logmon that serves many tasks as these templates say.
@@ -311,6 +367,9 @@ const DRIVER_PLACEHOLDERS: &[&str] = &[
     "task_dir",
 ];
 
+/// The option of a driver that is spoken to, without its dashes.
+const DRIVER_STDIO: &str = "driver-stdio";
+
 /// The placeholders of a logmon's template.
 const LOGMON_PLACEHOLDERS: &[&str] = &[
     "id",
@@ -357,6 +416,8 @@ fn words(which: &'static str, template: &str) -> Result<Vec<String>, SubjectErro
     let words = template::split(template).map_err(wrong)?;
     let (names, task) = match which {
         "driver" => (DRIVER_PLACEHOLDERS, vec!["task".to_owned()]),
+        // What differs from task to task is told in `start`.
+        DRIVER_STDIO => (&["self"][..], Vec::new()),
         _ => (LOGMON_PLACEHOLDERS, Vec::new()),
     };
     let single = names

@@ -1,0 +1,189 @@
+//! An adapter's process outside of a case: for its greeting, and for `adapter check`. (edge)
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::client::{Client, Heard, Trouble};
+use super::wire::{Greeting, Reply, Request};
+
+/// How long a greeting may take.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
+/// How long the process may take to end when its stdin is closed.
+pub(super) const ENDS: Duration = Duration::from_secs(2);
+/// Bytes of its stderr that are looked at.
+const SAID_BYTES: u64 = 64 << 10;
+
+/// A running adapter. When this is dropped its stdin is closed, and it is killed with its process
+/// group if it does not end.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    pub(super) client: Client,
+    stderr: File,
+    status: Option<ExitStatus>,
+}
+
+/// An adapter that can't be used, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// There is no such program, or it can't be run.
+    #[error(
+        "the driver can't be started: start `{program}`; check the first word of --driver-stdio, and that it is an executable in PATH or a path"
+    )]
+    Start {
+        /// The template's first word.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It broke the protocol.
+    #[error("the driver broke the protocol: {text}")]
+    Broke {
+        /// What is wrong, with the lines that it is about.
+        text: String,
+    },
+}
+
+impl Process {
+    /// Starts an adapter.
+    pub(super) fn start(words: &[String]) -> Result<Self, AdapterError> {
+        let program = words.first().cloned().unwrap_or_default();
+        let failed = |source| AdapterError::Start {
+            program: program.clone(),
+            source,
+        };
+        // A file, because nobody reads a pipe while the answers are waited for.
+        let stderr = tempfile::tempfile().map_err(failed)?;
+        let mut child = Command::new(&program)
+            .args(&words[1.min(words.len())..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr.try_clone().map_err(failed)?)
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let ends = child.stdin.take().zip(child.stdout.take());
+        let (stdin, stdout) = ends.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let client = Client::over(stdin.into(), stdout.into()).map_err(failed)?;
+        Ok(Self {
+            child,
+            client,
+            stderr,
+            status: None,
+        })
+    }
+
+    /// Closes its stdin and waits for its end; none if it does not end in time.
+    pub(super) fn end(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.client.close();
+        self.ended(limit)
+    }
+
+    /// Waits for its end; none if it does not end in time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "polls: the standard library has no wait with a limit"
+    )]
+    pub(super) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + limit;
+        loop {
+            if self.status.is_none() {
+                self.status = self.child.try_wait().ok().flatten();
+            }
+            if self.status.is_some() || Instant::now() >= until {
+                return self.status;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// How it ended and what it said last on stderr, as the end of a sentence.
+    pub(super) fn last_words(&mut self) -> String {
+        let how = match self.ended(Duration::from_millis(200)) {
+            Some(status) => format!("it ended with {status}"),
+            None => "it still runs".to_owned(),
+        };
+        let mut said = Vec::new();
+        let read = self
+            .stderr
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| (&self.stderr).take(SAID_BYTES).read_to_end(&mut said));
+        let said = String::from_utf8_lossy(&said).into_owned();
+        match said.trim_end().lines().last() {
+            Some(line) if read.is_ok() => format!("{how}; on stderr it said last `{line}`"),
+            Some(_) | None => format!("{how}; it said nothing on stderr"),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It is asked first: only it knows what it has started.
+        self.end(ENDS);
+        let group = i32::try_from(self.child.id()).map(Pid::from_raw);
+        if let Ok(group) = group {
+            // Fails if nobody of the group is left.
+            killpg(group, Signal::SIGKILL).ok();
+        }
+        if self.status.is_none() {
+            self.status = self.child.wait().ok();
+        }
+    }
+}
+
+/// Starts an adapter, greets it, and ends it again: what it says of itself, before anything is run.
+///
+/// # Errors
+/// It can't be started, or its answer is not that of the protocol; the text has both lines.
+pub fn greet(words: &[String]) -> Result<Greeting, AdapterError> {
+    let mut process = Process::start(words)?;
+    let broke = |text: String| AdapterError::Broke { text };
+    let whole = |trouble: Trouble| {
+        let lines = trouble.lines();
+        broke(
+            lines
+                .iter()
+                .fold(trouble.text, |all, line| all + "\n  " + line),
+        )
+    };
+    let asked = process.client.ask(&Request::hello(), Some(ANSWER));
+    asked.map_err(|trouble| {
+        let mut told = trouble.clone();
+        told.text = format!("{}: {}", trouble.text, process.last_words());
+        whole(told)
+    })?;
+    let heard = process.client.wait(ANSWER * 2).into_iter().next();
+    let greeting = match heard {
+        Some(Heard::Answer { asked, text, line }) => {
+            let wrong = |problems: Vec<String>| {
+                let what = format!("wrong answer to `hello`: {}", problems.join("; "));
+                whole(Trouble::with_answer(&asked, &text, what))
+            };
+            match Reply::to_hello(&line.fields).map_err(wrong)? {
+                Reply::Done(greeting) => greeting,
+                Reply::Unsupported => {
+                    return Err(wrong(vec!["every driver must support it".into()]));
+                }
+                Reply::Failed(why) => return Err(wrong(vec![format!("it failed: {why}")])),
+            }
+        }
+        Some(Heard::Trouble(trouble)) => return Err(whole(trouble)),
+        Some(Heard::End) | None => {
+            let words = process.last_words();
+            return Err(broke(format!("`hello` was not answered: {words}")));
+        }
+    };
+    if process.end(ENDS).is_none() {
+        return Err(broke(format!(
+            "it did not end within {} ms after its stdin was closed",
+            ENDS.as_millis()
+        )));
+    }
+    Ok(greeting)
+}

@@ -1,0 +1,367 @@
+//! The conversation with a driver that is spoken to, while a case is played. (edge)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mock_driver::stream::Stream;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::super::command;
+use super::super::kin::Part;
+use super::super::spawn::{chain, end_of, spawn_to_talk};
+use super::super::stage::{Stage, Stop};
+use crate::adapter::{Asked, Client, Heard, Line, Reply, Request, Trouble};
+use crate::trace::adapter::AdapterEvent;
+use crate::trace::{Event, Exit};
+
+/// How long a greeting or a small order may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long a start may take while nobody reads: FIFO-3, and a moment for the machine.
+const START: Duration = Duration::from_secs(12);
+/// How long the adapter may take to end when its stdin is closed.
+const ENDS: Duration = Duration::from_secs(2);
+/// What is reported of a task that could not be started.
+const NOT_STARTED: Exit = Exit::Code(127);
+
+/// A driver that is spoken to.
+pub(in super::super) struct Stdio {
+    pid: i32,
+    /// The generation that it was started for; its stderr has this number.
+    number: u32,
+    client: Client,
+    state: State,
+    open: BTreeMap<u64, Open>,
+    /// What brings a task back, by generation.
+    handles: BTreeMap<u32, Value>,
+    /// The tasks that it knows.
+    known: BTreeSet<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It was greeted, and has not answered yet.
+    Greeted,
+    /// It answers.
+    Talks,
+    /// Its stdin is closed, and it is to end.
+    Closing,
+    /// It was killed, because of what it did or by the plan.
+    Killed,
+    /// It has ended.
+    Gone,
+}
+
+/// What an answer is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Open {
+    Hello,
+    Start(u32),
+    Wait(u32),
+    Order,
+}
+
+impl Stage {
+    /// The process that is spoken to; it is started and greeted first if there is none.
+    pub(super) fn adapter_for(&mut self, number: u32) -> Result<i32, Stop> {
+        if let Some(stdio) = &self.stdio
+            && stdio.state == State::Talks
+        {
+            return Ok(stdio.pid);
+        }
+        if self.stdio.is_some() {
+            return Err(self.unmet("the driver answers".into()));
+        }
+        self.start_adapter(number)
+    }
+
+    fn start_adapter(&mut self, number: u32) -> Result<i32, Stop> {
+        let invocation =
+            command::adapter(&self.case, &self.dir).map_err(|error| Stop::Suite(chain(&error)))?;
+        let strace = self.case.strace.then(|| self.dir.strace("driver", number));
+        let invocation = invocation.traced(strace.as_deref());
+        let stderr = self.dir.output("driver", number, Stream::Stderr);
+        let (pid, stdin, stdout) =
+            spawn_to_talk(&invocation, &stderr).map_err(|error| Stop::Suite(chain(&error)))?;
+        self.kin.register(pid, Part::Driver);
+        let client = Client::over(stdin, stdout).map_err(|error| Stop::Suite(chain(&error)))?;
+        self.stdio = Some(Stdio {
+            pid,
+            number,
+            client,
+            state: State::Greeted,
+            open: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            known: BTreeSet::new(),
+        });
+        self.ask(&Request::hello(), Some(ANSWER), Open::Hello);
+        let answered = self.wait(ANSWER + ENDS, |stage| match stage.stdio.as_ref()?.state {
+            State::Greeted => None,
+            State::Talks => Some(true),
+            State::Closing | State::Killed | State::Gone => Some(false),
+        })?;
+        match answered {
+            Some(true) => Ok(pid),
+            Some(false) | None => Err(self.unmet("the driver answers `hello`".into())),
+        }
+    }
+
+    pub(super) fn start_over_stdio(&mut self, number: u32, request: &Request) {
+        self.destroy_ended();
+        if let Some(stdio) = &mut self.stdio {
+            stdio.known.insert(number);
+        }
+        self.ask(request, Some(START), Open::Start(number));
+    }
+
+    /// Has every task forgotten that has ended. A restart is that, and then a start.
+    fn destroy_ended(&mut self) {
+        let ended = |number: &u32| {
+            let generation = self.generations.iter().find(|one| one.number == *number);
+            generation.is_some_and(|one| one.exit.is_some())
+        };
+        let known = self.stdio.iter().flat_map(|stdio| &stdio.known);
+        let ended: Vec<u32> = known.copied().filter(ended).collect();
+        for number in ended {
+            self.destroy(number);
+        }
+    }
+
+    fn destroy(&mut self, number: u32) {
+        if let Some(stdio) = &mut self.stdio {
+            stdio.known.remove(&number);
+        }
+        let id = command::task_id(number);
+        self.ask(&Request::Destroy { id }, Some(ANSWER), Open::Order);
+    }
+
+    pub(super) fn stop_over_stdio(&mut self, number: u32, within_ms: u64) {
+        let request = Request::Stop {
+            id: command::task_id(number),
+            signal: "SIGTERM".into(),
+            // The rest is for what the driver still has to do when the task is killed.
+            timeout_ms: within_ms / 2,
+        };
+        // Whether the task ends in time is judged by its exit.
+        self.ask(&request, None, Open::Order);
+    }
+
+    fn ask(&mut self, request: &Request, limit: Option<Duration>, open: Open) {
+        let Some(stdio) = &mut self.stdio else {
+            return;
+        };
+        if matches!(stdio.state, State::Killed | State::Gone) {
+            return;
+        }
+        match stdio.client.ask(request, limit) {
+            Ok(seq) => drop(stdio.open.insert(seq, open)),
+            Err(trouble) => self.adapter_broke(trouble),
+        }
+    }
+
+    /// Takes in what the adapter has said by now.
+    pub(in super::super) fn hear_adapter(&mut self) {
+        let heard = match &mut self.stdio {
+            Some(stdio) => stdio.client.poll(),
+            None => return,
+        };
+        for one in heard {
+            match one {
+                Heard::Answer { asked, text, line } => {
+                    if let Err(problems) = self.take_answer(&line) {
+                        let text = trouble_of(&asked, &text, &problems);
+                        self.adapter_broke(text);
+                    }
+                }
+                Heard::Trouble(trouble) => self.adapter_broke(trouble),
+                // Its end tells more.
+                Heard::End => {}
+            }
+        }
+    }
+
+    fn take_answer(&mut self, line: &Line) -> Result<(), Vec<String>> {
+        let open = match &mut self.stdio {
+            Some(stdio) => stdio.open.remove(&line.seq),
+            None => None,
+        };
+        match open {
+            None => Ok(()),
+            Some(Open::Hello) => {
+                done(Reply::to_hello(&line.fields)?)?;
+                self.set_state(State::Talks);
+                Ok(())
+            }
+            Some(Open::Start(number)) => self.take_start(number, line),
+            Some(Open::Wait(number)) => {
+                let exit = done(Reply::to_wait(&line.fields)?)?;
+                self.generation_ended(number, exit);
+                Ok(())
+            }
+            // A task may have ended before it was stopped, so a refusal says nothing.
+            Some(Open::Order) => Reply::to_order(&line.fields).map(|_| ()),
+        }
+    }
+
+    fn take_start(&mut self, number: u32, line: &Line) -> Result<(), Vec<String>> {
+        match Reply::to_start(&line.fields)? {
+            Reply::Done(started) => {
+                if let Some(stdio) = &mut self.stdio {
+                    stdio.handles.insert(number, started.handle);
+                }
+                let id = command::task_id(number);
+                self.ask(&Request::Wait { id }, None, Open::Wait(number));
+                Ok(())
+            }
+            Reply::Failed(_) => {
+                if let Some(stdio) = &mut self.stdio {
+                    stdio.known.remove(&number);
+                }
+                self.generation_ended(number, NOT_STARTED);
+                Ok(())
+            }
+            unsupported @ Reply::Unsupported => done(unsupported).map(|_| ()),
+        }
+    }
+
+    fn generation_ended(&mut self, number: u32, exit: Exit) {
+        let index = self
+            .generations
+            .iter()
+            .position(|one| one.number == number && one.exit.is_none());
+        if let Some(index) = index {
+            self.driver_ended(index, exit);
+        }
+    }
+
+    fn set_state(&mut self, state: State) {
+        if let Some(stdio) = &mut self.stdio {
+            stdio.state = state;
+        }
+    }
+
+    /// Records what the adapter did wrong, and kills it with everything that it started: nothing that
+    /// it says later can be relied on.
+    fn adapter_broke(&mut self, trouble: Trouble) {
+        let Some(stdio) = &self.stdio else {
+            return;
+        };
+        if matches!(stdio.state, State::Killed | State::Gone) {
+            return;
+        }
+        let lines = trouble.lines();
+        self.trace.add(Event::Adapter(AdapterEvent::Broke {
+            op: trouble.op,
+            is_late: trouble.is_late,
+            text: trouble.text,
+            lines,
+        }));
+        self.set_state(State::Killed);
+        self.look_at_processes();
+        for pid in self.kin.pids(&[Part::Driver, Part::Task]) {
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        }
+    }
+
+    /// Whether this is the process that is spoken to.
+    pub(in super::super) fn is_adapter(&self, pid: i32) -> bool {
+        let is_it = |stdio: &Stdio| stdio.pid == pid && stdio.state != State::Gone;
+        self.stdio.as_ref().is_some_and(is_it)
+    }
+
+    /// Takes in that the adapter has ended. What it said before is heard first.
+    pub(in super::super) fn adapter_ended(&mut self, exit: Exit) {
+        self.hear_adapter();
+        let Some(stdio) = &mut self.stdio else {
+            return;
+        };
+        let before = std::mem::replace(&mut stdio.state, State::Gone);
+        let number = stdio.number;
+        if matches!(before, State::Greeted | State::Talks) && !self.was_killed_by_the_plan(exit) {
+            let stderr = end_of(&self.dir.output("driver", number, Stream::Stderr));
+            let how = match exit {
+                Exit::Code(code) => format!("exited {code}"),
+                Exit::Signal(signal) => format!("was killed by signal {signal}"),
+            };
+            let said = match stderr.lines().last() {
+                Some(line) => format!("; on stderr it said last `{line}`"),
+                None => "; it said nothing on stderr".into(),
+            };
+            self.trace.add(Event::Adapter(AdapterEvent::Broke {
+                op: None,
+                is_late: false,
+                text: format!("the adapter {how} before its stdin was closed{said}"),
+                lines: Vec::new(),
+            }));
+        }
+        let open: Vec<u32> = self
+            .generations
+            .iter()
+            .filter(|one| one.exit.is_none())
+            .map(|one| one.number)
+            .collect();
+        for number in open {
+            self.generation_ended(number, exit);
+        }
+    }
+
+    /// An overdue driver is killed with its adapter, which is then not to blame for its end.
+    fn was_killed_by_the_plan(&self, exit: Exit) -> bool {
+        exit == Exit::Signal(Signal::SIGKILL as i32) && self.is_killing
+    }
+
+    /// Has every task forgotten and the adapter ended, once the plan is over.
+    pub(in super::super) fn close_adapter(&mut self) -> Result<(), Stop> {
+        let Some(stdio) = &self.stdio else {
+            return Ok(());
+        };
+        if stdio.state != State::Talks {
+            return Ok(());
+        }
+        for number in stdio.known.clone() {
+            self.destroy(number);
+        }
+        self.wait(ANSWER + ENDS, |stage| {
+            let stdio = stage.stdio.as_ref()?;
+            let is_owed = |open: &Open| matches!(open, Open::Order);
+            let is_over = stdio.state != State::Talks || !stdio.open.values().any(is_owed);
+            is_over.then_some(())
+        })?;
+        if let Some(stdio) = &mut self.stdio
+            && stdio.state == State::Talks
+        {
+            stdio.client.close();
+            stdio.state = State::Closing;
+        }
+        let is_gone = |stage: &mut Self| (stage.stdio.as_ref()?.state == State::Gone).then_some(());
+        if self.wait(ENDS, is_gone)?.is_none() {
+            self.adapter_broke(Trouble {
+                op: None,
+                is_late: true,
+                text: format!(
+                    "the adapter did not end within {} ms after its stdin was closed",
+                    ENDS.as_millis()
+                ),
+                request: None,
+                answer: None,
+            });
+            self.wait(ENDS, is_gone)?;
+        }
+        Ok(())
+    }
+}
+
+fn trouble_of(asked: &Asked, answer: &str, problems: &[String]) -> Trouble {
+    let text = format!("wrong answer to `{}`: {}", asked.op, problems.join("; "));
+    Trouble::with_answer(asked, answer, text)
+}
+
+/// What an operation that every driver must know has led to.
+fn done<T>(reply: Reply<T>) -> Result<T, Vec<String>> {
+    match reply {
+        Reply::Done(value) => Ok(value),
+        Reply::Unsupported => Err(vec!["every driver must support it".into()]),
+        Reply::Failed(why) => Err(vec![format!("it failed: {why}")]),
+    }
+}
