@@ -6,7 +6,7 @@ status into a file. So a task outlives the driver, and the next driver still lea
 """
 import json, os, select, shutil, signal, stat, subprocess, sys, threading
 
-CAPABILITIES = ["signals", "multi-writer", "no-log-collection", "payload.exec", "recover"]
+CAPABILITIES = ["signals", "multi-writer", "no-log-collection", "checks-paths", "payload.exec", "recover"]
 # The inner shell becomes the task, so the number that it writes is the task's.
 SHELL = """sh -c 'echo $$ >"$1"; out=$2 err=$3; shift 3; exec "$@" >"$out" 2>"$err"' sh "$@"
 echo $? >"$0" """

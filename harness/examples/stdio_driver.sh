@@ -51,7 +51,10 @@ start() {
 }
 
 # The task's own process; waits until it has one.
-task() { until [[ -s $folder/$id.pid ]] || ended; do pause; done && pid=$(<"$folder/$id.pid"); }
+task() {
+    until [[ -s $folder/$id.pid ]] || ended; do pause; done
+    pid=$(<"$folder/$id.pid")
+}
 
 end() { # signal, milliseconds
     ended && return
@@ -73,7 +76,7 @@ while IFS= read -r line; do
         continue
     fi
     case $op in
-        hello) answer '"driver":"stdio-example-bash","version":"1","capabilities":["signals","multi-writer","no-log-collection","payload.exec"]' ;;
+        hello) answer '"driver":"stdio-example-bash","version":"1","capabilities":["signals","multi-writer","no-log-collection","checks-paths","payload.exec"]' ;;
         start) start ;;
         wait) (trap - EXIT; until ended; do pause; done; answer "\"exit\":$(<"$folder/$id.status"),\"signal\":null") & ;;
         stop)

@@ -121,11 +121,12 @@ const MANY: &[LogmonFault] = &[
     LogmonFault::TakesWhatItRefuses,
 ];
 
-/// What a direct driver of ours declares that is spoken to; its answer to `hello` is the same.
+/// What a direct driver of ours declares that is spoken to, as it does in its answer to `hello`.
 const SPOKEN_TO: &[&str] = &[
     "signals",
     "multi-writer",
     "no-log-collection",
+    "checks-paths",
     "payload.exec",
 ];
 
@@ -134,6 +135,7 @@ const RECOVERS: &[&str] = &[
     "signals",
     "multi-writer",
     "no-log-collection",
+    "checks-paths",
     "payload.exec",
     "recover",
 ];
