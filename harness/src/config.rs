@@ -62,6 +62,8 @@ pub struct Config {
 pub struct DriverTable {
     /// `--driver`
     pub command: Option<String>,
+    /// `--driver-stdio`, instead of `command`
+    pub stdio: Option<String>,
     /// `--capability`, of the driver.
     #[serde(deserialize_with = "all_parsed")]
     pub capabilities: Vec<Capability>,
@@ -248,7 +250,7 @@ report = { junit = "there/junit.xml" }
         is_refused(
             "[driver]\ncomand = \"x\"\n",
             Some(2),
-            &["comand", "`command`", "`capabilities`"],
+            &["comand", "`command`", "`stdio`", "`capabilities`"],
         );
         is_refused(
             "[run]\n\nprofile = []\n",

@@ -156,8 +156,8 @@ pub(super) struct SubjectArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon_stop: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,
-    /// no-log-collection, recover, user-change, checks-paths (refuses what is no FIFO). A logmon whose FIFOs are held while it is dead
-    /// declares keeps-descriptors, one whose template has {on_full} declares drop-policy by that, and one
+    /// no-log-collection, recover, user-change, checks-paths (refuses what is no FIFO). A logmon whose
+    /// FIFOs are held while it is dead declares keeps-descriptors, one whose template has {on_full} declares drop-policy by that, and one
     /// with --logmon-serve declares many-tasks.
     #[arg(long = "capability", value_name = "NAME", value_delimiter = ',')]
     pub(super) capabilities: Vec<Capability>,

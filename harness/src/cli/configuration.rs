@@ -80,6 +80,9 @@ fn check(config: &Config) -> Result<(), String> {
     const FLAGS: &str = "in this file --driver is `command` of [driver], --logmon is `command` of \
                          [logmon], --logmon-serve, -start and -stop are its `serve`, `start` and \
                          `stop`, and --capability is `capabilities`";
+    if config.driver.command.is_some() && config.driver.stdio.is_some() {
+        return Err("[driver] has `command` and `stdio`; take the one that starts it".into());
+    }
     subject_of(&merged_subject(&SubjectArgs::default(), config.clone()))
         .map_err(|error| format!("{}; {FLAGS}", error_chain(&error)))?;
     for (key, globs) in [
@@ -131,8 +134,9 @@ fn merged(args: &RunArgs, found: Found) -> RunArgs {
 fn merged_subject(args: &SubjectArgs, config: Config) -> SubjectArgs {
     let mut args = args.clone();
     let mut declared = Vec::new();
-    if args.driver.is_none() {
+    if args.driver.is_none() && args.driver_stdio.is_none() {
         args.driver = config.driver.command;
+        args.driver_stdio = config.driver.stdio;
         declared.extend(config.driver.capabilities);
     }
     if args.logmon.is_none() {
@@ -166,6 +170,14 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_is_a_command_or_is_spoken_to() {
+        let read = |text: &str| check(&Config::read(text).unwrap());
+        assert_eq!(read("[driver]\nstdio = \"talks\"\n"), Ok(()));
+        let both = read("[driver]\nstdio = \"talks\"\ncommand = \"d {task}\"\n");
+        assert!(both.unwrap_err().contains("`command` and `stdio`"));
+    }
+
+    #[test]
     fn a_command_on_the_command_line_stands_for_its_whole_table() {
         let nothing = merged_subject(&SubjectArgs::default(), config());
         assert_eq!(nothing.driver.as_deref(), Some("d {task}"));
@@ -173,6 +185,14 @@ mod tests {
             nothing.capabilities,
             [Capability::Forwards, Capability::KeepsDescriptors]
         );
+        let spoken_to = SubjectArgs {
+            driver_stdio: Some("talks".into()),
+            ..SubjectArgs::default()
+        };
+        let spoken_to = merged_subject(&spoken_to, config());
+        assert_eq!(spoken_to.driver, None);
+        assert_eq!(spoken_to.driver_stdio.as_deref(), Some("talks"));
+        assert_eq!(spoken_to.capabilities, [Capability::KeepsDescriptors]);
         let driver = SubjectArgs {
             driver: Some("other {task}".into()),
             ..SubjectArgs::default()

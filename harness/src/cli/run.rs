@@ -215,7 +215,10 @@ fn suite_bug(error: &dyn std::error::Error) -> Refusal {
 
 /// The subject that the arguments ask for, on this machine.
 pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
-    let subject = subject_of(args)?;
+    let mut subject = subject_of(args)?;
+    if let Some(template) = &args.driver_stdio {
+        subject = spoken_to(subject, template, &args.capabilities)?;
+    }
     let commands = subject.serving.iter().flat_map(Serving::options);
     for (flag, words) in commands {
         require_program(flag, words)?;
@@ -223,14 +226,12 @@ pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
     Ok(subject.on(&runner::machine_capabilities(&reexec()?)))
 }
 
-/// The subject that the arguments ask for; nothing is looked for on this machine.
+/// The subject that the arguments ask for. Nothing is looked for on this machine, so a driver that is spoken
+/// to is not yet there.
 pub(super) fn subject_of(args: &SubjectArgs) -> Result<Subject, SubjectError> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
     let mut subject =
         Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?;
-    if let Some(template) = &args.driver_stdio {
-        subject = spoken_to(subject, template, &declared)?;
-    }
     let serving = ServingTemplates::all_or_none(
         args.logmon_serve.as_deref(),
         args.logmon_start.as_deref(),
@@ -243,11 +244,7 @@ pub(super) fn subject_of(args: &SubjectArgs) -> Result<Subject, SubjectError> {
 }
 
 /// The subject with a driver that is spoken to, which declares itself what it can.
-fn spoken_to(
-    subject: Subject,
-    template: &str,
-    by_hand: &BTreeSet<Capability>,
-) -> Result<Subject, Refusal> {
+fn spoken_to(subject: Subject, template: &str, by_hand: &[Capability]) -> Result<Subject, Refusal> {
     let of_driver = |one: &&Capability| one.declarer() == Declarer::Driver;
     if let Some(one) = by_hand.iter().find(of_driver) {
         let text = format!(

@@ -1,0 +1,122 @@
+//! The faults of a bad guest, each seen by its own damage: at its paths, with its descriptors, in others'
+//! folders.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use mock_driver::journal::Event;
+use mock_driver::stream::Stream;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{Drain, Fifos, mock_driver, terminate, wait_until, wait_within};
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// What arrives on stdout of a command's output.
+fn arrives(fault: &str, script: &str) -> Vec<u8> {
+    let fifos = Fifos::new();
+    let drains = fifos.drains();
+    let mut driver = fifos.faulty(fault, &["sh", "-c", script]).spawn().unwrap();
+    assert!(wait_within(&mut driver, fault).success());
+    let [stdout, _] = drains.map(Drain::until_writers_are_gone);
+    stdout
+}
+
+#[test]
+fn sockets_for_streams() {
+    let script = "echo before; (echo by path >/dev/stdout) 2>/dev/null || echo refused";
+    let stdout = arrives("sockets-for-streams", script);
+    assert_eq!(text(&stdout), "before\nrefused\n");
+}
+
+#[test]
+fn trusts_the_path() {
+    let folder = support::Folder::new();
+    for name in ["out", "err"] {
+        fs::write(folder.path(name), "precious\n").unwrap();
+    }
+    let run = |fault: &[&str]| {
+        let mut command = mock_driver();
+        command.arg("run").args(fault);
+        command.arg("--stdout").arg(folder.path("out"));
+        command.arg("--stderr").arg(folder.path("err"));
+        command.args(["--", "echo", "more"]);
+        command.output().unwrap().status.code()
+    };
+    assert_eq!(run(&[]), Some(66));
+    assert_eq!(fs::read(folder.path("out")).unwrap(), b"precious\n");
+    assert_eq!(run(&["--fault", "trusts-the-path"]), Some(0));
+    assert_eq!(fs::read(folder.path("out")).unwrap(), b"precious\nmore\n");
+}
+
+#[test]
+fn opens_per_chunk() {
+    let fifos = Fifos::new();
+    let drains = fifos.drains();
+    let script = "for i in 1 2 3; do echo line-$i; sleep 0.1; done";
+    let status = fifos
+        .faulty("opens-per-chunk", &["sh", "-c", script])
+        .status();
+    assert!(status.unwrap().success());
+    let [stdout, _] = drains.map(Drain::until_writers_are_gone);
+    assert_eq!(text(&stdout), "line-1\nline-2\nline-3\n");
+    let opened = |line: &mock_driver::journal::Line| {
+        matches!(
+            line.event,
+            Event::Opened {
+                stream: Stream::Stdout,
+                ..
+            }
+        )
+    };
+    assert!(
+        fifos
+            .folder
+            .journal()
+            .iter()
+            .filter(|line| opened(line))
+            .count()
+            > 1
+    );
+}
+
+#[test]
+fn forgets_task_on_early_stop() {
+    let fifos = Fifos::new();
+    let _drains = fifos.drains();
+    let pid = fifos.folder.path("pid");
+    let script = format!(
+        "echo $$ >{0}.tmp; mv {0}.tmp {0}; exec sleep 60",
+        pid.display()
+    );
+    let mut driver = fifos
+        .faulty("forgets-task-on-early-stop", &["sh", "-c", &script])
+        .spawn()
+        .unwrap();
+    wait_until("the task", || pid.exists());
+    terminate(&driver);
+    assert_eq!(wait_within(&mut driver, "the driver").code(), Some(143));
+    let task: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    // Fails if the task is gone.
+    kill(Pid::from_raw(task), Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn logs_into_log_folder() {
+    let fifos = Fifos::new();
+    let drains = fifos.drains();
+    let folder = fifos.folder.path("log");
+    fs::create_dir(&folder).unwrap();
+    let mut command = fifos.faulty("logs-into-log-folder", &["echo", "said"]);
+    command.env("HARNESS_LOG_DIR", &folder);
+    assert!(command.status().unwrap().success());
+    assert_eq!(
+        text(&drains.map(Drain::until_writers_are_gone)[0]),
+        "said\n"
+    );
+    assert!(folder.join("driver.log").exists());
+}
