@@ -205,8 +205,8 @@ mod tests {
                 ]
             ),
             "mon/x, for 3.0 s\n\
-             \x20 plan        step 2.1.2, for 1.5 s of at most 5,000 ms: wait until the log ends as\n\
-             \x20             it should\n\
+             \x20 plan        step 2.1.2, for 1.5 s of at most 5,000 ms: wait until the log ends\n\
+             \x20             as it should\n\
              \x20 last seen   stdout's pipe 65,536 of 65,536 B, stdout's log 20,000 B\n\
              \x20 who waits   task 7 (sh): write(1)\n\
              \x20             logmon 8: is stopped\n"
