@@ -14,6 +14,7 @@ use globset::GlobSet;
 
 use super::catalogue::{Kind, Known, catalogue};
 use super::matrix::{Row, matrix};
+use crate::adapter::AdapterKind;
 use crate::capability::{Capability, Declarer};
 use crate::diagnosis;
 use crate::outcome::{Ending, Status};
@@ -132,6 +133,11 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
     let mut subjects = Vec::new();
     for (index, one) in known.iter().enumerate() {
         if !options.names.is_empty() && !options.names.is_match(&one.name) {
+            continue;
+        }
+        if options.names.is_empty() && one.adapter == AdapterKind::Stdio {
+            let why = "it takes about a minute: name it with --filter".to_owned();
+            left_out.push((one.name.clone(), why));
             continue;
         }
         if let Kind::Good {
