@@ -300,10 +300,10 @@ fn validator(schema: &Value, name: &str) -> jsonschema::Validator {
 }
 
 /// Every line of a conversation: requests, and answers with the operation that they answer.
-fn conversation(transcript: &str) -> Vec<(String, Value)> {
+fn conversation(requests: &str, answers: &str) -> Vec<(String, Value)> {
     let mut asked = std::collections::BTreeMap::new();
     let mut all = Vec::new();
-    for line in transcript.lines() {
+    for line in requests.lines().chain(answers.lines()) {
         let value: Value = serde_json::from_str(line).unwrap();
         let seq = value["seq"].as_u64().unwrap();
         match value["op"].as_str() {
@@ -332,16 +332,21 @@ fn what_suite_and_examples_say_is_valid_by_the_schema() {
             continue;
         }
         let folder = tempdir().unwrap();
-        let transcript = folder.path().join("transcript");
-        // `tee` stands on both sides; a line is written in one piece.
-        let script = format!("tee -a {0} | {driver} | tee -a {0}", transcript.display());
+        // A file for each side: a line may be written in pieces, and the two sides at the same time.
+        let [requests, answers] = ["requests", "answers"].map(|name| folder.path().join(name));
+        let script = format!(
+            "tee -a {} | {driver} | tee -a {}",
+            requests.display(),
+            answers.display()
+        );
         let watched = shell_words::join(["sh", "-c", &script]);
         // How the pipeline ends is not the driver's affair, so only its lines are looked at.
         harness(&folder)
             .args(["adapter", "check", "--driver-stdio", &watched])
             .output()
             .unwrap();
-        for (name, value) in conversation(&fs::read_to_string(transcript).unwrap()) {
+        let [requests, answers] = [requests, answers].map(|path| fs::read_to_string(path).unwrap());
+        for (name, value) in conversation(&requests, &answers) {
             let valid = validator(&schema, &name);
             let wrong: Vec<String> = valid
                 .iter_errors(&value)
