@@ -85,10 +85,17 @@ fn opened_once(timeline: &Timeline<'_>, of: Stream, verdict: &mut Verdict) {
     }
 }
 
-/// From the task's first line of its journal to its last.
+/// From the task's first line of its journal to its last. A driver that plays the script itself closes its
+/// FIFOs before it writes that one, so there it is the last write.
 fn span(generation: &Generation<'_>) -> Option<(u64, u64)> {
     let began = generation.journal.first()?.at_us;
-    let is_end = |line: &&journal::Line| line.event.exit_code().is_some();
+    let is_end = |line: &&journal::Line| {
+        if generation.plays_itself() {
+            matches!(line.event, journal::Event::Wrote { .. })
+        } else {
+            line.event.exit_code().is_some()
+        }
+    };
     let ended = generation.journal.iter().rev().find(is_end)?.at_us;
     Some((began, ended))
 }
