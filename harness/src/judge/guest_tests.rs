@@ -113,6 +113,22 @@ fn a_write_end_may_be_closed_before_and_after_the_task_and_not_while_it_runs() {
 }
 
 #[test]
+fn a_driver_that_plays_the_script_itself_may_close_before_it_writes_down_its_end() {
+    let close = |role, at_us| {
+        let mut history = checking("FIFO-7");
+        history.case.scenario.expect.opened_once = true;
+        history.task.get_mut(&0).unwrap().insert(0, hello(role));
+        let event = Event::WriteEndClosed { stream: Stdout };
+        add(&mut history, at_us, event);
+        shapes(&history)
+    };
+    // The last write is at 500, the end at 900.
+    assert_eq!(close(Role::Play, 499), [Shape::Reopened]);
+    assert_eq!(close(Role::Play, 600), []);
+    assert_eq!(close(Role::Task, 600), [Shape::Reopened]);
+}
+
+#[test]
 fn a_task_that_cannot_open_its_stream_by_path_is_told_and_one_that_met_a_broken_pipe_is_not() {
     let with_error = |rule, name: &str| {
         let mut history = checking(rule);
