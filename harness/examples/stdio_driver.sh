@@ -6,7 +6,8 @@
 
 folder=$(mktemp -d) || exit 71
 trap 'rm -rf "$folder"' EXIT
-declare -A shells=() # the shell that waits for a task, by the task's id
+declare -A shells=()  # the shell that waits for a task, by the task's id
+declare -A askers=()  # what still looks at a task's status for an answer
 exec {never}<> <(:)  # a pipe that nobody writes to: `read -t` on it is a sleep
 
 # What a string of JSON stands for; printf knows every escape but that of the quote.
@@ -78,17 +79,22 @@ while IFS= read -r line; do
     case $op in
         hello) answer '"driver":"stdio-example-bash","version":"1","capabilities":["signals","multi-writer","no-log-collection","checks-paths","payload.exec"]' ;;
         start) start ;;
-        wait) (trap - EXIT; until ended; do pause; done; answer "\"exit\":$(<"$folder/$id.status"),\"signal\":null") & ;;
+        wait)
+            (trap - EXIT; until ended; do pause; done; answer "\"exit\":$(<"$folder/$id.status"),\"signal\":null") &
+            askers[$id]+=" $!"
+            ;;
         stop)
             field signal
             [[ $line =~ \"timeout_ms\":([0-9]+) ]]
             (trap - EXIT; end "$value" "${BASH_REMATCH[1]}"; answer '') &
+            askers[$id]+=" $!"
             ;;
         signal) field signal && ! ended && task && kill -s "${value#SIG}" "$pid" 2>/dev/null; answer '' ;;
         destroy)
             end SIGKILL 0
-            wait "${shells[$id]}"
-            unset "shells[$id]"
+            # Whoever looks for the status must have seen it before it is removed.
+            wait "${shells[$id]}" ${askers[$id]-}
+            unset "shells[$id]" "askers[$id]"
             rm -f "$folder/$id".*
             answer ''
             ;;
