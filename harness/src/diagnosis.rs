@@ -19,7 +19,6 @@ mod logmons;
 mod many;
 
 use dictionary::{Entry, entries};
-use facts::is_loss;
 pub use facts::{Fact, facts};
 
 /// Below this likeness a cause is not named.
@@ -129,10 +128,10 @@ fn likeness(entry: &Entry, shapes: &BTreeSet<Shape>, facts: &BTreeSet<Fact>) -> 
     for &shape in entry.shapes {
         if counted.contains(&shape) {
             common += 1.0;
-        } else if is_loss(shape)
+        } else if shape.is_loss()
             && counted
                 .iter()
-                .any(|&other| is_loss(other) && !entry.shapes.contains(&other))
+                .any(|&other| other.is_loss() && !entry.shapes.contains(&other))
         {
             common += 0.25;
         }
@@ -210,6 +209,15 @@ mod tests {
             "{:?}",
             diagnosis.next
         );
+    }
+
+    #[test]
+    fn a_task_that_was_left_behind_is_not_one_that_exited_too_early_for_its_driver() {
+        // All that is lost of it stands at the end of a run, as for a driver that closes early.
+        let shapes = [Shape::LeftBehind, Shape::LostTail, Shape::LostMiddle];
+        let facts = [Fact::TaskLeft, Fact::LostAtRunEnd];
+        let found = subject_of(&shapes, &facts, &[Role::Driver]).unwrap();
+        assert_eq!(found.0, "forgets-task-on-early-stop");
     }
 
     #[test]

@@ -144,6 +144,19 @@ impl Shape {
         Self::LeftBehind,
     ];
 
+    /// Whether bytes are missing that were not dropped by policy.
+    #[must_use]
+    pub fn is_loss(self) -> bool {
+        matches!(
+            self,
+            Self::LostAll
+                | Self::LostHead
+                | Self::LostMiddle
+                | Self::LostTail
+                | Self::LostPipeContent
+        )
+    }
+
     /// The name used in reports and files, such as `lost-middle`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -355,7 +355,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "closes-early",
         shapes: &[Shape::LostTail],
         facts: &[Fact::LostAtRunEnd],
-        never: &[Fact::LogmonKilled, Fact::OpenLineLost],
+        never: &[Fact::TaskLeft, Fact::LogmonKilled, Fact::OpenLineLost],
         along: &[Shape::LostAll, Shape::LostMiddle, Shape::Torn],
         cause: "the write end is closed when the task exits, although output is still under way",
         ways_out: &[
@@ -367,7 +367,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "closes-early",
         shapes: &[Shape::LostAll],
         facts: &[Fact::LostAtRunEnd],
-        never: &[Fact::DriverFirst, Fact::LogmonKilled, Fact::OpenLineLost],
+        never: &[
+            Fact::TaskLeft,
+            Fact::DriverFirst,
+            Fact::LogmonKilled,
+            Fact::OpenLineLost,
+        ],
         along: &[Shape::Torn],
         cause: "the write end is closed when the task exits, although output is still under way",
         ways_out: &[
@@ -379,7 +384,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "closes-early",
         shapes: &[Shape::LostMiddle],
         facts: &[Fact::LostAtRunEnd],
-        never: &[Fact::LogmonKilled, Fact::OpenLineLost],
+        never: &[Fact::TaskLeft, Fact::LogmonKilled, Fact::OpenLineLost],
         along: &[Shape::LostAll, Shape::LostTail, Shape::Torn],
         cause: "the write end is closed when the task exits, although output is still under way",
         ways_out: &[

@@ -142,7 +142,7 @@ pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
     let marked = |one: &Finding, mark: &str| one.details.iter().any(|line| line.contains(mark));
     let all_lost = |is_so: &dyn Fn(&Finding) -> bool| {
         // Only the losses of a stream were looked at piece by piece.
-        let lost = |one: &&Finding| is_loss(one.shape) && one.stream.is_some();
+        let lost = |one: &&Finding| one.shape.is_loss() && one.stream.is_some();
         let mut losses = findings.iter().filter(lost).peekable();
         losses.peek().is_some() && losses.all(is_so)
     };
@@ -171,18 +171,6 @@ pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
         facts.insert(Fact::BothStreams);
     }
     facts
-}
-
-/// Whether bytes are missing.
-pub(super) fn is_loss(shape: Shape) -> bool {
-    matches!(
-        shape,
-        Shape::LostAll
-            | Shape::LostHead
-            | Shape::LostMiddle
-            | Shape::LostTail
-            | Shape::LostPipeContent
-    )
 }
 
 /// How long a driver that drops its output at once is certainly not there any more.

@@ -137,17 +137,10 @@ fn readers(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
         .flat_map(|seen| seen.holders.iter().map(move |holder| (seen.when, holder)))
         .find(|(_, holder)| is_subjects(holder) && holder.reads);
     let Some((when, holder)) = found else { return };
-    let is_lost = verdict.findings.iter().any(|other| {
-        other.stream == Some(stream)
-            && matches!(
-                other.shape,
-                Shape::LostAll
-                    | Shape::LostHead
-                    | Shape::LostMiddle
-                    | Shape::LostTail
-                    | Shape::LostPipeContent
-            )
-    });
+    let is_lost = verdict
+        .findings
+        .iter()
+        .any(|other| other.stream == Some(stream) && other.shape.is_loss());
     let rule = if is_lost && holder.writes {
         rules::FIFO_5
     } else {

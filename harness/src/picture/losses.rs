@@ -35,17 +35,7 @@ enum Place {
 
 /// Puts every lost piece on the lane where it was seen last.
 pub(super) fn add(lanes: &mut [Lane], history: &History, verdict: &Verdict, since: Since) {
-    let is_loss = |shape: Shape| {
-        matches!(
-            shape,
-            Shape::LostAll
-                | Shape::LostHead
-                | Shape::LostMiddle
-                | Shape::LostTail
-                | Shape::LostPipeContent
-                | Shape::Unrecorded
-        )
-    };
+    let is_loss = |shape: Shape| shape.is_loss() || shape == Shape::Unrecorded;
     let concerns = |stream: Stream| {
         let mut findings = verdict.findings.iter();
         findings.any(|one| is_loss(one.shape) && one.stream == Some(stream))

@@ -220,7 +220,7 @@ pub(super) fn loss_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, P
 fn tells_the_loss(findings: &[Finding]) -> bool {
     let mut losses = findings
         .iter()
-        .filter(|one| one.stream == Some(Stream::Stdout) && is_loss(one.shape));
+        .filter(|one| one.stream == Some(Stream::Stdout) && one.shape.is_loss());
     match (losses.next(), losses.next()) {
         (Some(one), None) => {
             matches!(one.shape, Shape::LostMiddle | Shape::LostPipeContent)
@@ -228,17 +228,6 @@ fn tells_the_loss(findings: &[Finding]) -> bool {
         }
         (Some(_), Some(_)) | (None, _) => false,
     }
-}
-
-fn is_loss(shape: Shape) -> bool {
-    matches!(
-        shape,
-        Shape::LostAll
-            | Shape::LostHead
-            | Shape::LostMiddle
-            | Shape::LostTail
-            | Shape::LostPipeContent
-    )
 }
 
 /// Whether the missing record's number stands there as a number of its own.
