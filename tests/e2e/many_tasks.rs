@@ -1,12 +1,16 @@
 //! Tests of one logmon with many tasks: the options that give it, what is judged, and what is told.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use predicates::prelude::*;
 use predicates::str::contains;
 use tempfile::tempdir;
 
-use crate::program::{fifos_below, harness, json, path, processes_of};
+use crate::program::{fifos_below, harness, json, path, processes_of, wait_until};
 
 /// What a logmon for one task and one for many are told alike.
 const TASK: &str = "--log-dir {log_dir} --stdout {stdout_fifo}={stdout_name} \
@@ -135,6 +139,81 @@ fn with_too_few_descriptors_some_tasks_run_and_the_others_are_refused() {
     let (done, all) = (done.count(), starts.len());
     assert_eq!(all, 120);
     assert!((2..=60).contains(&done), "{done} of {all} were started");
+}
+
+/// Inherited descriptors move the last start that fits: with some counts of them it is only the connection
+/// of whoever asks that leaves no room for one more.
+#[test]
+fn the_faulty_one_that_gives_up_has_no_descriptor_left_however_many_it_inherits() {
+    for inherited in 0..6 {
+        let folder = tempdir().unwrap();
+        refuse_a_start_and_take_all(folder.path(), inherited);
+    }
+}
+
+/// What a logmon may have in the test above: room for a few tasks.
+const FEW: usize = 40;
+
+/// A logmon that ends with the test, also when that fails.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts tasks until one is refused, and waits until the logmon has taken all descriptors that are left.
+fn refuse_a_start_and_take_all(folder: &Path, inherited: usize) {
+    let open: String = (0..inherited)
+        .map(|one| format!("exec {}</dev/null; ", 3 + one))
+        .collect();
+    let faulty = ["faulty-logmon", "gives-up-on-emfile"];
+    let mut logmon = Serving(
+        Command::new("sh")
+            .args(["-c", &format!("{open} exec \"$@\""), "sh", path()])
+            .args(["__limited", &FEW.to_string(), "--", path()])
+            .args(faulty)
+            .args(["serve", "--control", "control"])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut said = String::new();
+    let mut stdout = BufReader::new(logmon.0.stdout.take().unwrap());
+    stdout.read_line(&mut said).unwrap();
+    assert_eq!(said, "ready\n");
+    let refusal = (0..FEW).find_map(|task| {
+        let fifos = ["stdout", "stderr"].map(|stream| format!("{stream}-{task}"));
+        for fifo in &fifos {
+            fifo::create(&folder.join(fifo), 0o600).unwrap();
+        }
+        let [stdout, stderr] = fifos.map(|fifo| format!("{fifo}={fifo}"));
+        let start = Command::new(path())
+            .args(faulty)
+            .args(["start", "--control", "control", "--log-dir", "."])
+            .args(["--task", &task.to_string()])
+            .args(["--stdout", &stdout, "--stderr", &stderr])
+            .args(["--max-files", "2", "--max-file-size", "1000"])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        (!start.status.success()).then(|| String::from_utf8_lossy(&start.stderr).into_owned())
+    });
+    let refusal = refusal.unwrap();
+    assert!(refusal.contains("no descriptors"), "{refusal}");
+    // A descriptor from before the limit may have a higher number.
+    let all = format!("/proc/{}/fd", logmon.0.id());
+    let what = format!("all {FEW} descriptors are taken, {inherited} of them inherited");
+    wait_until(Duration::from_secs(10), &what, || {
+        let names = fs::read_dir(&all)
+            .unwrap()
+            .map(|one| one.unwrap().file_name());
+        let numbers = names.filter_map(|name| name.to_str()?.parse::<usize>().ok());
+        numbers.filter(|number| *number < FEW).count() == FEW
+    });
 }
 
 #[test]

@@ -73,6 +73,8 @@ struct Server {
     tasks: BTreeMap<String, Task>,
     /// Starts that were done so far.
     started: usize,
+    /// Whether a start was refused because there were no descriptors.
+    has_refused: bool,
     /// One that is begun together with the next one, by a fault.
     waiting: Option<(String, Config, Vec<Stream>)>,
     /// What a fault never gives back.
@@ -89,6 +91,7 @@ pub(super) fn serve(fault: Fault, control: &Path) -> Result<(), CollectError> {
         fault,
         tasks: BTreeMap::new(),
         started: 0,
+        has_refused: false,
         waiting: None,
         memory: Vec::new(),
         kept: Vec::new(),
@@ -111,7 +114,8 @@ pub(super) fn serve(fault: Fault, control: &Path) -> Result<(), CollectError> {
             let (asker, _) = listener.accept().map_err(failed("accept a request"))?;
             // Whoever goes away before the answer has asked for nothing.
             server.hear(asker).ok();
-            if fault == Fault::GivesUpOnEmfile && !server.has_room() {
+            // Not whether there is room now: the connection has gone, which may have been what was missing.
+            if fault == Fault::GivesUpOnEmfile && server.has_refused {
                 asking.take_the_rest();
             }
         }
@@ -183,6 +187,7 @@ impl Server {
             return Err(format!("there are {FEW_TASKS} tasks already"));
         }
         if !self.has_room() {
+            self.has_refused = true;
             if self.fault == Fault::StartsWithoutDescriptors {
                 return Ok(());
             }
