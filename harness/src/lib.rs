@@ -19,6 +19,7 @@ pub mod judge;
 pub mod observe;
 pub mod outcome;
 pub mod picture;
+pub mod printable;
 pub mod programs;
 pub mod report;
 pub mod rule;

@@ -187,6 +187,26 @@ fn named(mistake: &str, said: &[&str]) {
 }
 
 #[test]
+fn what_a_driver_says_does_nothing_to_the_terminal_of_the_reader() {
+    let driver =
+        r#"sh -c 'read hello; printf "\033[2J\033]0;mine\007 no answer\n"; cat >/dev/null'"#;
+    for command in [
+        &["adapter", "check", "--driver-stdio", driver][..],
+        &["run", "--driver-stdio", driver],
+    ] {
+        let folder = tempdir().unwrap();
+        let output = harness(&folder).args(command).output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(
+            told.contains("\u{fffd}[2J\u{fffd}]0;mine\u{fffd} no answer"),
+            "{told}"
+        );
+        assert!(!told.contains(['\u{1b}', '\u{7}']), "{told}");
+    }
+}
+
+#[test]
 fn a_driver_that_breaks_the_protocol_exits_69_and_both_lines_are_shown() {
     if !has("python3") {
         return;

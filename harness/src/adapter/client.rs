@@ -10,6 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::wire::{Line, Request, read_line};
+use crate::printable::printable;
 
 /// The longest line that is taken, in bytes without the newline.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
@@ -56,8 +57,17 @@ impl Trouble {
     /// The lines that it is about, each with whose it is.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let request = self.request.iter().map(|line| format!("request: {line}"));
-        let answer = self.answer.iter().map(|line| format!("answer:  {line}"));
+        let shown = |line: &String| printable(line);
+        let request = self
+            .request
+            .iter()
+            .map(shown)
+            .map(|line| format!("request: {line}"));
+        let answer = self
+            .answer
+            .iter()
+            .map(shown)
+            .map(|line| format!("answer:  {line}"));
         request.chain(answer).collect()
     }
 }

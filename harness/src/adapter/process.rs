@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::client::{Client, Heard, Trouble};
 use super::wire::{Greeting, Reply, Request};
+use crate::printable::printable;
 
 /// How long a greeting may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
@@ -114,7 +115,7 @@ impl Process {
             .stderr
             .seek(SeekFrom::Start(0))
             .and_then(|_| (&self.stderr).take(SAID_BYTES).read_to_end(&mut said));
-        let said = String::from_utf8_lossy(&said).into_owned();
+        let said = printable(&String::from_utf8_lossy(&said));
         match said.trim_end().lines().last() {
             Some(line) if read.is_ok() => format!("{how}; on stderr it said last `{line}`"),
             Some(_) | None => format!("{how}; it said nothing on stderr"),

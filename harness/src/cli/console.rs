@@ -7,12 +7,16 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 
 use super::args::{Colour, ProgressKind};
+use crate::printable::{paintable, printable};
 use crate::report::Paint;
 
-/// Prints text on standard output.
+/// Prints text on standard output. What subjects said in it does nothing to a terminal.
 pub(super) fn say(text: &str) {
     let mut out = io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    drop(
+        out.write_all(paintable(text).as_bytes())
+            .and_then(|()| out.flush()),
+    );
 }
 
 /// Prints a message on standard error, under the program's name.
@@ -20,7 +24,7 @@ pub(super) fn complain(text: &str) {
     drop(
         io::stderr()
             .lock()
-            .write_all(format!("harness: {}\n", text.trim_end()).as_bytes()),
+            .write_all(format!("harness: {}\n", printable(text.trim_end())).as_bytes()),
     );
 }
 

@@ -1,6 +1,7 @@
 //! What every further report tells of a case: what is wrong in one line, its shape and its rule. (core)
 
 use crate::outcome::Status;
+pub(super) use crate::printable::printable;
 use crate::report::Report;
 use crate::report::summary::ending_words;
 use crate::suite::CaseResult;
@@ -85,14 +86,4 @@ pub(super) fn ending(report: &Report) -> String {
     };
     let (_, text) = ending_words(ending, report);
     format!("{text} (exit {})", ending.code())
-}
-
-/// Text that XML can hold: what it can't is replaced. Tabs and line ends stay.
-pub(super) fn printable(text: &str) -> String {
-    let is_refused = |c: char| {
-        c.is_control() && !matches!(c, '\t' | '\n') || matches!(c, '\u{fffe}' | '\u{ffff}')
-    };
-    text.chars()
-        .map(|c| if is_refused(c) { '\u{fffd}' } else { c })
-        .collect()
 }
