@@ -203,6 +203,30 @@ fn a_file_that_vanished_is_shown_as_deleted_and_those_seen_at_once_share_the_tim
 }
 
 #[test]
+fn a_writer_that_waits_often_has_a_few_hundred_bands_of_writes_with_all_its_bytes() {
+    let mut history = damaged();
+    let journal = (0..1_000_u32).flat_map(|seq| {
+        let at_us = u64::from(seq) * 9;
+        let blocked = journal::Event::Blocked {
+            stream: Stream::Stdout,
+            bytes_pending: 100,
+        };
+        let event = |at_us, event| journal::Line { at_us, event };
+        [event(at_us, blocked), wrote(at_us + 1, seq)]
+    });
+    history.task = BTreeMap::from([(0, journal.collect())]);
+    let picture = picture(&history, &judge(&history));
+    let bands = lane(&picture, LaneKind::Task)[0].bands.iter();
+    let writes: Vec<_> = bands
+        .filter(|band| band.kind.as_str() == "writing")
+        .collect();
+    assert!((1..=300).contains(&writes.len()), "{}", writes.len());
+    assert!(writes[0].label.starts_with("0…"), "{}", writes[0].label);
+    let last = writes[writes.len() - 1];
+    assert!(last.label.ends_with("…999"), "{}", last.label);
+}
+
+#[test]
 fn many_lives_that_do_not_overlap_share_a_lane() {
     let mut history = good(vec![records(Stream::Stdout, 1)]);
     let started = history.entries[0].event.clone();

@@ -1,5 +1,7 @@
 //! The lanes of those who write: the task, and a driver that tells what it does. (core)
 
+use std::iter;
+
 use mock_driver::journal;
 use mock_driver::stream::Stream;
 
@@ -15,7 +17,8 @@ const TOGETHER_US: u64 = 1_000;
 /// And so are writes that follow each other within this share of the case.
 const SHARE: u64 = 100;
 
-/// A lane has at most so many bands of writes; with more, those further apart are joined as well.
+/// A stream's writes are at most so many bands. With more, those further apart are joined as well, and then
+/// those with a wait or an error between them.
 const MOST_WRITES: usize = 300;
 
 /// A lane for each run of the task, and one for its driver if that wrote a journal.
@@ -111,12 +114,7 @@ fn add_journal(lanes: &mut Vec<Lane>, history: &History, since: Since, generatio
 
 fn fill(lane: &mut Lane, journal: &[journal::Line], since: Since) {
     for stream in Stream::BOTH {
-        let mut within_us = TOGETHER_US.max(since.end_us / SHARE);
-        let mut bands = writes(journal, stream, since, within_us);
-        while bands.len() > MOST_WRITES {
-            within_us *= 2;
-            bands = writes(journal, stream, since, within_us);
-        }
+        let mut bands = few_writes(journal, stream, since);
         lane.bands.append(&mut bands);
         lane.bands.extend(waits(journal, stream, since));
     }
@@ -137,8 +135,31 @@ fn fill(lane: &mut Lane, journal: &[journal::Line], since: Since) {
     }
 }
 
-/// Writes to a stream that follow each other within so many microseconds, each row of them a band.
-fn writes(journal: &[journal::Line], stream: Stream, since: Since, within_us: u64) -> Vec<Band> {
+/// Writes to a stream in at most [`MOST_WRITES`] bands.
+fn few_writes(journal: &[journal::Line], stream: Stream, since: Since) -> Vec<Band> {
+    let first_us = TOGETHER_US.max(since.end_us / SHARE);
+    let widths = || iter::successors(Some(first_us), |width_us| width_us.checked_mul(2));
+    let apart = widths().map(|within_us| (within_us, false));
+    let across = widths().map(|within_us| (within_us, true));
+    let mut bands = Vec::new();
+    for (within_us, is_across) in apart.chain(across) {
+        bands = writes(journal, stream, since, within_us, is_across);
+        if bands.len() <= MOST_WRITES {
+            break;
+        }
+    }
+    bands
+}
+
+/// Writes to a stream that follow each other within so many microseconds, each row of them a band. A wait
+/// or an error ends a row, unless it goes across them.
+fn writes(
+    journal: &[journal::Line],
+    stream: Stream,
+    since: Since,
+    within_us: u64,
+    is_across: bool,
+) -> Vec<Band> {
     /// A row of writes.
     struct Row {
         times: (u64, u64),
@@ -150,11 +171,12 @@ fn writes(journal: &[journal::Line], stream: Stream, since: Since, within_us: u6
     let mut rows: Vec<Row> = Vec::new();
     for line in journal {
         let Some((_, bytes, seq)) = wrote(line, stream) else {
-            let breaks = matches!(
-                line.event,
-                journal::Event::Blocked { stream: at, .. } | journal::Event::Error { stream: at, .. }
-                    if at == stream
-            );
+            let breaks = !is_across
+                && matches!(
+                    line.event,
+                    journal::Event::Blocked { stream: at, .. } | journal::Event::Error { stream: at, .. }
+                        if at == stream
+                );
             if let Some(last) = rows.last_mut() {
                 last.is_open &= !breaks;
             }
