@@ -183,6 +183,12 @@ fn init_without_a_terminal_asks_nothing_and_writes_for_the_bundled_pair() {
     harness(&gitlab)
         .args(["init", "--ci", "gitlab"])
         .assert()
+        .code(64)
+        .stderr(contains("--driver or --logmon"));
+    assert_eq!(fs::read_dir(gitlab.path()).unwrap().count(), 0);
+    harness(&gitlab)
+        .args(["init", "--ci", "gitlab", "--driver", SHELL_DRIVER])
+        .assert()
         .code(0)
         .stdout(contains(".gitlab-ci.yml"));
     assert!(read(&gitlab, "harness.gitlab-ci.yml").contains("- harness run --report junit="));
@@ -200,7 +206,7 @@ fn init_overwrites_nothing_unless_it_is_told_to() {
         write(&folder, there, "mine");
         let init = |more: &[&str]| {
             harness(&folder)
-                .args(["init", "--ci", "github"])
+                .args(["init", "--ci", "github", "--driver", SHELL_DRIVER])
                 .args(more)
                 .assert()
         };

@@ -59,11 +59,14 @@ pub(super) fn init(args: &InitArgs) -> Result<Ending, Refusal> {
         logmon: args.logmon.clone(),
         ci: args.ci.and_then(ci),
     };
-    require_usable(&given)?;
+    let is_asked = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if !is_asked {
+        require_usable(&given)?;
+    }
     // Before any question, so that nobody answers for nothing.
     let always = [CONFIG_FILE, EXPECTED_FILE].map(PathBuf::from);
     refuse_what_is_there(&always, args.force)?;
-    let wishes = if io::stdin().is_terminal() && io::stdout().is_terminal() {
+    let wishes = if is_asked {
         let asks_for_ci = args.ci.is_none();
         asked(given, asks_for_ci, &mut io::stdin().lock(), console::say)?
     } else {
@@ -99,8 +102,15 @@ fn ci(kind: CiKind) -> Option<Ci> {
     }
 }
 
-/// Refuses templates that a run would refuse.
+/// Refuses templates that a run would refuse, and a job for CI that would be green on the bundled pair.
 fn require_usable(wishes: &Wishes) -> Result<(), Refusal> {
+    if wishes.ci.is_some() && wishes.driver.is_none() && wishes.logmon.is_none() {
+        return Err(Refusal::new(
+            Ending::Usage,
+            "a job for CI needs a subject of its own, or it would only ever test the bundled pair; give \
+             --driver or --logmon",
+        ));
+    }
     let subject = SubjectArgs {
         driver: wishes.driver.clone(),
         logmon: wishes.logmon.clone(),
