@@ -251,6 +251,9 @@ pub enum Event {
     WriteEndClosed {
         /// The stream.
         stream: Stream,
+        /// The time after which it happened, as an entry has it: when the host looked last.
+        #[serde(default)]
+        after_us: u64,
     },
     /// The host holds (or no longer holds) spare read ends.
     SpareReader {

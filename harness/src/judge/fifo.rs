@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mock_driver::journal::{self, FdFacts, FileKind, Role};
+use mock_driver::script::Step;
 use mock_driver::stream::Stream;
 
 use super::life::describe;
@@ -226,8 +227,14 @@ fn opened(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
 }
 
 /// A descriptor of the FIFO in the task beside 1 and 2. Before exec a shell has one for a moment,
-/// so it counts only once the task itself has written its journal's first line.
+/// so it counts only once the task itself has written its journal's first line. A task that opens
+/// its stream again by a path has two itself for a moment.
 fn extra_descriptors(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
+    let scripts = timeline.history.case.scenario.tasks.values();
+    let mut steps = scripts.flat_map(|script| &script.steps);
+    if steps.any(|step| matches!(step, Step::Reopen { stream: of } if *of == stream)) {
+        return;
+    }
     let mut began: BTreeMap<i32, u64> = BTreeMap::new();
     for line in timeline
         .generations

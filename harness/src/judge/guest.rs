@@ -60,10 +60,13 @@ fn opened_once(timeline: &Timeline<'_>, of: Stream, verdict: &mut Verdict) {
         let Some((began, ended)) = span(generation) else {
             continue;
         };
-        let is_early = |at_us: u64| (began..ended).contains(&at_us);
+        // Between when the host looked last and when it saw it: all of that while the task ran.
         let closed = timeline.history.entries.iter().filter(|entry| {
-            matches!(entry.event, Event::WriteEndClosed { stream } if stream == of)
-                && is_early(entry.at_us)
+            matches!(
+                entry.event,
+                Event::WriteEndClosed { stream, after_us }
+                    if stream == of && after_us >= began && entry.at_us < ended
+            )
         });
         let times = closed.count();
         if times > 0 {

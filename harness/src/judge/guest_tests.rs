@@ -1,6 +1,7 @@
 //! Tests of the judge: a driver as a guest, and stops that meet a start.
 
 use mock_driver::journal::{self, FdFacts, FileKind, Role};
+use mock_driver::script::Step;
 use mock_driver::stream::Stream::{Stderr, Stdout};
 
 use super::judge;
@@ -10,7 +11,7 @@ use crate::finding::Shape;
 use crate::history::History;
 use crate::scenario::FifoKind;
 use crate::suite::Subject;
-use crate::trace::{Event, Exit, LookEntry};
+use crate::trace::{Event, Exit, Holder, LookEntry};
 
 fn both() -> History {
     good(vec![records(Stdout, 5), records(Stderr, 5)])
@@ -93,16 +94,15 @@ fn a_driver_that_plays_the_script_itself_has_refused_if_it_only_says_hello() {
 
 #[test]
 fn a_write_end_may_be_closed_before_and_after_the_task_and_not_while_it_runs() {
-    let close = |at_us| {
+    let close_between = |after_us, at_us| {
         let mut history = checking("FIFO-7");
         history.case.scenario.expect.opened_once = true;
-        add(
-            &mut history,
-            at_us,
-            Event::WriteEndClosed { stream: Stdout },
-        );
+        let stream = Stdout;
+        let event = Event::WriteEndClosed { stream, after_us };
+        add(&mut history, at_us, event);
         shapes(&history)
     };
+    let close = |at_us| close_between(at_us, at_us);
     let history = both();
     let lines = &history.task[&0];
     let (began, ended) = (lines[0].at_us, lines[lines.len() - 1].at_us);
@@ -110,6 +110,8 @@ fn a_write_end_may_be_closed_before_and_after_the_task_and_not_while_it_runs() {
     assert_eq!(close(began), [Shape::Reopened]);
     assert_eq!(close(ended - 1), [Shape::Reopened]);
     assert_eq!(close(ended), []);
+    // It may have happened before the task began, and was only seen after.
+    assert_eq!(close_between(began - 1, began + 1), []);
 }
 
 #[test]
@@ -118,7 +120,10 @@ fn a_driver_that_plays_the_script_itself_may_close_before_it_writes_down_its_end
         let mut history = checking("FIFO-7");
         history.case.scenario.expect.opened_once = true;
         history.task.get_mut(&0).unwrap().insert(0, hello(role));
-        let event = Event::WriteEndClosed { stream: Stdout };
+        let event = Event::WriteEndClosed {
+            stream: Stdout,
+            after_us: at_us,
+        };
         add(&mut history, at_us, event);
         shapes(&history)
     };
@@ -126,6 +131,39 @@ fn a_driver_that_plays_the_script_itself_may_close_before_it_writes_down_its_end
     assert_eq!(close(Role::Play, 499), [Shape::Reopened]);
     assert_eq!(close(Role::Play, 600), []);
     assert_eq!(close(Role::Task, 600), [Shape::Reopened]);
+}
+
+#[test]
+fn a_task_that_opens_its_stream_again_has_two_descriptors_of_it_for_a_moment() {
+    let with = |steps: Vec<Step>, stream| {
+        let mut history = both();
+        history
+            .task
+            .get_mut(&0)
+            .unwrap()
+            .insert(0, hello(Role::Task));
+        let main = history.case.scenario.tasks.values_mut().next().unwrap();
+        main.steps.extend(steps);
+        let holder = Holder {
+            pid: 300,
+            comm: "demo".to_owned(),
+            fd: 4,
+            reads: false,
+            writes: true,
+            role: "task".to_owned(),
+        };
+        let event = Event::Holders {
+            stream,
+            when: "sample".to_owned(),
+            holders: vec![holder],
+        };
+        add(&mut history, 400, event);
+        shapes(&history)
+    };
+    let reopen = || vec![Step::Reopen { stream: Stdout }];
+    assert_eq!(with(vec![], Stdout), [Shape::BadInheritance]);
+    assert_eq!(with(reopen(), Stdout), []);
+    assert_eq!(with(reopen(), Stderr), [Shape::BadInheritance]);
 }
 
 #[test]

@@ -377,7 +377,7 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             let does = if *held { "holds spare" } else { "drops its" };
             logmon(Weight::Step, format!("host {does} read ends"))
         }
-        Event::WriteEndClosed { stream } => {
+        Event::WriteEndClosed { stream, .. } => {
             task(Weight::Step, format!("a write end of {stream} is closed"))
         }
         Event::WriteEndsReleased {

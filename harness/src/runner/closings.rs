@@ -4,15 +4,18 @@ use std::path::Path;
 
 use mock_driver::stream::Stream;
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use super::stage::Stage;
+use crate::observe::now_us;
 use crate::trace::Event;
 
 /// A watch on both FIFOs: `inotify(7)` tells of each close of a file opened for writing, by whomever.
 pub(super) struct Closings {
     inotify: Inotify,
     watches: [WatchDescriptor; 2],
+    /// When the last look was begun: what happened before has been told.
+    looked_us: u64,
 }
 
 impl Closings {
@@ -22,7 +25,11 @@ impl Closings {
         let watch = |path| inotify.add_watch(path, AddWatchFlags::IN_CLOSE_WRITE);
         let [stdout, stderr] = paths;
         let watches = [watch(stdout)?, watch(stderr)?];
-        Ok(Self { inotify, watches })
+        Ok(Self {
+            inotify,
+            watches,
+            looked_us: now_us(),
+        })
     }
 
     /// The stream of each close since the last call, oldest first.
@@ -35,6 +42,10 @@ impl Closings {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno),
             };
+            let is_lost = |event: &InotifyEvent| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+            if events.iter().any(is_lost) {
+                return Err(Errno::EOVERFLOW);
+            }
             let written = events
                 .iter()
                 .filter(|event| event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE));
@@ -49,13 +60,15 @@ impl Closings {
 impl Stage {
     /// Records the closes since the last time.
     pub(super) fn note_closings(&mut self) {
-        let Some(closings) = &self.closings else {
+        let Some(closings) = &mut self.closings else {
             return;
         };
+        let now = now_us();
+        let after_us = std::mem::replace(&mut closings.looked_us, now);
         match closings.take() {
             Ok(closed) => {
                 for stream in closed {
-                    self.trace.add(Event::WriteEndClosed { stream });
+                    self.trace.add(Event::WriteEndClosed { stream, after_us });
                 }
             }
             Err(errno) => {
