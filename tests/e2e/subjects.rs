@@ -157,3 +157,26 @@ fn a_logmon_that_never_reads_exits_69() {
         .code(69)
         .stderr(contains("logmon").and(contains("ready")));
 }
+
+/// Containers give a task a number of its own, which is another process's on the host.
+#[test]
+fn a_driver_that_gives_its_tasks_a_pid_namespace_is_judged_like_any_other() {
+    const APART: &str = "unshare --user --map-root-user --pid --fork --mount-proc";
+    let folder = tempdir().unwrap();
+    let words = shell_words::split(APART).unwrap();
+    let tried = std::process::Command::new(&words[0])
+        .args(&words[1..])
+        .arg("true")
+        .output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        eprintln!("left out: this machine has no PID namespaces for this user");
+        return;
+    }
+    let driver = format!("{APART} sh -c '{{task}} >{{stdout}} 2>{{stderr}} & wait $!'");
+    harness(&folder)
+        .args(["run", "--driver", &driver])
+        .args(["--filter", "data/smoke", "--filter", "life/kill-task"])
+        .assert()
+        .code(0)
+        .stdout(contains("2 pass"));
+}

@@ -20,6 +20,7 @@ pub(crate) use pipe::fill_of;
 pub use pipe::{Fill, PipeWatch};
 pub use process::{
     ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, cpu_ms,
-    is_stopped, lives, lowest_free_fd, parse_stat, resources, threads,
+    hard_limit, is_stopped, lives, lowest_free_fd, parse_stat, process_known_as, resources,
+    threads,
 };
 pub use waits::{NamedPipe, who_waits};

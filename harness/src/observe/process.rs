@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 
 use nix::libc;
 
@@ -90,6 +91,37 @@ pub fn command_line(pid: i32) -> String {
         return stat(pid).map_or_else(|| "?".into(), |stat| format!("[{}]", stat.comm));
     }
     words.join(" ")
+}
+
+/// The process that has this number in its own PID namespace (pid_namespaces(7)) and this word in its
+/// command line; none if it has ended.
+#[must_use]
+pub fn process_known_as(inner: i32, word: &str) -> Option<i32> {
+    let is_it = |pid: i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"));
+        status.is_ok_and(|status| innermost_pid(&status) == Some(inner)) && has_word(pid, word)
+    };
+    if is_it(inner) {
+        return Some(inner);
+    }
+    Snapshot::take()
+        .all()
+        .map(|stat| stat.pid)
+        .find(|pid| is_it(*pid))
+}
+
+/// The last number of `NSpid`, which is the one that the process itself knows.
+fn innermost_pid(status: &str) -> Option<i32> {
+    let numbers = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_ascii_whitespace().last()?.parse().ok()
+}
+
+fn has_word(pid: i32, word: &str) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|&byte| byte == 0)
+        .any(|one| one == word.as_bytes())
 }
 
 /// All processes at about one moment.
@@ -226,6 +258,24 @@ pub fn lowest_free_fd(pid: i32) -> u64 {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     (0..).find(|fd| !used.contains(fd)).unwrap_or(0)
+}
+
+/// The hard limit of a resource of a process, named as the table of `/proc/PID/limits` does; without one
+/// it is unlimited.
+///
+/// # Errors
+/// There is no such process, or its table does not say.
+pub fn hard_limit(pid: i32, name: &str) -> io::Result<Option<u64>> {
+    let table = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    parse_hard_limit(&table, name).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn parse_hard_limit(table: &str, name: &str) -> Option<Option<u64>> {
+    let row = table.lines().find_map(|line| line.strip_prefix(name))?;
+    match row.split_ascii_whitespace().nth(1)? {
+        "unlimited" => Some(None),
+        number => Some(Some(number.parse().ok()?)),
+    }
 }
 
 /// A system call that a thread is in.
@@ -368,6 +418,33 @@ pub fn threads(pid: i32) -> Vec<ThreadFacts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hard_limit_is_read_from_the_table() {
+        let table = "\
+Limit                     Soft Limit           Hard Limit           Units     \n\
+Max file size             0                    unlimited            bytes     \n\
+Max open files            256                  512                  files     \n";
+        assert_eq!(parse_hard_limit(table, "Max file size"), Some(None));
+        assert_eq!(parse_hard_limit(table, "Max open files"), Some(Some(512)));
+        assert_eq!(parse_hard_limit(table, "Max cpu time"), None);
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(hard_limit(own, "Max open files").is_ok());
+    }
+
+    #[test]
+    fn a_process_is_found_by_the_number_that_it_knows_and_a_word() {
+        let status = "Name:\tx\nPid:\t812\nNSpid:\t812\t40\t2\nNSpgid:\t812\t40\t2\n";
+        assert_eq!(innermost_pid(status), Some(2));
+        assert_eq!(innermost_pid("Name:\tx\n"), None);
+        let own = i32::try_from(std::process::id()).unwrap();
+        let word = std::env::args().next().unwrap();
+        assert_eq!(process_known_as(own, &word), Some(own));
+        assert_eq!(
+            process_known_as(own, "a word that it was not started with"),
+            None
+        );
+    }
 
     fn process(pid: i32, ppid: i32) -> Stat {
         Stat {

@@ -29,7 +29,7 @@ use super::trace_file::TraceFile;
 use crate::case::{Case, CaseDir};
 use crate::observe::{
     Fill, NamedPipe, PipeWatch, ProcessFacts, Snapshot, command_line, descriptors_of, lives,
-    standing, threads, who_waits,
+    process_known_as, standing, threads, who_waits,
 };
 use crate::scenario::FifoKind;
 use crate::trace::{Event, Exit, Holder};
@@ -187,14 +187,23 @@ impl Stage {
         let before = generation.tail.progress.writer;
         generation.tail.read();
         let writer = generation.tail.progress.writer;
+        let mut is_gone = false;
         if writer != before
-            && let Some((pid, Role::Task)) = writer
+            && let Some((inner, Role::Task)) = writer
         {
-            self.kin.register(pid, Part::Task);
+            // The task tells the number by which it knows itself, which a container makes its own.
+            let journal = self.dir.task_journal(generation.number);
+            match process_known_as(inner, &journal.to_string_lossy()) {
+                Some(pid) => {
+                    generation.tail.progress.writer = Some((pid, Role::Task));
+                    self.kin.register(pid, Part::Task);
+                }
+                None => is_gone = true,
+            }
         }
         if generation.task_gone.is_none()
-            && let Some((pid, _)) = writer
-            && !lives(pid)
+            && let Some((pid, _)) = generation.tail.progress.writer
+            && (is_gone || !lives(pid))
         {
             generation.task_gone = Some(Instant::now());
             self.trace.add(Event::TaskGone {
