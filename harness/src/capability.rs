@@ -43,6 +43,10 @@ pub enum Capability {
     StorageFaults,
     /// This machine lets a case have a file system that the suite serves, which can stall.
     StallingStorage,
+    /// This machine lets the suite close a folder of a case's own file system to logmon.
+    ClosedFolders,
+    /// This machine has an instance of inotify(7) to spare.
+    FileWatches,
 }
 
 /// Who declares a capability.
@@ -74,6 +78,8 @@ impl Capability {
         Self::ManyDescriptors,
         Self::StorageFaults,
         Self::StallingStorage,
+        Self::ClosedFolders,
+        Self::FileWatches,
     ];
 
     /// The name used in command lines, scenarios and reports.
@@ -95,6 +101,8 @@ impl Capability {
             Self::ManyDescriptors => "many-descriptors",
             Self::StorageFaults => "storage-faults",
             Self::StallingStorage => "stalling-storage",
+            Self::ClosedFolders => "closed-folders",
+            Self::FileWatches => "file-watches",
         }
     }
 
@@ -112,9 +120,11 @@ impl Capability {
             | Self::ChecksPaths
             | Self::PayloadExec => Declarer::Driver,
             Self::KeepsDescriptors | Self::DropPolicy | Self::ManyTasks => Declarer::Logmon,
-            Self::ManyDescriptors | Self::StorageFaults | Self::StallingStorage => {
-                Declarer::Machine
-            }
+            Self::ManyDescriptors
+            | Self::StorageFaults
+            | Self::StallingStorage
+            | Self::ClosedFolders
+            | Self::FileWatches => Declarer::Machine,
         }
     }
 
@@ -136,7 +146,9 @@ impl Capability {
             | Self::ManyTasks
             | Self::ManyDescriptors
             | Self::StorageFaults
-            | Self::StallingStorage => false,
+            | Self::StallingStorage
+            | Self::ClosedFolders
+            | Self::FileWatches => false,
         }
     }
 

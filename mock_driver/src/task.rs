@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 
 use self::output::Output;
@@ -90,6 +91,8 @@ pub(crate) fn task(args: TaskArgs, reexec: &Reexec) -> Result<u8> {
     match end {
         End::Exit(code) => Ok(code),
         End::Die(signal) => {
+            // A death that was asked for leaves no core file.
+            setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot forgo a core file")?;
             disposition::die_of(signal.as_nix()).context("cannot end by a signal")?;
             // A signal that ends nobody; the status says which.
             Ok(u8::try_from(code).unwrap_or(u8::MAX))

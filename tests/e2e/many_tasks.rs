@@ -151,6 +151,25 @@ fn the_faulty_one_that_gives_up_has_no_descriptor_left_however_many_it_inherits(
     }
 }
 
+/// The host's own descriptors, whatever it was started with, leave the limit to logmon.
+#[test]
+fn what_the_suite_inherited_does_not_count_against_logmon() {
+    let folder = tempdir().unwrap();
+    let open: String = (3..160)
+        .map(|fd| format!("exec {fd}</dev/null\n"))
+        .collect();
+    let arguments = ["run", "--filter", "heal/too-few-descriptors"];
+    let output = Command::new("bash")
+        .args(["-c", &format!("{open} exec \"$@\""), "bash", path()])
+        .args(arguments)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("1 pass"), "{told}");
+}
+
 /// What a logmon may have in the test above: room for a few tasks.
 const FEW: usize = 40;
 

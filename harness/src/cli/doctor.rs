@@ -40,7 +40,30 @@ pub(super) fn doctor(out: &Path) -> Result<Ending, Refusal> {
             "stalling storage",
             storage(Capability::StallingStorage, "stall it", &reexec()?),
         ),
-        ("descriptors", descriptors(&reexec()?)),
+        (
+            "closed folders",
+            machine(
+                Capability::ClosedFolders,
+                "a folder can be closed to whoever runs the suite",
+                &reexec()?,
+            ),
+        ),
+        (
+            "file watches",
+            machine(
+                Capability::FileWatches,
+                "there is an instance of inotify to spare",
+                &reexec()?,
+            ),
+        ),
+        (
+            "descriptors",
+            machine(
+                Capability::ManyDescriptors,
+                "a process may have enough for a thousand tasks",
+                &reexec()?,
+            ),
+        ),
         ("cases", cases(&reexec()?)?),
     ];
     let mut ending = Ending::Conformant;
@@ -173,11 +196,10 @@ fn storage(capability: Capability, use_of_it: &str, reexec: &[String]) -> Answer
     }
 }
 
-/// Whether a process may have descriptors for a thousand tasks.
-fn descriptors(reexec: &[String]) -> Answer {
-    let capability = Capability::ManyDescriptors;
+/// Whether the machine allows what some cases need.
+fn machine(capability: Capability, fine: &str, reexec: &[String]) -> Answer {
     match runner::machine_allows(capability, reexec) {
-        Ok(()) => Answer::Fine("a process may have enough for a thousand tasks".to_owned()),
+        Ok(()) => Answer::Fine(fine.to_owned()),
         Err(why) => Answer::Less(format!("{why}; cases that need {capability} are left out")),
     }
 }

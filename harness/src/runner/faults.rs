@@ -11,13 +11,13 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::kin::Part;
 use super::namespace;
 use super::stage::{Stage, Stop, millis};
 use super::stalling::Stalling;
-use crate::observe::{cpu_ms, lowest_free_fd};
+use crate::observe::{cpu_ms, hard_limit, lowest_free_fd};
 use crate::scenario::HostFault;
 use crate::trace::Event;
 
@@ -181,8 +181,10 @@ impl Stage {
 
     fn bring_about(&mut self, what: HostFault) -> io::Result<Undo> {
         match what {
-            HostFault::FileSizeLimit => self.limit(Resource::Fsize, |_| 0),
-            HostFault::NoDescriptors => self.limit(Resource::Nofile, lowest_free_fd),
+            HostFault::FileSizeLimit => self.limit(Resource::Fsize, "Max file size", |_| 0),
+            HostFault::NoDescriptors => {
+                self.limit(Resource::Nofile, "Max open files", lowest_free_fd)
+            }
             HostFault::LogFolderAway => {
                 let away = self.dir.path().join("log.away");
                 fs::rename(self.dir.log(), &away)?;
@@ -224,18 +226,26 @@ impl Stage {
         }
     }
 
-    fn limit(&mut self, resource: Resource, soft: impl Fn(i32) -> u64) -> io::Result<Undo> {
+    /// Lowers the soft limit of logmon's processes. The name is that of `/proc/PID/limits`.
+    fn limit(
+        &mut self,
+        resource: Resource,
+        name: &str,
+        soft: impl Fn(i32) -> u64,
+    ) -> io::Result<Undo> {
         let mut changed = Vec::new();
-        // A child has the hard limit of its parent, unless it lowered it itself.
-        let maximum = getrlimit(resource).maximum;
         for pid in self.logmon_pids() {
+            let Some(process) = Pid::from_raw(pid) else {
+                continue;
+            };
+            // It may have lowered its hard limit, and without privileges nobody raises that again.
+            let maximum = hard_limit(pid, name)?;
+            let soft = soft(pid);
             let new = Rlimit {
-                current: Some(soft(pid)),
+                current: Some(maximum.map_or(soft, |maximum| soft.min(maximum))),
                 maximum,
             };
-            if let Some(process) = Pid::from_raw(pid) {
-                changed.push((pid, prlimit(Some(process), resource, new)?));
-            }
+            changed.push((pid, prlimit(Some(process), resource, new)?));
         }
         Ok(Undo::Limits(resource, changed))
     }
@@ -273,7 +283,7 @@ impl Stage {
 }
 
 /// A folder in which its owner can make nothing.
-struct Closed {
+pub(super) struct Closed {
     folder: File,
     permissions: Permissions,
     /// The flags that it had, if it could be made immutable.
@@ -303,6 +313,11 @@ impl Closed {
             ));
         }
         Ok(closed)
+    }
+
+    /// Whether a folder can be closed here at all.
+    pub(super) fn probe(folder: &Path) -> io::Result<()> {
+        Self::close(folder)?.open()
     }
 
     /// Whether a file can be made in it by who has it open.
@@ -383,6 +398,8 @@ pub(super) fn copy_program(word: &str, folder: &Path) -> io::Result<PathBuf> {
     }
     // A second name is as good as a copy: replacing one leaves the other. It takes another user's
     // file or another file system to need a real one.
+    // The name stays the called one, by which some programs know what to be.
+    let found = found.canonicalize()?;
     if fs::hard_link(&found, &copy).is_err() {
         fs::copy(&found, &copy)?;
     }

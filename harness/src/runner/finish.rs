@@ -26,8 +26,6 @@ const LOG_IS_QUIET: Duration = Duration::from_millis(300);
 const TASK_CHILDREN: Duration = Duration::from_secs(10);
 /// How long logmon may take to stop: MON-7.
 const LOGMON_STOPS_MS: u64 = 2_000;
-/// How long processes that are about to end are given before they count as left behind.
-const LAST_BREATH: Duration = Duration::from_millis(250);
 /// The time for the end of a case, if its plan left as much.
 const MOST_FOR_THE_END: Duration = Duration::from_secs(40);
 /// The time for the end of a case that used up its plan's time.
@@ -160,7 +158,9 @@ impl Stage {
                 .collect()
         };
         if is_complete && !living(self).is_empty() {
-            self.wait(LAST_BREATH, |stage| living(stage).is_empty().then_some(()))?;
+            // Processes that hold nothing any more have as long as those that hold write ends.
+            let limit = Duration::from_millis(self.case.scenario.expect.release_ms);
+            self.wait(limit, |stage| living(stage).is_empty().then_some(()))?;
             for pid in living(self) {
                 let part = self.kin.part(pid).map_or("", Part::as_str).to_owned();
                 self.trace.add(Event::LeftBehind {

@@ -1,11 +1,13 @@
 //! Descriptors: how many a process may have. (edge)
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::close;
 
 /// The word that makes this program start another one with few descriptors.
 pub const LIMITED_WORD: &str = "__limited";
@@ -23,7 +25,10 @@ pub fn limited_main(descriptors: u64, command: &[OsString]) -> ExitCode {
     };
     let error = match setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors) {
         // The standard library gives the program the signals that it had.
-        Ok(()) => Command::new(program).args(arguments).exec(),
+        Ok(()) => {
+            close_inherited();
+            Command::new(program).args(arguments).exec()
+        }
         Err(errno) => errno.into(),
     };
     // The status says as much if the reason can't be printed.
@@ -34,6 +39,19 @@ pub fn limited_main(descriptors: u64, command: &[OsString]) -> ExitCode {
     )
     .ok();
     ExitCode::from(SOFTWARE)
+}
+
+/// Closes what this program was started with beside the standard streams: it would count. The caller must
+/// have opened nothing itself.
+fn close_inherited() {
+    let all = fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers = all.filter_map(|one| one.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    // The one of the folder that is read is among them: it is closed by then.
+    for number in numbers.collect::<Vec<_>>() {
+        if number > 2 {
+            close(number).ok();
+        }
+    }
 }
 
 /// Allows this process, and whatever it starts, enough descriptors for a thousand tasks, if that needs no

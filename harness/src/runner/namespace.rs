@@ -14,8 +14,10 @@ use std::process::{Command, ExitCode, Stdio};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::inotify::{InitFlags, Inotify};
 use nix::unistd::{getgid, getuid};
 
+use super::faults::Closed;
 use super::limited;
 use super::spawn::chain;
 use super::stalling::Stalling;
@@ -51,6 +53,8 @@ pub(super) enum NamespaceError {
     },
     #[error("serve a file system at {path}")]
     Served { path: PathBuf, source: io::Error },
+    #[error("close the folder {path}")]
+    Closed { path: PathBuf, source: io::Error },
     #[error("mount {path} at {place}")]
     Bind {
         path: PathBuf,
@@ -203,6 +207,10 @@ pub const MACHINE_PROBE_WORD: &str = "__machine";
 pub fn machine_probe_main(capability: Capability) -> ExitCode {
     let probed = if capability == Capability::ManyDescriptors {
         limited::has_many().map_err(|error| error.to_string())
+    } else if capability == Capability::FileWatches {
+        Inotify::init(InitFlags::IN_CLOEXEC)
+            .map(drop)
+            .map_err(|errno| format!("watch files (see /proc/sys/fs/inotify): {errno}"))
     } else {
         probe(capability).map_err(|error| chain(&error))
     };
@@ -222,6 +230,10 @@ fn probe(capability: Capability) -> Result<(), NamespaceError> {
     let place = std::env::temp_dir();
     if capability != Capability::StallingStorage {
         mount_tmpfs(&place, PROBE_BYTES)?;
+        if capability == Capability::ClosedFolders {
+            let path = place.clone();
+            return Closed::probe(&place).map_err(|source| NamespaceError::Closed { path, source });
+        }
         return cover_read_only(&place);
     }
     mount_stalling(&place)?;
