@@ -209,6 +209,23 @@ fn shows(ended: &assert_cmd::assert::Assert, parts: &[String], document: &str) {
 }
 
 #[test]
+fn the_first_run_in_the_readme_has_as_many_cases_as_there_are() {
+    let list = assert_cmd::Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["list", "--json"])
+        .output()
+        .expect("the list of cases");
+    let all: Vec<serde_json::Value> =
+        serde_json::from_slice(&list.stdout).expect("the list is JSON");
+    let count = all.len();
+    let wanted = format!("{count} pass ran {count} of {count} applicable,");
+    let readme = words_only(&read("README.md"));
+    assert!(
+        readme.contains(&wanted),
+        "README.md does not show `{wanted}`"
+    );
+}
+
+#[test]
 fn no_document_has_a_gap_that_was_to_be_filled() {
     for document in DOCUMENTS {
         for (number, line) in read(document).lines().enumerate() {
