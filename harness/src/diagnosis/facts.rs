@@ -72,6 +72,10 @@ pub enum Fact {
     LostAtRunEnd,
     /// A single byte was put in or added.
     OneByte,
+    /// A finding speaks of the processor time that logmon used in a fault.
+    ProcessorUsed,
+    /// A finding speaks of the lines that logmon printed in a fault.
+    ManyLines,
     /// The finding is about SIGPIPE.
     Sigpipe,
     /// The other FIFO was opened read-write.
@@ -122,6 +126,8 @@ pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
         (Fact::OneByte, "1 byte added"),
         (Fact::LostFromNul, judge::FROM_NUL),
         (Fact::NoRecord, judge::NO_RECORD),
+        (Fact::ProcessorUsed, "ms of the processor in"),
+        (Fact::ManyLines, "logmon printed"),
         (Fact::Sigpipe, "SIGPIPE"),
         (Fact::ReadWrite, "read-write"),
         (Fact::Canary, "canary"),

@@ -46,13 +46,25 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         subject: "spins-on-write-error",
         shapes: &[Shape::Busy],
-        facts: &[Fact::Broken(HostFault::FileSizeLimit)],
+        facts: &[Fact::Broken(HostFault::FileSizeLimit), Fact::ProcessorUsed],
         never: &[],
         along: &[Shape::Late],
         cause: "logmon tries what failed again at once, and tells of each try",
         ways_out: &[
             "pause longer after each failure, up to a second",
             "tell of the beginning and of the end of a fault",
+        ],
+    },
+    Entry {
+        subject: "floods-its-output",
+        shapes: &[Shape::Busy],
+        facts: &[Fact::Broken(HostFault::FileSizeLimit), Fact::ManyLines],
+        never: &[Fact::ProcessorUsed],
+        along: &[Shape::Late],
+        cause: "logmon tells of each try that failed, at length",
+        ways_out: &[
+            "tell of the beginning and of the end of a fault",
+            "count what is not told, and tell the count",
         ],
     },
     Entry {

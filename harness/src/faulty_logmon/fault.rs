@@ -64,6 +64,8 @@ pub enum Fault {
     DropsOnWriteError,
     /// Tries a write that failed again at once, and complains each time.
     SpinsOnWriteError,
+    /// Tells of each write that failed in thousands of lines.
+    FloodsItsOutput,
     /// Tries nothing again after a file could not be written or made.
     GivesUpAfterFault,
     /// Ends when the log folder is gone at a rotation.
@@ -171,6 +173,7 @@ impl Fault {
         Self::EndsOnWriteError,
         Self::DropsOnWriteError,
         Self::SpinsOnWriteError,
+        Self::FloodsItsOutput,
         Self::GivesUpAfterFault,
         Self::NeedsItsLogFolder,
         Self::KeepsRemovedFolder,
@@ -242,6 +245,7 @@ impl Fault {
             Self::EndsOnWriteError => "ends-on-write-error",
             Self::DropsOnWriteError => "drops-on-write-error",
             Self::SpinsOnWriteError => "spins-on-write-error",
+            Self::FloodsItsOutput => "floods-its-output",
             Self::GivesUpAfterFault => "gives-up-after-fault",
             Self::NeedsItsLogFolder => "needs-its-log-folder",
             Self::KeepsRemovedFolder => "keeps-removed-folder",

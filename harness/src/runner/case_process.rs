@@ -19,6 +19,7 @@ use super::kin::Kin;
 use super::limited;
 use super::load::load_case;
 use super::namespace;
+use super::outputs::Outputs;
 use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE, PARENT_VARIABLE};
 use super::prepare::{Prepared, prepare};
 use super::sampling::Samples;
@@ -97,6 +98,7 @@ fn run(dir: &CaseDir) -> Result<()> {
         broken: Vec::new(),
         storage: None,
         printed: Vec::new(),
+        outputs: Outputs::default(),
         ended: BTreeMap::new(),
         task_seen: began,
         rendered: BTreeMap::new(),

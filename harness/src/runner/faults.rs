@@ -1,6 +1,6 @@
 //! Brings about faults of the host, and undoes them. (edge)
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +20,9 @@ use super::stalling::Stalling;
 use crate::observe::{cpu_ms, hard_limit, lowest_free_fd};
 use crate::scenario::HostFault;
 use crate::trace::Event;
+
+/// Bytes of logmon's own output that are copied at one look.
+const AT_ONCE: usize = 1 << 20;
 
 /// A fault that lasts.
 pub(super) struct Broken {
@@ -63,12 +66,14 @@ impl Printed {
         })
     }
 
-    /// Copies what there is. What can't be written is left out: it is only quoted.
+    /// Copies what there is, up to [`AT_ONCE`]: whoever prints without a pause must not keep the host
+    /// busy for ever. What can't be written is left out: it is only quoted and counted.
     fn copy(&mut self) {
         let mut chunk = [0; 4096];
-        while let Ok(bytes) = self.pipe.read(&mut chunk) {
-            if bytes == 0 || self.file.write_all(&chunk[..bytes]).is_err() {
-                return;
+        for _ in 0..AT_ONCE / chunk.len() {
+            match self.pipe.read(&mut chunk) {
+                Ok(bytes) if bytes > 0 && self.file.write_all(&chunk[..bytes]).is_ok() => {}
+                Ok(_) | Err(_) => return,
             }
         }
     }
@@ -170,11 +175,7 @@ impl Stage {
                 mock_driver::stream::Stream::BOTH
                     .map(|stream| self.dir.output("logmon", life.number, stream))
             })
-            .map(|path| {
-                fs::read(path).map_or(0, |bytes| {
-                    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
-                })
-            })
+            .map(|path| self.outputs.lines(&path))
             .sum();
         (cpu_ms(&self.logmon_pids()), lines)
     }
@@ -404,15 +405,6 @@ pub(super) fn copy_program(word: &str, folder: &Path) -> io::Result<PathBuf> {
         fs::copy(&found, &copy)?;
     }
     Ok(copy)
-}
-
-/// The file that a pipe's content is copied to.
-pub(super) fn output_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .open(path)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod logmon;
 mod many;
 mod namespace;
 mod nodes;
+mod outputs;
 mod plants;
 mod play;
 mod prepare;

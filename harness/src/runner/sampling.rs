@@ -1,8 +1,5 @@
 //! What is recorded beside the plan while it waits. (edge)
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mock_driver::stream::Stream;
@@ -20,11 +17,6 @@ const SLOW: Duration = Duration::from_millis(15);
 const GENERATIONS_WITH_HOLDERS: u32 = 3;
 /// How often all processes of the system are looked at for a write end.
 const FAR: Duration = Duration::from_millis(20);
-
-/// Bytes that a subject may print before its output is cut.
-const OUTPUT_LIMIT: u64 = 4 << 20;
-/// Bytes that are kept of it.
-const OUTPUT_KEPT: u64 = 64 << 10;
 
 /// The last figures that were recorded.
 pub(super) struct Samples {
@@ -96,7 +88,7 @@ impl Stage {
 
     /// Cuts what the subjects that run print themselves, so that one that never stops printing does
     /// not fill the disk. The beginning is kept: it is what messages quote.
-    pub(super) fn bound_outputs(&self) {
+    pub(super) fn bound_outputs(&mut self) {
         let life = self.lives.last().map(|life| ("logmon", life.number));
         let generation = self
             .generation()
@@ -104,7 +96,9 @@ impl Stage {
         for (part, number) in life.into_iter().chain(generation) {
             for stream in Stream::BOTH {
                 // Tried again at the next look; without the file there is nothing to cut.
-                cut(&self.dir.output(part, number, stream)).ok();
+                self.outputs
+                    .bound(&self.dir.output(part, number, stream))
+                    .ok();
             }
         }
     }
@@ -262,14 +256,4 @@ impl Stage {
             holders: Vec::new(),
         });
     }
-}
-
-/// Cuts a file that is larger than [`OUTPUT_LIMIT`] down to [`OUTPUT_KEPT`] and says so at its end.
-fn cut(path: &Path) -> io::Result<()> {
-    if fs::metadata(path)?.len() > OUTPUT_LIMIT {
-        let mut file = File::options().append(true).open(path)?;
-        file.set_len(OUTPUT_KEPT)?;
-        file.write_all(b"\n[harness: what followed was cut off]\n")?;
-    }
-    Ok(())
 }

@@ -15,7 +15,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, pipe2};
 
 use super::command::Invocation;
-use super::faults::{Printed, output_file};
+use super::faults::Printed;
+use super::outputs::output_file;
 
 /// Bytes of a program's standard error that are quoted in a trace.
 const QUOTED_BYTES: usize = 4_096;

@@ -21,6 +21,7 @@ use super::closings::Closings;
 use super::faults::{Broken, Printed};
 use super::kin::{Kin, Part};
 use super::many::ManyTask;
+use super::outputs::Outputs;
 use super::sampling::Samples;
 use super::spawn::end_of;
 use super::stalling::Stalling;
@@ -110,6 +111,8 @@ pub(super) struct Stage {
     pub(super) storage: Option<Stalling>,
     /// What logmon prints, where it prints into pipes.
     pub(super) printed: Vec<Printed>,
+    /// How much the subjects printed.
+    pub(super) outputs: Outputs,
     /// Processes of the host's own and how they ended, until they are asked for.
     pub(super) ended: BTreeMap<i32, Exit>,
     /// When a process of the task was last seen to live.

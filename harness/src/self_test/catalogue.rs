@@ -399,6 +399,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::EndsOnWriteError => ("heal/file-size-limit", Shape::Died),
         LogmonFault::DropsOnWriteError => ("heal/file-size-limit", Shape::LostMiddle),
         LogmonFault::SpinsOnWriteError => ("heal/file-size-limit", Shape::Busy),
+        LogmonFault::FloodsItsOutput => ("heal/file-size-limit", Shape::Busy),
         LogmonFault::GivesUpAfterFault => ("heal/file-size-limit", Shape::Blocked),
         LogmonFault::NeedsItsLogFolder => ("heal/log-folder-away", Shape::Died),
         LogmonFault::KeepsRemovedFolder => ("heal/log-folder-removed", Shape::LostAll),
