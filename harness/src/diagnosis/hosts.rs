@@ -61,7 +61,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         facts: &[Fact::Broken(HostFault::FileSizeLimit), Fact::ManyLines],
         never: &[Fact::ProcessorUsed],
         along: &[Shape::Late],
-        cause: "logmon tells of each try that failed, at length",
+        cause: "logmon tells of each try to write, at length",
         ways_out: &[
             "tell of the beginning and of the end of a fault",
             "count what is not told, and tell the count",

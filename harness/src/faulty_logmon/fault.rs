@@ -64,7 +64,7 @@ pub enum Fault {
     DropsOnWriteError,
     /// Tries a write that failed again at once, and complains each time.
     SpinsOnWriteError,
-    /// Tells of each write that failed in thousands of lines.
+    /// Tells of each try to write or to rotate in thousands of lines, in a fault and before.
     FloodsItsOutput,
     /// Tries nothing again after a file could not be written or made.
     GivesUpAfterFault,

@@ -31,7 +31,7 @@ const NOT_TAKEN: Duration = Duration::from_millis(5);
 const SHED_AFTER: Duration = Duration::from_millis(400);
 /// How long a file that could not be written or made is left alone.
 pub(super) const AGAIN_MS: u16 = 50;
-/// Lines of a flood, more than 300 KB.
+/// Lines of a flood, 250 KB.
 const FLOOD_LINES: usize = 10_000;
 
 /// What one read gave.
@@ -356,6 +356,11 @@ impl Stream {
             if matches!(step, Step::Rotate) {
                 self.before_rotation()?;
             }
+            if self.fault == Fault::FloodsItsOutput {
+                // Nobody else is told when it can't be told.
+                let flood = "faulty-logmon: next step\n".repeat(FLOOD_LINES);
+                io::stderr().write_all(flood.as_bytes()).ok();
+            }
             let done = match &step {
                 Step::Write(bytes) => self.files.append(bytes),
                 Step::Rotate => self.files.rotate(),
@@ -376,11 +381,6 @@ impl Stream {
                 eprintln!("faulty-logmon: {error}");
             } else {
                 self.again_at += Duration::from_millis(u64::from(AGAIN_MS));
-            }
-            if self.fault == Fault::FloodsItsOutput {
-                // Nobody else is told when it can't be told.
-                let flood = "faulty-logmon: a write failed\n".repeat(FLOOD_LINES);
-                io::stderr().write_all(flood.as_bytes()).ok();
             }
             self.abandoned |= self.fault == Fault::GivesUpAfterFault;
             if self.fault == Fault::GivesUpOnEmfile && error.errno() == Some(Errno::EMFILE as i32) {
