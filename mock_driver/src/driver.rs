@@ -170,6 +170,8 @@ fn drive(
     left_behind::at_start(&policy, paths[0], reexec)?;
     let held_open = if policy.opening == Opening::BlockingBeforeStart {
         held_open::both_blocking(paths)?
+    } else if policy.opening == Opening::ThroughLinks {
+        held_open::both_through_links(paths)?
     } else {
         held_open::for_the_task(&policy, paths[0])?
     };

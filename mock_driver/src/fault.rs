@@ -46,6 +46,7 @@ pub enum Fault {
     WaitsForChildren,
     DisabledThroughPipe,
     TrustsThePath,
+    FollowsTheLink,
     OpensPerChunk,
     SocketsForStreams,
     ForgetsTaskOnEarlyStop,
@@ -111,6 +112,9 @@ impl Fault {
                 "gives the task a pipe that it discards instead of the null device"
             }
             Self::TrustsThePath => "opens whatever stands at the path, and writes into it",
+            Self::FollowsTheLink => {
+                "opens both FIFOs before it starts the task, also those that links lead to"
+            }
             Self::OpensPerChunk => "opens the FIFO for each chunk and closes it behind that",
             Self::SocketsForStreams => "gives the task sockets instead of pipes",
             Self::ForgetsTaskOnEarlyStop => {
@@ -256,6 +260,10 @@ impl Fault {
                 opening: Opening::Anything,
                 ..good
             },
+            Self::FollowsTheLink => Policy {
+                opening: Opening::ThroughLinks,
+                ..good
+            },
             Self::OpensPerChunk => Policy {
                 opening: Opening::ForEachChunk,
                 ..good
@@ -349,6 +357,8 @@ pub(crate) enum Opening {
     Replace,
     /// At once, whatever it is, behind links too.
     Anything,
+    /// Before the task is started, and behind links too, but only FIFOs that somebody reads.
+    ThroughLinks,
     /// For each chunk, and it is closed behind that.
     ForEachChunk,
 }

@@ -54,6 +54,31 @@ fn trusts_the_path() {
 }
 
 #[test]
+fn follows_the_link() {
+    let fifos = Fifos::new();
+    let folder = support::Folder::new();
+    let links = Stream::BOTH.map(|stream| folder.path(stream.as_str()));
+    for (stream, link) in Stream::BOTH.into_iter().zip(&links) {
+        std::os::unix::fs::symlink(fifos.path(stream), link).unwrap();
+    }
+    let run = |fault: &[&str]| {
+        let mut command = mock_driver();
+        command.arg("run").args(fault);
+        command.arg("--stdout").arg(&links[0]);
+        command.arg("--stderr").arg(&links[1]);
+        command.args(["--", "echo", "more"]);
+        command.output().unwrap().status.code()
+    };
+    let faulty = ["--fault", "follows-the-link"];
+    assert_ne!(run(&faulty), Some(0), "nobody reads");
+    let drains = fifos.drains();
+    assert_eq!(run(&[]), Some(66));
+    assert_eq!(run(&faulty), Some(0));
+    let [stdout, _] = drains.map(Drain::until_writers_are_gone);
+    assert_eq!(text(&stdout), "more\n");
+}
+
+#[test]
 fn opens_per_chunk() {
     let fifos = Fifos::new();
     let drains = fifos.drains();

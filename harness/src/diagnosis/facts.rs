@@ -9,7 +9,7 @@ use crate::finding::{Finding, Shape};
 use crate::history::History;
 use crate::judge;
 use crate::rule::Family;
-use crate::scenario::{FolderKind, HostFault, LogmonOutcome, OnFull, SignalName};
+use crate::scenario::{FifoKind, FolderKind, HostFault, LogmonOutcome, OnFull, SignalName};
 use crate::tally;
 use crate::trace::{Event, Exit};
 
@@ -102,6 +102,8 @@ pub enum Fact {
     LinkedFolder,
     /// Nothing of logmon's tells of a loss.
     NoRecord,
+    /// Symbolic links stood at the FIFOs' paths.
+    LinkedFifo,
     /// logmon was told to drop output when its disk is full.
     ToldToDrop,
     /// One logmon served many tasks.
@@ -332,6 +334,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
     }
     if tally::flooded(&history.case.scenario.plan).is_some() {
         facts.insert(Fact::KilledOften);
+    }
+    if history.case.scenario.host.fifos == FifoKind::Symlink {
+        facts.insert(Fact::LinkedFifo);
     }
     if history.case.scenario.limits.on_full == OnFull::Drop {
         facts.insert(Fact::ToldToDrop);

@@ -19,6 +19,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "follows-the-link",
+        shapes: &[Shape::Accepted],
+        facts: &[Fact::LinkedFifo],
+        never: &[],
+        along: &[Shape::ForeignTouched],
+        cause: "the driver follows a link at the FIFO's path to a FIFO elsewhere",
+        ways_out: &[
+            "open with O_NOFOLLOW, and refuse the start at ELOOP",
+            "check with lstat(2) as well as on the handle, not on the handle alone",
+        ],
+    },
+    Entry {
         subject: "opens-per-chunk",
         shapes: &[Shape::Reopened],
         facts: &[],

@@ -132,8 +132,11 @@ fn run(dir: &CaseDir) -> Result<()> {
 }
 
 fn whole_case(stage: &mut Stage) -> Result<(), Stop> {
-    let Prepared { planted, storage } =
-        prepare(&stage.case, &stage.dir).map_err(|error| Stop::Suite(chain(&error)))?;
+    let Prepared {
+        planted,
+        storage,
+        behind_links,
+    } = prepare(&stage.case, &stage.dir).map_err(|error| Stop::Suite(chain(&error)))?;
     stage.storage = storage;
     stage.record_fifos("before");
     if stage.case.scenario.expect.opened_once {
@@ -149,7 +152,9 @@ fn whole_case(stage: &mut Stage) -> Result<(), Stop> {
         Err(stop @ (Stop::Interrupted | Stop::Suite(_))) => return Err(stop),
     };
     stage.grant_time_to_finish(is_complete);
-    stage.finish(is_complete, &planted)
+    let ending = stage.finish(is_complete, &planted);
+    drop(behind_links);
+    ending
 }
 
 impl Stage {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use fifo::Reader;
 use mock_driver::script::Script;
 use mock_driver::stream::Stream;
 use serde_json::json;
@@ -30,7 +31,7 @@ pub(super) enum PrepareError {
     Plant { source: io::Error },
     #[error("give the case a file system of its own")]
     Storage { source: NamespaceError },
-    #[error("create a FIFO")]
+    #[error("create a FIFO, or read it")]
     Fifo { source: fifo::Error },
     #[error("put a {what} at {path}")]
     Instead {
@@ -45,6 +46,9 @@ pub(super) struct Prepared {
     pub(super) planted: Vec<Planted>,
     /// The log folder's file system, where the suite serves it.
     pub(super) storage: Option<Stalling>,
+    /// Read ends of the FIFOs that links lead to: without a reader an open through a link would fail,
+    /// as if the link had been refused.
+    pub(super) behind_links: Vec<Reader>,
 }
 
 /// Makes everything that is there before the first step.
@@ -68,7 +72,11 @@ pub(super) fn prepare(case: &Case, dir: &CaseDir) -> Result<Prepared, PrepareErr
             planted.push(Planted::remember(dir.fifo(stream)));
         }
     }
-    Ok(Prepared { planted, storage })
+    Ok(Prepared {
+        planted,
+        storage,
+        behind_links: read_behind_links(dir, case.scenario.host.fifos)?,
+    })
 }
 
 /// Makes the folders and the FIFOs of many tasks.
@@ -125,6 +133,26 @@ fn put_log_folder(dir: &CaseDir, host: &Host) -> Result<Option<Stalling>, Prepar
     }
 }
 
+/// The FIFO that a link at a FIFO's path leads to.
+fn behind_link(dir: &CaseDir, stream: Stream) -> PathBuf {
+    dir.path().join("elsewhere").join(format!("{stream}.fifo"))
+}
+
+fn read_behind_links(dir: &CaseDir, kind: FifoKind) -> Result<Vec<Reader>, PrepareError> {
+    match kind {
+        FifoKind::Symlink => {}
+        FifoKind::Present
+        | FifoKind::Absent
+        | FifoKind::Disabled
+        | FifoKind::PlainFile
+        | FifoKind::Folder
+        | FifoKind::Socket => return Ok(Vec::new()),
+    }
+    let readers = Stream::BOTH.map(|stream| Reader::open(behind_link(dir, stream)));
+    let readers: Result<Vec<_>, _> = readers.into_iter().collect();
+    readers.map_err(|source| PrepareError::Fifo { source })
+}
+
 /// Puts something at a FIFO's path, and says whether nobody may touch it.
 fn put_fifo(dir: &CaseDir, stream: Stream, kind: FifoKind) -> Result<bool, PrepareError> {
     let path = dir.fifo(stream);
@@ -146,7 +174,7 @@ fn put_fifo(dir: &CaseDir, stream: Stream, kind: FifoKind) -> Result<bool, Prepa
                 path: elsewhere.clone(),
                 source,
             })?;
-            let real = elsewhere.join(format!("{stream}.fifo"));
+            let real = behind_link(dir, stream);
             create(&real)?;
             symlink(&real, &path)
                 .map_err(instead("symbolic link", path))
@@ -176,8 +204,11 @@ fn script_text(script: &Script, leave_out: Option<(Stream, u64)>) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use nix::fcntl::OFlag;
+
     use super::*;
-    use Path;
 
     #[test]
     fn a_script_survives_its_file() {
@@ -202,6 +233,28 @@ mod tests {
         make_private(dir.keep()).unwrap();
         let mode = fs::metadata(dir.keep()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_fifo_behind_a_link_has_a_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = CaseDir::new(folder.path());
+        fs::create_dir(dir.fifos()).unwrap();
+        for stream in Stream::BOTH {
+            put_fifo(&dir, stream, FifoKind::Symlink).unwrap();
+        }
+        let follow = |stream| {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+            options.open(dir.fifo(stream)).map(drop)
+        };
+        let kind = follow(Stream::Stdout).unwrap_err().raw_os_error();
+        assert_eq!(kind, Some(nix::libc::ENXIO));
+        let readers = read_behind_links(&dir, FifoKind::Symlink).unwrap();
+        assert_eq!(readers.len(), 2);
+        for stream in Stream::BOTH {
+            follow(stream).unwrap();
+        }
     }
 
     #[test]

@@ -359,6 +359,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
         "fifo/no-fifo-plain-file",
         Shape::Accepted,
     ),
+    ("follows-the-link", "fifo/no-fifo-symlink", Shape::Accepted),
     ("opens-per-chunk", "fifo/opened-once", Shape::Reopened),
     ("sockets-for-streams", "sec/dev-stdout", Shape::NotOpenable),
     (

@@ -40,7 +40,12 @@ impl Destination {
         if opening == Opening::Anything && !is_device(&path) {
             return Ok(Self::Fifo(path));
         }
-        let kind = match path.symlink_metadata() {
+        let looked = if opening == Opening::ThroughLinks {
+            path.metadata()
+        } else {
+            path.symlink_metadata()
+        };
+        let kind = match looked {
             Ok(metadata) => metadata.file_type(),
             Err(source) => return Err(Unusable::Look { path, source }),
         };

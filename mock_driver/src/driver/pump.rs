@@ -110,6 +110,7 @@ impl<'a> Pump<'a> {
             Opening::AtFirstByte | Opening::ForEachChunk => Go::On,
             Opening::Background
             | Opening::Anything
+            | Opening::ThroughLinks
             | Opening::Once
             | Opening::BlockingBeforeStart
             | Opening::ReadWrite
@@ -436,7 +437,7 @@ impl<'a> Pump<'a> {
             },
             Opening::ReadWrite => opening::read_write(path).map(Outlet::Bare),
             Opening::PlainFile => opening::plain_file(path).map(Outlet::Bare),
-            Opening::Anything => opening::anything(path).map(Outlet::Bare),
+            Opening::Anything | Opening::ThroughLinks => opening::anything(path).map(Outlet::Bare),
         }
     }
 

@@ -4,11 +4,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fifo::Writer;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag, fstat};
 
+use super::opening;
 use crate::fault::Policy;
 
 /// How long the fault waits for a reader whose FIFO it can leak.
@@ -20,6 +21,20 @@ pub(crate) fn both_blocking(paths: [&Path; 2]) -> Result<Vec<OwnedFd>> {
     let open = |path: &Path| {
         open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
             .with_context(|| format!("cannot open {}", path.display()))
+    };
+    paths.into_iter().map(open).collect()
+}
+
+/// Opens what stands at both paths as a driver does that follows links: where nobody reads, it fails
+/// (ENXIO, fifo(7)).
+pub(crate) fn both_through_links(paths: [&Path; 2]) -> Result<Vec<OwnedFd>> {
+    let open = |path: &Path| {
+        let fd =
+            opening::anything(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let facts = fstat(&fd).with_context(|| format!("cannot look at {}", path.display()))?;
+        let kind = SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT;
+        ensure!(kind == SFlag::S_IFIFO, "{} is no FIFO", path.display());
+        Ok(fd)
     };
     paths.into_iter().map(open).collect()
 }
