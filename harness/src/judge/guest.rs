@@ -1,6 +1,8 @@
 //! What a driver does as a guest: at paths that are no FIFOs, with the descriptors that it opens, and in a
 //! folder that is not its own. (core)
 
+use std::collections::BTreeMap;
+
 use mock_driver::journal;
 use mock_driver::stream::Stream;
 
@@ -12,7 +14,7 @@ use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::scenario::FifoKind;
 use crate::suite::Subject;
-use crate::trace::Event;
+use crate::trace::{Event, LookEntry};
 
 pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     refusals(timeline, verdict);
@@ -137,7 +139,7 @@ fn stray_files(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     if !case.scenario.rules.contains(&rule) || !Subject::is_bundled_logmon(&case.logmon) {
         return;
     }
-    let last = timeline.history.entries.iter().rev().find_map(|entry| {
+    let looks = timeline.history.entries.iter().filter_map(|entry| {
         if let Event::Look { entries, .. } = &entry.event {
             Some(entries)
         } else {
@@ -148,7 +150,13 @@ fn stray_files(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         let of_stream = |stream| name.starts_with(&format!("{}.", log_name(stream)));
         !Stream::BOTH.into_iter().any(of_stream)
     };
-    for entry in last.into_iter().flatten().filter(|one| is_stray(&one.name)) {
+    // Each once, as it was seen last: what is removed before the end was there all the same.
+    let strays: BTreeMap<&str, &LookEntry> = looks
+        .flatten()
+        .filter(|one| is_stray(&one.name))
+        .map(|one| (one.name.as_str(), one))
+        .collect();
+    for entry in strays.into_values() {
         verdict.findings.push(Finding {
             shape: Shape::StrayFile,
             rule: rule.clone(),

@@ -211,6 +211,34 @@ fn what_lies_beside_the_log_is_the_drivers_where_logmon_is_the_bundled_one() {
 }
 
 #[test]
+fn a_stray_file_that_is_gone_at_the_end_is_told_once() {
+    let mut history = checking("SEC-5");
+    history.case.logmon = Subject::bundled().logmon;
+    let entry = |name: &str, bytes| LookEntry {
+        name: name.to_owned(),
+        kind: "file".to_owned(),
+        bytes,
+        ino: 7,
+    };
+    let log = || entry("demo.stdout.0", 99);
+    let looks = [
+        (200, vec![log(), entry("driver.log", 0)]),
+        (300, vec![log(), entry("driver.log", 20)]),
+        (100_000_000, vec![log()]),
+    ];
+    for (at_us, entries) in looks {
+        let why = "sample".to_owned();
+        add(&mut history, at_us, Event::Look { why, entries });
+    }
+    let findings = judge(&history).findings.into_iter();
+    let strays: Vec<_> = findings
+        .filter(|one| one.shape == Shape::StrayFile)
+        .collect();
+    assert_eq!(strays.len(), 1);
+    assert!(strays[0].headline.ends_with("driver.log (file, 20 B)"));
+}
+
+#[test]
 fn a_script_that_the_driver_plays_and_was_stopped_may_lack_what_was_not_accepted() {
     let stopped = |role: Role, is_asked: bool| {
         let mut history = both();
