@@ -26,9 +26,11 @@ pub(super) struct Rights {
 pub(super) enum Content {
     File(Vec<u8>),
     Folder(BTreeMap<OsString, Number>),
+    /// A symbolic link: the path that it leads to.
+    Link(OsString),
 }
 
-/// A file or a folder.
+/// A file, a folder or a link.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) content: Content,
@@ -39,11 +41,12 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Bytes of a file; a folder has none.
+    /// Bytes of a file, or of the path that a link leads to; a folder has none.
     pub(super) fn len(&self) -> u64 {
         match &self.content {
             Content::File(bytes) => bytes.len() as u64,
             Content::Folder(_) => 0,
+            Content::Link(to) => to.len() as u64,
         }
     }
 }
@@ -82,8 +85,35 @@ impl Nodes {
     pub(super) fn names(&self, folder: Number) -> Result<&BTreeMap<OsString, Number>, Errno> {
         match &self.node(folder)?.content {
             Content::Folder(names) => Ok(names),
-            Content::File(_) => Err(Errno::ENOTDIR),
+            Content::File(_) | Content::Link(_) => Err(Errno::ENOTDIR),
         }
+    }
+
+    /// Where a link leads to: readlink(2).
+    pub(super) fn leads_to(&self, number: Number) -> Result<&OsStr, Errno> {
+        match &self.node(number)?.content {
+            Content::Link(to) => Ok(to),
+            Content::File(_) | Content::Folder(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Gives a node one more name: link(2).
+    pub(super) fn link(
+        &mut self,
+        number: Number,
+        folder: Number,
+        name: &OsStr,
+    ) -> Result<(), Errno> {
+        match self.node(number)?.content {
+            Content::File(_) | Content::Link(_) => {}
+            Content::Folder(_) => return Err(Errno::EPERM),
+        }
+        if self.names(folder)?.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        self.names_mut(folder)?.insert(name.to_owned(), number);
+        self.node_mut(number)?.links += 1;
+        Ok(())
     }
 
     /// Makes a node under a name that is free.
@@ -113,7 +143,7 @@ impl Nodes {
     /// Takes a file's name away: unlink(2).
     pub(super) fn remove_file(&mut self, folder: Number, name: &OsStr) -> Result<(), Errno> {
         match self.node(self.find(folder, name)?)?.content {
-            Content::File(_) => self.forget_name(folder, name),
+            Content::File(_) | Content::Link(_) => self.forget_name(folder, name),
             Content::Folder(_) => Err(Errno::EISDIR),
         }
     }
@@ -138,10 +168,16 @@ impl Nodes {
             Ok(same) if same == number => return Ok(()),
             Ok(_) if !replaces => return Err(Errno::EEXIST),
             Ok(other) => match (&self.node(number)?.content, &self.node(other)?.content) {
-                (Content::File(_), Content::File(_)) => self.remove_file(to.0, to.1)?,
                 (Content::Folder(_), Content::Folder(_)) => self.remove_folder(to.0, to.1)?,
-                (Content::File(_), Content::Folder(_)) => return Err(Errno::EISDIR),
-                (Content::Folder(_), Content::File(_)) => return Err(Errno::ENOTDIR),
+                (Content::File(_) | Content::Link(_), Content::Folder(_)) => {
+                    return Err(Errno::EISDIR);
+                }
+                (Content::Folder(_), Content::File(_) | Content::Link(_)) => {
+                    return Err(Errno::ENOTDIR);
+                }
+                (Content::File(_) | Content::Link(_), Content::File(_) | Content::Link(_)) => {
+                    self.remove_file(to.0, to.1)?
+                }
             },
             Err(Errno::ENOENT) => {}
             Err(other) => return Err(other),
@@ -203,13 +239,13 @@ impl Nodes {
     fn names_mut(&mut self, folder: Number) -> Result<&mut BTreeMap<OsString, Number>, Errno> {
         match &mut self.node_mut(folder)?.content {
             Content::Folder(names) => Ok(names),
-            Content::File(_) => Err(Errno::ENOTDIR),
+            Content::File(_) | Content::Link(_) => Err(Errno::ENOTDIR),
         }
     }
 
     fn forget_name(&mut self, folder: Number, name: &OsStr) -> Result<(), Errno> {
         let number = self.names_mut(folder)?.remove(name).ok_or(Errno::ENOENT)?;
-        self.node_mut(number)?.links = 0;
+        self.node_mut(number)?.links -= 1;
         Ok(())
     }
 }
@@ -264,6 +300,31 @@ mod tests {
         assert_eq!(nodes.node(file).unwrap().links, 0);
         nodes.write(file, 3, b"!", NOW).unwrap();
         assert_eq!(nodes.read(file, 0, 99), Ok(&b"one!"[..]));
+    }
+
+    #[test]
+    fn a_link_leads_somewhere_and_a_second_name_keeps_a_file() {
+        let mut nodes = with(&[("a.0", b"one"), ("a.1", b"two")]);
+        let content = Content::Link("a.0".into());
+        let link = nodes.make(ROOT, name("new"), content, RIGHTS, NOW).unwrap();
+        assert_eq!(nodes.leads_to(link), Ok(name("a.0")));
+        assert_eq!(nodes.node(link).unwrap().len(), 3);
+        let file = nodes.find(ROOT, name("a.0")).unwrap();
+        assert_eq!(nodes.leads_to(file), Err(Errno::EINVAL));
+        // As it is done to change a link at once.
+        nodes
+            .rename((ROOT, name("new")), (ROOT, name("current")), true)
+            .unwrap();
+        assert_eq!(nodes.find(ROOT, name("current")), Ok(link));
+
+        nodes.link(file, ROOT, name("b")).unwrap();
+        assert_eq!(nodes.link(file, ROOT, name("a.1")), Err(Errno::EEXIST));
+        assert_eq!(nodes.link(ROOT, ROOT, name("c")), Err(Errno::EPERM));
+        nodes.remove_file(ROOT, name("a.0")).unwrap();
+        assert_eq!(nodes.node(file).unwrap().links, 1);
+        assert_eq!(nodes.find(ROOT, name("b")), Ok(file));
+        nodes.remove_file(ROOT, name("b")).unwrap();
+        assert_eq!(nodes.node(file).unwrap().links, 0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,8 +19,8 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     BsdFileFlags, Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, Session, SessionACL, TimeOrNow,
-    WriteFlags,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, Session, SessionACL,
+    TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -32,6 +33,11 @@ const VALID: Duration = Duration::from_secs(3_600);
 /// How long it stalls at most, whatever the plan says: nobody shall wait for ever because this process
 /// waits for a pipe whose lock is held by who waits for this process.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Bytes of a block, and the longest name, as statfs(2) tells them.
+const BLOCK: u32 = 4_096;
+const NAME_BYTES: u32 = 255;
+/// Blocks and nodes that are free, as statfs(2) tells them: 4 GiB.
+const ROOM: u64 = 1 << 20;
 /// Bytes that one block counts in stat(2).
 const STAT_BLOCK: u64 = 512;
 
@@ -178,6 +184,7 @@ fn file_type(content: &Content) -> FileType {
     match content {
         Content::File(_) => FileType::RegularFile,
         Content::Folder(_) => FileType::Directory,
+        Content::Link(_) => FileType::Symlink,
     }
 }
 
@@ -197,7 +204,7 @@ fn attributes(nodes: &Nodes, number: Number) -> Result<FileAttr, fuser::Errno> {
         uid: node.rights.user,
         gid: node.rights.group,
         rdev: 0,
-        blksize: 4_096,
+        blksize: BLOCK,
         flags: 0,
     })
 }
@@ -279,6 +286,48 @@ impl Filesystem for Served {
             reply,
             self.make(request, (parent, name), mode & !umask, content),
         );
+    }
+
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        link_name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        // A link has all rights; those of what it leads to count, symlink(7).
+        let content = Content::Link(target.as_os_str().to_owned());
+        entry(
+            reply,
+            self.make(request, (parent, link_name), 0o777, content),
+        );
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.nodes().leads_to(ino.0) {
+            Ok(target) => reply.data(target.as_bytes()),
+            Err(errno) => reply.error(as_reply(errno)),
+        }
+    }
+
+    fn link(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        newparent: INodeNo,
+        newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        let mut nodes = self.nodes();
+        let linked = nodes.link(ino.0, newparent.0, newname).map_err(as_reply);
+        entry(reply, linked.and_then(|()| attributes(&nodes, ino.0)));
+    }
+
+    /// There is always room, as there is on a disk that only hangs.
+    fn statfs(&self, _request: &Request, _: INodeNo, reply: ReplyStatfs) {
+        self.gate.pass();
+        reply.statfs(ROOM, ROOM, ROOM, ROOM, ROOM, BLOCK, NAME_BYTES, BLOCK);
     }
 
     fn create(
