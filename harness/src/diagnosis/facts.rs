@@ -24,6 +24,8 @@ pub enum Fact {
     LogmonRestarted,
     /// A logmon was not ready in time.
     LogmonNotReady,
+    /// A finding speaks of a logmon that was ready late.
+    LateReady,
     /// A logmon neither refused what it must refuse nor became ready.
     NoRefusal,
     /// A logmon did not end in time after it was asked to stop.
@@ -100,10 +102,10 @@ pub enum Fact {
     UnknownOption,
     /// A symbolic link stood at the log folder's path.
     LinkedFolder,
-    /// Nothing of logmon's tells of a loss.
-    NoRecord,
     /// Symbolic links stood at the FIFOs' paths.
     LinkedFifo,
+    /// Nothing of logmon's tells of a loss.
+    NoRecord,
     /// logmon was told to drop output when its disk is full.
     ToldToDrop,
     /// One logmon served many tasks.
@@ -128,6 +130,7 @@ pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
         (Fact::OneByte, "1 byte added"),
         (Fact::LostFromNul, judge::FROM_NUL),
         (Fact::NoRecord, judge::NO_RECORD),
+        (Fact::LateReady, "was ready only"),
         (Fact::ProcessorUsed, "ms of the processor in"),
         (Fact::ManyLines, "logmon printed"),
         (Fact::Sigpipe, "SIGPIPE"),
@@ -332,11 +335,11 @@ fn played(history: &History) -> BTreeSet<Fact> {
     if history.case.scenario.host.log_folder == FolderKind::Symlink {
         facts.insert(Fact::LinkedFolder);
     }
-    if tally::flooded(&history.case.scenario.plan).is_some() {
-        facts.insert(Fact::KilledOften);
-    }
     if history.case.scenario.host.fifos == FifoKind::Symlink {
         facts.insert(Fact::LinkedFifo);
+    }
+    if tally::flooded(&history.case.scenario.plan).is_some() {
+        facts.insert(Fact::KilledOften);
     }
     if history.case.scenario.limits.on_full == OnFull::Drop {
         facts.insert(Fact::ToldToDrop);

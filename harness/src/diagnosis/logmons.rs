@@ -414,6 +414,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "slow-start",
+        shapes: &[Shape::Late],
+        facts: &[Fact::LateReady],
+        never: &[Fact::LogmonNotReady],
+        along: &[],
+        cause: "logmon takes its time before it reads the FIFOs",
+        ways_out: &[
+            "open the FIFOs first, and do what takes long afterwards",
+            "don't wait for a network or for another process at the start",
+        ],
+    },
+    Entry {
         subject: "waits-for-writer-in-open",
         shapes: &[Shape::Blocked],
         facts: &[Fact::LogmonNotReady],

@@ -51,6 +51,8 @@ const HUNG_MS: u16 = 5;
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// How long a slow stop takes.
 const SLOW_STOP: Duration = Duration::from_secs(4);
+/// How long a slow start takes.
+const SLOW_START: Duration = Duration::from_secs(3);
 /// How long one lets bytes lie that is in no hurry.
 const LAZY: Duration = Duration::from_millis(100);
 /// How often a logmon looks that looks all the time.
@@ -60,6 +62,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// Opens everything, says `ready`, and collects until SIGTERM or SIGINT.
 pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
+    if config.fault == Fault::SlowStart {
+        thread::park_timeout(SLOW_START);
+    }
     let signals = block_signals()?;
     let streams = open(config)?;
     if let Some(mark) = &config.holder {

@@ -52,6 +52,8 @@ pub enum Fault {
     LateVisibility,
     /// Takes 4 s to end.
     SlowStop,
+    /// Takes 3 s before it opens anything.
+    SlowStart,
     /// Opens the FIFOs as a shell does, and so waits for a writer.
     WaitsForWriterInOpen,
     /// Removes the FIFOs that it finds and makes new ones.
@@ -167,6 +169,7 @@ impl Fault {
         Self::AcceptsZeroLimits,
         Self::LateVisibility,
         Self::SlowStop,
+        Self::SlowStart,
         Self::WaitsForWriterInOpen,
         Self::ReplacesFifo,
         Self::StripsCr,
@@ -239,6 +242,7 @@ impl Fault {
             Self::AcceptsZeroLimits => "accepts-zero-limits",
             Self::LateVisibility => "late-visibility",
             Self::SlowStop => "slow-stop",
+            Self::SlowStart => "slow-start",
             Self::WaitsForWriterInOpen => "waits-for-writer-in-open",
             Self::ReplacesFifo => "replaces-fifo",
             Self::StripsCr => "strips-cr",

@@ -9,6 +9,9 @@ use crate::rule::RuleId;
 use crate::scenario::{LogmonOutcome, Who, option_name};
 use crate::trace::{Event, Exit};
 
+/// How long a start may take: the 0.5 s of MON-1, and three times as much for a loaded machine.
+const READY_MS: u64 = 2_000;
+
 /// Judges how logmon started, lived and ended.
 pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     let gave_way = gave_way(timeline);
@@ -72,7 +75,28 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             );
         }
     }
+    slow_starts(timeline, verdict);
     growth(timeline, verdict);
+}
+
+/// Every start is ready in time, where a case is about that.
+fn slow_starts(timeline: &Timeline<'_>, verdict: &mut Verdict) {
+    let rule = rules::named(rules::MON_1);
+    if !timeline.history.case.scenario.rules.contains(&rule) {
+        return;
+    }
+    for entry in &timeline.history.entries {
+        if let Event::LogmonReady { life, after_ms } = entry.event
+            && after_ms > READY_MS
+        {
+            let headline = format!(
+                "logmon {life} was ready only {} ms after its start, allowed are {}",
+                number(after_ms),
+                number(READY_MS)
+            );
+            push(verdict, Shape::Late, rule.clone(), headline, Vec::new());
+        }
+    }
 }
 
 fn push(verdict: &mut Verdict, shape: Shape, rule: RuleId, headline: String, details: Vec<String>) {
@@ -348,5 +372,35 @@ fn growth(timeline: &Timeline<'_>, verdict: &mut Verdict) {
                 Vec::new(),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mock_driver::stream::Stream::{Stderr, Stdout};
+
+    use super::super::judge;
+    use super::super::stage::{good, records};
+    use super::*;
+
+    #[test]
+    fn a_start_that_took_longer_than_two_seconds_is_late() {
+        let found = |rule: &str, took_ms| {
+            let mut history = good(vec![records(Stdout, 5), records(Stderr, 5)]);
+            history.case.scenario.rules = vec![rule.parse().unwrap()];
+            for entry in &mut history.entries {
+                if let Event::LogmonReady { after_ms, .. } = &mut entry.event {
+                    *after_ms = took_ms;
+                }
+            }
+            let findings = judge(&history).findings;
+            let told = findings.into_iter().map(|one| (one.shape, one.headline));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(found("MON-1", 2_000), []);
+        assert_eq!(found("MON-6", 2_001), [], "the case is not about it");
+        let headline = "logmon 1 was ready only 2,001 ms after its start, allowed are 2,000";
+        let late = (Shape::Late, headline.to_owned());
+        assert_eq!(found("MON-1", 2_001), [late]);
     }
 }

@@ -394,6 +394,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::AcceptsZeroLimits => ("rot/limits-refused-bytes", Shape::Accepted),
         LogmonFault::LateVisibility => ("data/prompt", Shape::Late),
         LogmonFault::SlowStop => ("mon/one-stream", Shape::Blocked),
+        LogmonFault::SlowStart => ("mon/start-order-before", Shape::Late),
         LogmonFault::WaitsForWriterInOpen => ("mon/one-stream", Shape::Blocked),
         LogmonFault::ReplacesFifo => ("mon/restart-stop-idle-spare", Shape::LostTail),
         LogmonFault::StripsCr => ("data/binary", Shape::Altered),
