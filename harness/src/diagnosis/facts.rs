@@ -84,6 +84,8 @@ pub enum Fact {
     ReadWrite,
     /// The limits are zero.
     ZeroLimits,
+    /// A limit is negative or overflows.
+    OddLimits,
     /// A link was followed to the canary.
     Canary,
     /// The finding's rule is one that logmon keeps.
@@ -224,6 +226,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 }
                 if *expect == LogmonOutcome::ReadyOrRefused {
                     facts.insert(Fact::UnknownOption);
+                }
+                if must && !limits.texts.is_empty() {
+                    facts.insert(Fact::OddLimits);
                 }
                 (must && is_zero).then_some(Fact::ZeroLimits)
             }

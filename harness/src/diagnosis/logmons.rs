@@ -314,7 +314,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "accepts-plain-file",
         shapes: &[Shape::Accepted],
         facts: &[Fact::ReadyThough],
-        never: &[Fact::ZeroLimits],
+        never: &[Fact::ZeroLimits, Fact::OddLimits],
         along: &[Shape::FifoReplaced, Shape::ForeignTouched],
         cause: "logmon does not check that the path is a FIFO",
         ways_out: &[
@@ -375,6 +375,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ways_out: &[
             "refuse 0 by name at the start",
             "parse limits into types that can't be 0",
+        ],
+    },
+    Entry {
+        subject: "saturates-limits",
+        shapes: &[Shape::Accepted],
+        facts: &[Fact::OddLimits],
+        never: &[],
+        along: &[],
+        cause: "limits that are negative or overflow are taken for very large ones",
+        ways_out: &[
+            "check what the parser says of range, errno of strtoul(3) for one",
+            "refuse a sign before the number is read",
         ],
     },
     Entry {

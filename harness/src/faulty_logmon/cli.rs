@@ -200,14 +200,34 @@ enum Unparsed {
     Untold,
 }
 
+/// What a limit beyond its type becomes, as with strtoul(3).
+const SATURATED: u32 = u32::MAX;
+
+/// Gives limits that are no numbers of their types the largest value.
+fn saturate(words: &mut [OsString]) {
+    for place in 1..words.len() {
+        let is_limit = ["--max-files", "--max-file-size"]
+            .iter()
+            .any(|flag| words[place - 1] == *flag);
+        let text = words[place].to_string_lossy();
+        if is_limit && text.parse::<u64>().is_err() {
+            words[place] = SATURATED.to_string().into();
+        }
+    }
+}
+
 /// The arguments, and whether output is to be collected. Two faults have a way of their own with an
-/// option that nobody knows.
+/// option that nobody knows, and one with limits.
 fn parse(mut words: Vec<OsString>) -> Result<(Args, bool), Unparsed> {
+    let named = words.get(1).cloned();
+    let is = |fault: Fault| named.as_ref().is_some_and(|word| word == fault.as_str());
+    if is(Fault::SaturatesLimits) {
+        saturate(&mut words);
+    }
     let error = match Args::try_parse_from(&words) {
         Ok(args) => return Ok((args, true)),
         Err(error) => error,
     };
-    let is = |fault: Fault| words.get(1).is_some_and(|word| word == fault.as_str());
     if error.kind() != ErrorKind::UnknownArgument {
         Err(Unparsed::Told(error))
     } else if is(Fault::UnknownOptionTurnsOff) {

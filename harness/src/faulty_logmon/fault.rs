@@ -48,6 +48,8 @@ pub enum Fault {
     SharesFifo,
     /// Takes a limit of 0 for no limit.
     AcceptsZeroLimits,
+    /// Takes a limit that is no number of its type for a very large one.
+    SaturatesLimits,
     /// Writes what came only 2 s later.
     LateVisibility,
     /// Takes 4 s to end.
@@ -169,6 +171,7 @@ impl Fault {
         Self::AcceptsZeroLimits,
         Self::LateVisibility,
         Self::SlowStop,
+        Self::SaturatesLimits,
         Self::SlowStart,
         Self::WaitsForWriterInOpen,
         Self::ReplacesFifo,
@@ -243,6 +246,7 @@ impl Fault {
             Self::LateVisibility => "late-visibility",
             Self::SlowStop => "slow-stop",
             Self::SlowStart => "slow-start",
+            Self::SaturatesLimits => "saturates-limits",
             Self::WaitsForWriterInOpen => "waits-for-writer-in-open",
             Self::ReplacesFifo => "replaces-fifo",
             Self::StripsCr => "strips-cr",

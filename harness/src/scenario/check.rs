@@ -45,6 +45,13 @@ pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
             .map_err(|error| Wrong::new("needs", error.to_string(), "correct the name"))?;
     }
     storage(scenario)?;
+    if !scenario.limits.texts.is_empty() {
+        return Err(Wrong::new(
+            "limits.texts",
+            "limits that are no numbers can only be refused",
+            "say them in a step `start-logmon` with `expect = \"refused\"`",
+        ));
+    }
     if scenario.limits.on_full == OnFull::Drop {
         needed(scenario, "limits.on_full", Capability::DropPolicy)?;
     }
@@ -225,6 +232,18 @@ impl Plan<'_> {
                 format!("{key}.words"),
                 "there is no option that logmon may refuse",
                 "add one that begins with a dash, or expect `ready` or `refused`",
+            )),
+            Action::StartLogmon {
+                expect: LogmonOutcome::Ready | LogmonOutcome::ReadyOrRefused,
+                limits: Some(limits),
+                ..
+            }
+            | Action::SecondLogmon {
+                limits: Some(limits),
+            } if !limits.texts.is_empty() => Err(Wrong::new(
+                format!("{key}.limits.texts"),
+                "limits that are no numbers can only be refused",
+                "start logmon with `expect = \"refused\"`, or leave the texts out",
             )),
             Action::HoldReader { .. } if self.scenario.host.log_folder == FolderKind::Stalling => {
                 Err(Wrong::new(

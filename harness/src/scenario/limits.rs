@@ -16,6 +16,45 @@ pub struct Limits {
     pub line_guard: Size,
     /// What to do when the disk takes no more. `drop` needs `drop-policy`.
     pub on_full: OnFull,
+    /// What is said instead of some of these numbers. Only a start that must be refused has any.
+    #[serde(skip_serializing_if = "LimitTexts::is_empty")]
+    pub texts: LimitTexts,
+}
+
+/// Limits that are no numbers of their types: negative ones, and ones that overflow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitTexts {
+    /// Instead of the files kept per stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_files: Option<String>,
+    /// Instead of the largest size of one file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_file_bytes: Option<String>,
+}
+
+impl LimitTexts {
+    /// Whether nothing is said instead of a number.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.max_files.is_none() && self.max_file_bytes.is_none()
+    }
+}
+
+impl Limits {
+    /// The files kept per stream, as logmon is told.
+    #[must_use]
+    pub fn max_files_text(&self) -> String {
+        let text = self.texts.max_files.clone();
+        text.unwrap_or_else(|| self.max_files.to_string())
+    }
+
+    /// The largest size of one file in bytes, as logmon is told.
+    #[must_use]
+    pub fn max_file_bytes_text(&self) -> String {
+        let text = self.texts.max_file_bytes.clone();
+        text.unwrap_or_else(|| self.max_file_bytes.0.to_string())
+    }
 }
 
 impl Default for Limits {
@@ -25,6 +64,7 @@ impl Default for Limits {
             max_file_bytes: Size(10 << 20),
             line_guard: Size(32 << 10),
             on_full: OnFull::Block,
+            texts: LimitTexts::default(),
         }
     }
 }

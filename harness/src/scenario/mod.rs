@@ -12,7 +12,7 @@ mod size;
 pub(crate) use check::option_name;
 pub use expand::{ScenarioError, expand};
 pub use fault::{HostFault, Victim};
-pub use limits::{Limits, OnFull};
+pub use limits::{LimitTexts, Limits, OnFull};
 pub use many::{Many, ManyStep};
 pub use model::{
     Action, Await, Condition, Exactness, Expect, FifoKind, FolderKind, Growth, Host, LogmonBinary,

@@ -62,6 +62,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "rot/continues-after-restart.toml",
         "rot/hostile-names.toml",
         "rot/lets-go.toml",
+        "rot/limits-odd.toml",
         "rot/limits-refused.toml",
         "rot/lines-in-pieces.toml",
         "rot/long-lines.toml",

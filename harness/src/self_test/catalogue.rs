@@ -392,6 +392,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::AddsNewlineAtStop => ("mon/stop-adds-nothing", Shape::Altered),
         LogmonFault::SharesFifo => ("mon/second-logmon", Shape::Accepted),
         LogmonFault::AcceptsZeroLimits => ("rot/limits-refused-bytes", Shape::Accepted),
+        LogmonFault::SaturatesLimits => ("rot/limits-odd-bytes-low", Shape::Accepted),
         LogmonFault::LateVisibility => ("data/prompt", Shape::Late),
         LogmonFault::SlowStop => ("mon/one-stream", Shape::Blocked),
         LogmonFault::SlowStart => ("mon/start-order-before", Shape::Late),
