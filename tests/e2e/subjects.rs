@@ -47,6 +47,28 @@ fn a_file_system_of_a_cases_own_is_gone_with_it_and_its_files_are_kept() {
     assert_eq!(bytes, 2_115_000);
 }
 
+/// A logmon that looks for room in its folder, and makes links there, before it starts.
+const LOOKS_FOR_ROOM: &str = "sh -c 'test $(stat -f -c %a {log_dir}) -gt 1000 || exit 9; \
+    ln -s nowhere {log_dir}/current || exit 10; ln -P {log_dir}/current {log_dir}/other || exit 11; \
+    test $(readlink {log_dir}/other) = nowhere || exit 12; \
+    exec {self} faulty-logmon none run --log-dir {log_dir} --stdout {stdout_fifo}={stdout_name} \
+    --stderr {stderr_fifo}={stderr_name} --max-files {max_files} \
+    --max-file-size {max_file_bytes} --line-guard {line_guard}'";
+
+#[test]
+fn a_logmon_may_look_for_room_where_storage_will_stall() {
+    let folder = tempdir().unwrap();
+    let run = harness(&folder)
+        .args(["run", "--filter", "heal/stalled-storage", "--logmon"])
+        .arg(LOOKS_FOR_ROOM)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stdout).into_owned();
+    if !told.contains("this machine does not allow stalling-storage") {
+        assert_eq!(run.status.code(), Some(0), "{told}");
+    }
+}
+
 #[test]
 fn a_driver_that_does_not_exist_exits_69_and_names_it() {
     let folder = tempdir().unwrap();
