@@ -93,6 +93,8 @@ pub enum Shape {
     NotOpenable,
     /// Something lies where only the log may lie.
     StrayFile,
+    /// A pipe holds less than it could.
+    SmallPipe,
     /// A process outlived its case.
     LeftBehind,
 }
@@ -141,6 +143,7 @@ impl Shape {
         Self::Reopened,
         Self::NotOpenable,
         Self::StrayFile,
+        Self::SmallPipe,
         Self::LeftBehind,
     ];
 
@@ -202,6 +205,7 @@ impl Shape {
             Self::Reopened => "reopened",
             Self::NotOpenable => "not-openable",
             Self::StrayFile => "stray-file",
+            Self::SmallPipe => "small-pipe",
             Self::LeftBehind => "left-behind",
         }
     }

@@ -107,6 +107,10 @@ pub enum Event {
         life: u32,
         /// Milliseconds since it was started.
         after_ms: u64,
+        /// Whether the suite's user could raise two more pipes to 1 MiB, right before the start and
+        /// again now. Tried only in a case about that (HEAL-5).
+        #[serde(default)]
+        may_raise: bool,
     },
     /// A logmon was not ready in time.
     LogmonNotReady {

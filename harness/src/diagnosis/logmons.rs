@@ -438,6 +438,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "keeps-small-pipe",
+        shapes: &[Shape::SmallPipe],
+        facts: &[],
+        never: &[],
+        along: &[],
+        cause: "logmon leaves the pipe at the capacity that it was made with",
+        ways_out: &[
+            "raise it to 1 MiB by F_SETPIPE_SZ right after the open, and go on where that fails",
+            "leave a pipe alone whose capacity somebody else has changed",
+        ],
+    },
+    Entry {
         subject: "waits-for-writer-in-open",
         shapes: &[Shape::Blocked],
         facts: &[Fact::LogmonNotReady],

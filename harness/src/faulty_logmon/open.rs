@@ -13,6 +13,9 @@ use super::collect::{CollectError, system};
 use super::config::Config;
 use super::fault::Fault;
 
+/// What a pipe is raised to.
+const RAISED_PIPE_BYTES: usize = 1 << 20;
+
 /// The read end of a FIFO, locked, with the FIFO made if it is missing.
 pub(super) fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, CollectError> {
     let open = |flags: OFlag| -> Result<OwnedFd, CollectError> {
@@ -52,6 +55,10 @@ pub(super) fn open_fifo(config: &Config, path: &Path) -> Result<OwnedFd, Collect
         return Ok(fd);
     }
     let reader = Reader::open(path).map_err(CollectError::Fifo)?;
+    if config.fault != Fault::KeepsSmallPipe {
+        // Where that is not allowed, the pipe stays as it is.
+        reader.set_capacity(RAISED_PIPE_BYTES).ok();
+    }
     if config.fault != Fault::SharesFifo {
         match reader.try_lock().map_err(CollectError::Fifo)? {
             Lock::Acquired => {}

@@ -24,6 +24,7 @@ mod many_costs;
 mod many_files;
 mod mon;
 mod pipe_content;
+mod pipe_size;
 mod rotation;
 mod rules;
 mod timeline;
@@ -46,5 +47,6 @@ mod tests;
 
 pub(crate) use loss_marks::{FROM_NUL, OPEN_LINE, RUN_END};
 pub(crate) use lossy::NO_RECORD;
+pub(crate) use pipe_size::RAISED_PIPE_BYTES;
 pub use vanished::{Vanished, vanished};
 pub use verdict::judge;

@@ -86,7 +86,7 @@ fn slow_starts(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         return;
     }
     for entry in &timeline.history.entries {
-        if let Event::LogmonReady { life, after_ms } = entry.event
+        if let Event::LogmonReady { life, after_ms, .. } = entry.event
             && after_ms > READY_MS
         {
             let headline = format!(

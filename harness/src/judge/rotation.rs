@@ -457,6 +457,7 @@ mod tests {
             Event::LogmonReady {
                 life: 2,
                 after_ms: 1,
+                may_raise: false,
             },
         ];
         for (at_us, event) in (100..).zip(events) {

@@ -48,6 +48,7 @@ rules! {
     ROT_5 = "ROT-5",
     ROT_6 = "ROT-6",
     HEAL_2 = "HEAL-2",
+    HEAL_5 = "HEAL-5",
     HEAL_7 = "HEAL-7",
     SEC_2 = "SEC-2",
     SEC_3 = "SEC-3",

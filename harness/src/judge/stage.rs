@@ -108,6 +108,7 @@ pub(crate) fn good(steps: Vec<Step>) -> History {
                 Event::LogmonReady {
                     life: 1,
                     after_ms: 0,
+                    may_raise: false,
                 },
             ),
             at(

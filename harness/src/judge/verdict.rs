@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 
 use super::timeline::Timeline;
-use super::{adapter, conditions, faults, fidelity, fifo, guest, life, many, mon, rotation};
+use super::{
+    adapter, conditions, faults, fidelity, fifo, guest, life, many, mon, pipe_size, rotation,
+};
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Verdict;
@@ -23,6 +25,7 @@ pub fn judge(history: &History) -> Verdict {
     mon::judge(&timeline, &mut verdict);
     many::judge(&timeline, &mut verdict);
     faults::judge(&timeline, &mut verdict);
+    pipe_size::judge(&timeline, &mut verdict);
     conditions::judge(&timeline, &mut verdict);
     verdict
         .findings
@@ -58,6 +61,7 @@ fn gravity(shape: Shape) -> u8 {
         Shape::Late
         | Shape::Reopened
         | Shape::StrayFile
+        | Shape::SmallPipe
         | Shape::EarlyRotation
         | Shape::GrowthFd
         | Shape::GrowthThread

@@ -16,8 +16,8 @@ pub use clock::now_us;
 pub use descriptor::{Descriptor, descriptors_named, descriptors_of, has_reader, holds_deleted};
 pub use folder::{Standing, look, look_at_once, standing, stream_bytes, stream_files};
 pub use memory::{Memory, memory};
-pub(crate) use pipe::fill_of;
 pub use pipe::{Fill, PipeWatch};
+pub(crate) use pipe::{fill_of, may_raise};
 pub use process::{
     ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, cpu_ms,
     hard_limit, is_stopped, lives, lowest_free_fd, parse_stat, process_known_as, resources,

@@ -1,8 +1,11 @@
 //! How full a pipe is. (edge)
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use fifo::{Identity, Reader};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::pipe2;
 
 use super::descriptor::has_reader;
 use super::folder::standing;
@@ -61,6 +64,22 @@ impl PipeWatch {
     }
 }
 
+/// Whether this user can have so many more pipes of so many bytes each. Only the kernel knows: it
+/// counts the pages of all pipes of a user, and neither bound holds for root.
+pub(crate) fn may_raise(pipes: usize, bytes: u32) -> bool {
+    let Ok(bytes) = i32::try_from(bytes) else {
+        return false;
+    };
+    let raised = |_| {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&write, FcntlArg::F_SETPIPE_SZ(bytes))?;
+        Ok((read, write))
+    };
+    // All at a time, until the last one is there.
+    let all: nix::Result<Vec<(OwnedFd, OwnedFd)>> = (0..pipes).map(raised).collect();
+    all.is_ok()
+}
+
 /// The level seen through an open end.
 pub(crate) fn fill_of(reader: &Reader) -> Option<Fill> {
     Some(Fill {
@@ -90,6 +109,16 @@ mod tests {
         assert_eq!(watch.fill([]), None);
         drop(reader);
         assert_eq!(watch.fill([me]), None);
+    }
+
+    #[test]
+    fn what_can_be_raised_once_can_be_raised_again() {
+        // Whatever this machine allows, asking leaves nothing behind that changes the answer.
+        let first = may_raise(2, 1 << 20);
+        for _ in 0..100 {
+            assert_eq!(may_raise(2, 1 << 20), first);
+        }
+        assert!(!may_raise(1, u32::MAX), "more than the kernel counts");
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::faults::copy_program;
 use super::kin::Part;
 use super::spawn::{chain, end_of, spawn, spawn_into_pipes};
 use super::stage::{Life, Stage, Stop, millis};
-use crate::observe::{has_reader, is_stopped};
+use crate::judge::RAISED_PIPE_BYTES;
+use crate::observe::{has_reader, is_stopped, may_raise};
 use crate::scenario::{Limits, LogmonBinary, LogmonOutcome, LogmonOutput, SignalName};
 use crate::trace::{Event, Exit};
 
@@ -21,6 +22,9 @@ use crate::trace::{Event, Exit};
 const BORN: Duration = Duration::from_millis(50);
 /// How long a logmon may take to become ready, to refuse, or to give way.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// The rule that has logmon raise its pipes.
+const RAISING_RULE: &str = "HEAL-5";
 
 /// What came of waiting for a logmon.
 enum Came {
@@ -35,6 +39,7 @@ impl Stage {
         words: &[String],
         limits: Option<&Limits>,
     ) -> Result<(), Stop> {
+        let may_raise = self.may_raise_pipes();
         let index = self.spawn_logmon(expect, words, limits)?;
         let came = self.wait(SETTLE, |stage| {
             if stage.lives[index].exit.is_some() {
@@ -49,9 +54,11 @@ impl Stage {
         let after = self.lives[index].started.elapsed();
         match (came, expect) {
             (Some(Came::Ready), LogmonOutcome::Ready | LogmonOutcome::ReadyOrRefused) => {
+                let may_raise = may_raise && self.may_raise_pipes();
                 self.trace.add(Event::LogmonReady {
                     life,
                     after_ms: millis(after),
+                    may_raise,
                 });
                 self.record_look("ready");
                 Ok(())
@@ -65,6 +72,7 @@ impl Stage {
                 self.trace.add(Event::LogmonReady {
                     life,
                     after_ms: millis(after),
+                    may_raise: false,
                 });
                 self.kill_logmon(index)?;
                 Err(Stop::Unmet)
@@ -82,6 +90,15 @@ impl Stage {
                 Err(Stop::Unmet)
             }
         }
+    }
+
+    /// Whether logmon could raise its two pipes now, where the case is about that. Other cases and
+    /// other programs of this user take their share of what all pipes may hold, so only who asks right
+    /// before and right after knows what holds in between.
+    fn may_raise_pipes(&self) -> bool {
+        let rules = &self.case.scenario.rules;
+        rules.iter().any(|rule| rule.as_str() == RAISING_RULE)
+            && may_raise(Stream::BOTH.len(), RAISED_PIPE_BYTES)
     }
 
     fn spawn_logmon(

@@ -400,6 +400,7 @@ fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
         LogmonFault::ReplacesFifo => ("mon/restart-stop-idle-spare", Shape::LostTail),
         LogmonFault::StripsCr => ("data/binary", Shape::Altered),
         LogmonFault::EndsOnWriteError => ("heal/file-size-limit", Shape::Died),
+        LogmonFault::KeepsSmallPipe => ("fifo/frozen-reader", Shape::SmallPipe),
         LogmonFault::DropsOnWriteError => ("heal/file-size-limit", Shape::LostMiddle),
         LogmonFault::SpinsOnWriteError => ("heal/file-size-limit", Shape::Busy),
         LogmonFault::FloodsItsOutput => ("heal/file-size-limit", Shape::Busy),
