@@ -69,6 +69,26 @@ fn a_logmon_may_look_for_room_where_storage_will_stall() {
     }
 }
 
+/// A logmon whose first start brings a server up, and whose second one speaks to it.
+const HANDS_OVER: &str = "sh -c 'socket={keep_dir}/control; \
+    start() ( {self} logmon ctl --control $socket start --task demo --log-dir {log_dir} \
+    --stdout {stdout_fifo}={stdout_name} --stderr {stderr_fifo}={stderr_name} \
+    --max-files {max_files} --max-file-size {max_file_bytes} --line-guard {line_guard} ); \
+    if test -S $socket; then start; exit; fi; \
+    {self} logmon serve --control $socket & server=$!; trap \"kill $server\" TERM; \
+    until start 2>/dev/null; do kill -0 $server || exit; done; echo ready; \
+    wait $server; wait $server'";
+
+#[test]
+fn a_second_start_that_hands_its_limits_over_is_no_second_logmon() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--filter", "mon/other-limits,mon/second-logmon"])
+        .args(["--logmon", HANDS_OVER])
+        .assert()
+        .code(0);
+}
+
 #[test]
 fn a_driver_that_does_not_exist_exits_69_and_names_it() {
     let folder = tempdir().unwrap();

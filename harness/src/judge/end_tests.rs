@@ -156,6 +156,39 @@ fn only_the_end_that_settles_two_logmons_is_excused() {
 }
 
 #[test]
+fn a_second_start_that_answers_0_is_believed_if_the_files_keep_to_its_limits() {
+    let answered = |limit: u64| {
+        let mut history = with_a_second();
+        for entry in &mut history.entries {
+            if let Event::LogmonStarted {
+                life: 2, limits, ..
+            } = &mut entry.event
+            {
+                limits.max_file_bytes = crate::scenario::Size(limit);
+            } else if let Event::SecondLogmon { yielded, .. } = &mut entry.event {
+                *yielded = false;
+            }
+        }
+        logmon_ends(&mut history, 2, 150, Exit::Code(0), false);
+        history
+    };
+    let good = both();
+    let longest = good.files.values().flatten().map(|file| file.bytes.len());
+    let longest = longest.max().unwrap() as u64;
+    assert_eq!(shapes(&answered(longest)), []);
+    let ignored = judge(&answered(longest - 1));
+    assert_eq!(ignored.findings[0].shape, Shape::Accepted);
+    assert_eq!(ignored.findings[0].rule.as_str(), "MON-5");
+
+    // One that still runs, or fails while the first goes on, is judged as before.
+    let mut stays = answered(longest);
+    stays
+        .entries
+        .retain(|entry| !matches!(entry.event, Event::LogmonExited { life: 2, .. }));
+    assert_eq!(shapes(&stays), [Shape::Accepted]);
+}
+
+#[test]
 fn a_logmon_that_is_asked_to_end_ends_with_0() {
     for (exit, expected) in [
         (Exit::Code(0), vec![]),

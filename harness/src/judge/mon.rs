@@ -16,6 +16,10 @@ const READY_MS: u64 = 2_000;
 pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     let gave_way = gave_way(timeline);
     for life in &timeline.lives {
+        if timeline.answered(life) {
+            handed_over(timeline, life, verdict);
+            continue;
+        }
         // A second logmon must refuse, unless the first one has given way to it.
         let took_over = gave_way
             .iter()
@@ -49,6 +53,10 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             life,
             yielded: false,
         } = &entry.event
+            && !timeline
+                .lives
+                .iter()
+                .any(|one| one.number == *life && timeline.answered(one))
         {
             let headline =
                 format!("a second logmon ({life}) runs on the same FIFOs beside the first");
@@ -181,6 +189,54 @@ fn names_one_of(words: &[String], text: &str) -> bool {
             .iter()
             .filter_map(|word| option_name(word))
             .any(|name| text.contains(name))
+}
+
+/// A second start that answered 0 may have handed its limits to the running logmon, and says that it did
+/// (MON-5). The files tell whether that is so.
+fn handed_over(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
+    let limits = life.limits;
+    let before = timeline
+        .lives
+        .iter()
+        .rfind(|one| one.started_us < life.started_us);
+    if before.is_none_or(|first| first.limits == limits) {
+        return;
+    }
+    let mut details = Vec::new();
+    for (stream, files) in &timeline.history.files {
+        let too_large = files
+            .iter()
+            .filter(|file| file.bytes.len() as u64 > limits.max_file_bytes.0)
+            .map(|file| {
+                format!(
+                    "{} has {} bytes, {} were asked for",
+                    file.name,
+                    number(file.bytes.len() as u64),
+                    number(limits.max_file_bytes.0)
+                )
+            });
+        details.extend(too_large);
+        if files.len() as u64 > u64::from(limits.max_files) {
+            details.push(format!(
+                "there are {} files of {stream}, {} were asked for",
+                files.len(),
+                limits.max_files
+            ));
+        }
+    }
+    if !details.is_empty() {
+        let headline = format!(
+            "logmon {} answered 0 to other limits, and the running one keeps to its own",
+            life.number
+        );
+        push(
+            verdict,
+            Shape::Accepted,
+            rules::named(rules::MON_5),
+            headline,
+            details,
+        );
+    }
 }
 
 /// Of two logmons on the same FIFOs one must end by itself, and only that one and only then: the

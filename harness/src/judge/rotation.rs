@@ -308,7 +308,7 @@ fn ends(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
     );
 }
 
-/// What every life that was ready had to keep, whichever of them closed a file.
+/// What every life that was ready, or handed its limits over, had to keep, whichever of them closed a file.
 struct Bounds {
     limit: u64,
     guard: u64,
@@ -322,7 +322,10 @@ fn bounds(timeline: &Timeline<'_>) -> Option<Bounds> {
     timeline
         .lives
         .iter()
-        .filter(|life| life.ready_us.is_some() && life.expect != LogmonOutcome::Refused)
+        .filter(|life| {
+            let is_first = life.ready_us.is_some() && life.expect != LogmonOutcome::Refused;
+            is_first || timeline.answered(life)
+        })
         .map(|life| {
             let (limit, guard) = (life.limits.max_file_bytes.0, life.limits.line_guard.0);
             Bounds {

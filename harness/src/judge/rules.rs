@@ -36,6 +36,7 @@ rules! {
     DATA_6 = "DATA-6",
     MON_1 = "MON-1",
     MON_2 = "MON-2",
+    MON_5 = "MON-5",
     MON_6 = "MON-6",
     MON_7 = "MON-7",
     MON_9 = "MON-9",

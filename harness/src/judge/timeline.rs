@@ -114,6 +114,18 @@ pub(super) struct Timeline<'a> {
 }
 
 impl<'a> Timeline<'a> {
+    /// Whether a life was a second start beside a running logmon, which went on, and answered 0: it is no
+    /// logmon then.
+    pub(super) fn answered(&self, life: &Life<'_>) -> bool {
+        let is_second = self.history.entries.iter().any(|entry| {
+            matches!(
+                entry.event,
+                Event::SecondLogmon { life: second, yielded: false } if second == life.number
+            )
+        });
+        is_second && matches!(life.exited, Some((_, Exit::Code(0), false, _)))
+    }
+
     pub(super) fn new(history: &'a History) -> Self {
         let mut lives: BTreeMap<u32, Life<'a>> = BTreeMap::new();
         let mut generations: BTreeMap<u32, Generation<'a>> = BTreeMap::new();
