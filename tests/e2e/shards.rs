@@ -7,7 +7,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use tempfile::{TempDir, tempdir};
 
-use crate::program::{LOSES_TAIL, harness, json};
+use crate::program::{LOSES_TAIL, SHELL_DRIVER, harness, json};
 
 /// Quick cases that fall into all three of three shards.
 const QUICK: &str = "life/exit-code,data/smoke,data/no-final-newline,life/restarts-100";
@@ -45,6 +45,21 @@ fn ran(report: &serde_json::Value) -> BTreeSet<String> {
         .collect()
 }
 
+/// Makes the shards by hand into those of the whole suite, of which nothing else applies.
+fn make_whole(folder: &TempDir) {
+    for number in 1..=3 {
+        let path = folder.path().join(format!("{number}.json"));
+        let mut report = json(&path);
+        report["shard"]["whole"] = true.into();
+        for case in report["cases"].as_array_mut().unwrap() {
+            if case["status"] == "skipped:filter" && case["skipped"]["why"] != "another shard" {
+                case["status"] = "skipped:capability".into();
+            }
+        }
+        fs::write(&path, report.to_string()).unwrap();
+    }
+}
+
 #[test]
 fn shards_play_each_case_once_and_are_one_report_together() {
     let folder = tempdir().unwrap();
@@ -79,18 +94,8 @@ fn shards_play_each_case_once_and_are_one_report_together() {
     let tap = fs::read_to_string(folder.path().join("whole.tap")).unwrap();
     assert!(!tap.contains("another shard"), "{tap}");
 
-    // Made whole by hand, as only a run of the whole suite is: then it may be said.
-    for number in 1..=3 {
-        let path = folder.path().join(format!("{number}.json"));
-        let mut report = json(&path);
-        report["shard"]["whole"] = true.into();
-        for case in report["cases"].as_array_mut().unwrap() {
-            if case["status"] == "skipped:filter" && case["skipped"]["why"] != "another shard" {
-                case["status"] = "skipped:capability".into();
-            }
-        }
-        fs::write(&path, report.to_string()).unwrap();
-    }
+    // Only a run of the whole suite may say it.
+    make_whole(&folder);
     merged(&folder, &["1.json", "2.json", "3.json"])
         .code(0)
         .stdout(predicate::str::ends_with("\nconformant (exit 0)\n"));
@@ -177,5 +182,102 @@ fn a_shard_that_is_none_is_wrong_usage() {
             .assert()
             .code(64)
             .stderr(contains("write K/N with 1 <= K <= N"));
+    }
+}
+
+/// An entry on a case that does not apply to a driver which hands the FIFO to the task.
+const STANDS_FOR_NOTHING: &str = "# mine\n\n[[expect]]\ncase = \"mon/kill-full-pipe-bare\"\n\
+                                  outcome = \"fail\"\nshape = \"lost-pipe-content\"\nreason = \"r\"\n";
+
+#[test]
+fn an_entry_that_stands_for_no_case_of_any_shard_makes_the_whole_end_with_2() {
+    let folder = tempdir().unwrap();
+    let expected = folder.path().join("expected.toml");
+    fs::write(&expected, STANDS_FOR_NOTHING).unwrap();
+    let more = ["--driver", SHELL_DRIVER, "--expected", "expected.toml"];
+    for number in 1..=3 {
+        let report = play(&folder, number, &more);
+        assert_eq!(report["exit_code"], 0, "{report}");
+    }
+    make_whole(&folder);
+    let all = ["1.json", "2.json", "3.json"];
+    merged(&folder, &all)
+        .code(2)
+        .stdout(contains("stale         mon/kill-full-pipe-bare, line 3"))
+        .stdout(contains("expectations are out of date (exit 2)"))
+        .stdout(contains("expected.toml --from whole.json"));
+    let renew = json(&folder.path().join("whole.json"))["expectations"]["renew"].clone();
+    let words = shell_words::split(renew.as_str().unwrap()).unwrap();
+    harness(&folder)
+        .args(&words[1..])
+        .assert()
+        .code(0)
+        .stdout(contains("- mon/kill-full-pipe-bare: does not apply"));
+    assert_eq!(fs::read_to_string(&expected).unwrap().trim(), "# mine");
+    // Where the merged report is written nowhere, the command for that comes first.
+    harness(&folder)
+        .args(["report", "merge"])
+        .args(all)
+        .assert()
+        .code(2)
+        .stdout(contains(
+            "harness report merge 1.json 2.json 3.json --report",
+        ))
+        .stdout(contains("json=merged.json && harness xfail update"));
+
+    // A shard that was held to another file.
+    fs::write(
+        &expected,
+        STANDS_FOR_NOTHING.replace("lost-pipe-content", "torn"),
+    )
+    .unwrap();
+    play(&folder, 2, &more);
+    merged(&folder, &all)
+        .code(65)
+        .stdout("")
+        .stderr(contains("1.json and 2.json").and(contains("expected failures")));
+}
+
+#[test]
+fn a_case_that_was_played_before_and_in_no_shard_now_fails_the_whole() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--filter", QUICK, "--report", "json=before.json"])
+        .assert()
+        .code(0);
+    let all = ["1.json", "2.json", "3.json"];
+    for number in 1..=3 {
+        let report = play(&folder, number, &["--no-fewer", "before.json"]);
+        assert_eq!(report["exit_code"], 0, "shard {number}: {report}");
+    }
+    merged(&folder, &all).code(0);
+    let mut codes = Vec::new();
+    for number in 1..=3 {
+        let more = ["--no-fewer", "before.json", "--exclude", "data/smoke"];
+        codes.push(play(&folder, number, &more)["exit_code"].clone());
+    }
+    // The shard that the case belongs to says so, even if it has no other one.
+    assert_eq!(
+        codes.iter().filter(|code| **code == 0).count(),
+        2,
+        "{codes:?}"
+    );
+    merged(&folder, &all)
+        .code(1)
+        .stdout(contains("fewer         data/smoke").and(contains("not conformant (exit 1)")));
+}
+
+#[test]
+fn a_number_of_shards_that_no_run_can_have_is_refused() {
+    let folder = tempdir().unwrap();
+    let mut report = play(&folder, 1, &[]);
+    for (number, of) in [(1_u32, u32::MAX), (1, 10_001), (0, 3), (4, 3)] {
+        report["shard"]["number"] = number.into();
+        report["shard"]["of"] = of.into();
+        fs::write(folder.path().join("1.json"), report.to_string()).unwrap();
+        merged(&folder, &["1.json"])
+            .code(65)
+            .stdout("")
+            .stderr(contains("1.json").and(contains("1 <= K <= N <= 10000")));
     }
 }

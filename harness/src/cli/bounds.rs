@@ -1,15 +1,13 @@
 //! What a run is held to beside the rules of its cases: known failures, the cases of an earlier run,
 //! and a time. (edge)
 
-use std::collections::BTreeMap;
-
 use super::args::RunArgs;
 use super::expectations;
 use super::previous;
 use super::refusal::Refusal;
-use crate::expected::{self, Expectations};
-use crate::outcome::{Ending, Status};
-use crate::report::{ExpectationFacts, Report, StaleEntry};
+use crate::expected::Expectations;
+use crate::outcome::Ending;
+use crate::report::{self, ExpectationFacts, Report};
 use crate::scenario::Scenario;
 use crate::suite::{self, Budget, CaseResult, Choice, Selected};
 
@@ -33,10 +31,13 @@ impl Bounds {
         let expected = args.expected.as_deref();
         let expected = expected.map(|path| expectations::load(path, own));
         let at_least = args.no_fewer.as_deref().map(previous::played);
+        let mut at_least = at_least.transpose()?.unwrap_or_default();
+        // Each shard answers for its own cases, those that are gone included.
+        at_least.retain(|case| args.shard.is_none_or(|shard| shard.holds(case)));
         Ok(Self {
             expected: expected.transpose()?.unwrap_or_default(),
             budget: Budget::from_now(args.budget),
-            at_least: at_least.transpose()?.unwrap_or_default(),
+            at_least,
         })
     }
 
@@ -44,13 +45,13 @@ impl Bounds {
     pub(super) fn facts(&self, args: &RunArgs) -> Option<ExpectationFacts> {
         let file = args.expected.as_ref()?.display().to_string();
         let report = args.out().join("report.json").display().to_string();
-        let renew = ["harness", "xfail", "update", &file, "--from", &report];
-        Some(ExpectationFacts {
-            renew: shell_words::join(renew),
-            file,
-            entries: self.expected.entries().len(),
-            stale: Vec::new(),
-        })
+        let renew = report::renewing(&file, &report);
+        Some(ExpectationFacts::of(file, &self.expected, renew))
+    }
+
+    /// Writes into the report which cases of the earlier run were not played.
+    pub(super) fn find_fewer(&self, report: &mut Report, cases: &[CaseResult]) {
+        report.fewer = suite::fewer(&self.at_least, cases);
     }
 
     /// How a run ends that was neither interrupted nor refused. Writes into the report what was
@@ -62,7 +63,7 @@ impl Bounds {
         cases: &[CaseResult],
     ) -> Ending {
         let mut ending = suite::ending(cases);
-        report.fewer = suite::fewer(&self.at_least, cases);
+        self.find_fewer(report, cases);
         if !report.fewer.is_empty() {
             ending = ending.max(Ending::Failures);
         }
@@ -73,19 +74,7 @@ impl Bounds {
             ending = ending.max(Ending::OutOfBudget);
         }
         if let (false, Some(facts)) = (report.filtered, &mut report.expectations) {
-            let by_id: BTreeMap<&str, Status> = cases
-                .iter()
-                .map(|one| (one.id.as_str(), one.status))
-                .collect();
-            let stale = expected::stale(&self.expected, |case| by_id.get(case).copied());
-            facts.stale = stale
-                .into_iter()
-                .map(|entry| StaleEntry {
-                    case: entry.case.clone(),
-                    line: entry.line,
-                    reason: entry.reason.clone(),
-                })
-                .collect();
+            facts.find_stale(cases);
             if !facts.stale.is_empty() {
                 ending = ending.max(Ending::ExpectationsStale);
             }
@@ -108,6 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::outcome::Status;
     use crate::scenario::expand;
 
     const ENTRY: &str =
@@ -134,11 +124,15 @@ mod tests {
         let mut report: Report = serde_json::from_value(serde_json::json!({
             "version": 1, "suite": "harness", "complete": false, "ending": null, "exit_code": null,
             "seed": 1, "filtered": filtered, "began_unix_ms": 0, "seconds": 1.0,
-            "expectations": {"file": "e.toml", "entries": 1, "stale": [], "renew": "renew it"},
             "subject": {"name": "x", "driver": [], "logmon": [], "under_test": [], "capabilities": []},
             "probes": [], "counts": {"by_status": {}}, "cases": [],
         }))
         .unwrap();
+        report.expectations = Some(ExpectationFacts::of(
+            "e.toml".to_owned(),
+            &bounds.expected,
+            "renew it".to_owned(),
+        ));
         let cases = [("heal/a", Status::Pass), ("heal/b", b)].map(|(id, status)| {
             let mut result = CaseResult::skipped(&scenario(id), status, "it has a reason");
             result.skipped = result.skipped.filter(|_| !status.has_run());

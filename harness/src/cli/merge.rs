@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::annotate;
-use super::args::MergeArgs;
+use super::args::{MergeArgs, ReportKind};
 use super::console;
 use super::live::Live;
 use super::refusal::Refusal;
@@ -20,8 +20,11 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Ending, Refusal> {
         .iter()
         .map(|path| read(path))
         .collect::<Result<_, _>>()?;
-    let report = report::merge(&shards)
+    let mut report = report::merge(&shards)
         .map_err(|error| Refusal::new(Ending::BadConfiguration, error.to_string()))?;
+    if let Some(facts) = &mut report.expectations {
+        facts.renew = renewing(args, &facts.file);
+    }
     let targets: Vec<Target<'_>> = args
         .report
         .iter()
@@ -39,6 +42,19 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Ending, Refusal> {
         console::complain(message);
     }
     Ok(report.ending.unwrap_or(Ending::SuiteBug))
+}
+
+/// Renews the expected failures from the merged report. Where that is written nowhere, the command that
+/// writes it comes first.
+fn renewing(args: &MergeArgs, file: &str) -> String {
+    let written = args.report.iter().find(|one| one.kind == ReportKind::Json);
+    if let Some(target) = written {
+        return report::renewing(file, &target.path.display().to_string());
+    }
+    let shards = args.shards.iter().map(|path| path.display().to_string());
+    let shards = shell_words::join(shards);
+    let renewing = report::renewing(file, "merged.json");
+    format!("harness report merge {shards} --report json=merged.json && {renewing}")
 }
 
 fn read(path: &Path) -> Result<NamedReport, Refusal> {

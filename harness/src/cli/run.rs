@@ -113,6 +113,8 @@ impl Session<'_> {
         if chosen == 0 {
             self.report.cases = not_played(selected, "");
             self.report.message = Some(nothing_ran(selected));
+            let cases = &self.report.cases.clone();
+            self.bounds.find_fewer(&mut self.report, cases);
             return self.end(Ending::NothingRan);
         }
         let seed = self.report.seed;

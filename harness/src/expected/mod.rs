@@ -6,7 +6,7 @@ mod file;
 mod renewal;
 mod rewrite;
 
-pub use decide::{Expected, decide, is_excused, stale};
+pub use decide::{Expected, decide, is_excused, is_stale};
 pub use file::{Entry, Expectations, MAX_CASES_OF_A_GLOB, Outcome, Problem};
 pub use renewal::{Change, Renewal, RenewalError, renew};
 pub use rewrite::RewriteError;

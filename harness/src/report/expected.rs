@@ -1,9 +1,59 @@
 //! Expected failures in the words of a report. (core)
 
+use std::collections::BTreeMap;
+
+use crate::expected::{Expectations, is_stale};
+use crate::outcome::Status;
+use crate::report::json::{ExpectationFacts, ListedEntry, StaleEntry};
 use crate::report::{hanging, wrapped};
 use crate::suite::CaseResult;
 
-use super::json::ExpectationFacts;
+impl ExpectationFacts {
+    /// What stands in a file before anything is played. `renew` is a command, such as that of
+    /// [`renewing`].
+    #[must_use]
+    pub fn of(file: String, expected: &Expectations, renew: String) -> Self {
+        let listed = expected.entries().iter().map(|entry| ListedEntry {
+            case: entry.case.clone(),
+            line: entry.line,
+            outcome: entry.outcome,
+            shapes: entry.shapes.clone(),
+            reason: entry.reason.clone(),
+            covers: entry.covers.clone(),
+        });
+        let listed: Vec<ListedEntry> = listed.collect();
+        Self {
+            file,
+            entries: listed.len(),
+            stale: Vec::new(),
+            renew,
+            listed,
+        }
+    }
+
+    /// Finds the entries that stand for no case, by all cases of a run that left nothing out.
+    pub fn find_stale(&mut self, cases: &[CaseResult]) {
+        let by_id: BTreeMap<&str, Status> = cases
+            .iter()
+            .map(|one| (one.id.as_str(), one.status))
+            .collect();
+        let listed = self.listed.iter();
+        self.stale = listed
+            .filter(|entry| is_stale(&entry.covers, |case| by_id.get(case).copied()))
+            .map(|entry| StaleEntry {
+                case: entry.case.clone(),
+                line: entry.line,
+                reason: entry.reason.clone(),
+            })
+            .collect();
+    }
+}
+
+/// The command that makes a file of expected failures agree with a report.
+#[must_use]
+pub fn renewing(file: &str, report: &str) -> String {
+    shell_words::join(["harness", "xfail", "update", file, "--from", report])
+}
 
 /// What was expected of a case, in lines after `indent`: the shapes and the reason, where it is
 /// tracked, and what does not agree. Empty if nothing was expected.
@@ -41,7 +91,7 @@ pub(super) fn expected_in_words(result: &CaseResult) -> String {
 
 /// A line for each entry that stands for no case of the run.
 pub(super) fn stale_lines(facts: &ExpectationFacts) -> String {
-    let line = |stale: &super::json::StaleEntry| {
+    let line = |stale: &StaleEntry| {
         let text = format!(
             "{}, line {} of {}: none of its cases applies to this subject",
             stale.case, stale.line, facts.file

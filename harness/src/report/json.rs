@@ -5,9 +5,13 @@
 //! one version keeps its meaning in all later ones with the same number. `docs/report.schema.json` says
 //! which fields there are; a test fails for one that it does not know.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::AdapterKind;
+use crate::expected::Outcome;
+use crate::finding::Shape;
 use crate::outcome::Ending;
 use crate::serving::Serving;
 use crate::suite::{CaseResult, Counts, Fewer, Shard};
@@ -82,6 +86,27 @@ pub struct ExpectationFacts {
     pub stale: Vec<StaleEntry>,
     /// The command that makes the file agree with this report.
     pub renew: String,
+    /// All entries, in the order of the file: of the reports of shards only the merged one can tell which
+    /// are stale.
+    #[serde(default)]
+    pub listed: Vec<ListedEntry>,
+}
+
+/// An entry of the file of expected failures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedEntry {
+    /// The case or glob.
+    pub case: String,
+    /// The line of the file, from 1.
+    pub line: usize,
+    /// What is expected.
+    pub outcome: Outcome,
+    /// The damage that it excuses.
+    pub shapes: BTreeSet<Shape>,
+    /// The entry's reason.
+    pub reason: String,
+    /// The ids of the cases that it stands for.
+    pub covers: Vec<String>,
 }
 
 /// An entry that stands for nothing.

@@ -76,6 +76,15 @@ pub enum MergeError {
         /// What differs, with both values, and how to mend it.
         what: String,
     },
+    /// A report does not say which failures were expected.
+    #[error(
+        "{name} does not list the entries of its file of expected failures: it was made by another \
+         version; run it again"
+    )]
+    Unlisted {
+        /// The report.
+        name: String,
+    },
     /// A case stands in a shard that it does not belong to.
     #[error(
         "{name} has played {id}, which belongs to shard {number}: it was made by another program"
@@ -93,7 +102,8 @@ pub enum MergeError {
 /// Puts the reports of all shards together, in whatever order they come.
 ///
 /// The result is about the whole: it can be `conformant` if all shards together are every shipped case.
-/// It took as long as its longest shard.
+/// It took as long as its longest shard. The command that renews the expected failures is still that of
+/// the first shard: only who writes the result knows where it lies.
 ///
 /// # Errors
 /// Anything by which the reports are not all the shards of one run.
@@ -126,7 +136,27 @@ pub fn merge(reports: &[NamedReport]) -> Result<Report, MergeError> {
     }
     let cases = cases(&shards, of)?;
     let left_out = cases.iter().any(|one| one.status == Status::SkippedFilter);
-    let ending = ending_of_all(&cases, &shards);
+    // What one shard misses, another one may have played.
+    let mut fewer = of_all(reports, |report| &report.fewer);
+    fewer.retain(|fewer| {
+        !cases
+            .iter()
+            .any(|one| one.id == fewer.case && one.status.has_run())
+    });
+    let mut expectations = first.report.expectations.clone();
+    if let (true, Some(facts)) = (whole, &mut expectations) {
+        facts.find_stale(&cases);
+    }
+    let is_stale = expectations
+        .as_ref()
+        .is_some_and(|facts| !facts.stale.is_empty());
+    let ending = [
+        (!fewer.is_empty()).then_some(Ending::Failures),
+        is_stale.then_some(Ending::ExpectationsStale),
+    ]
+    .into_iter()
+    .flatten()
+    .fold(ending_of_all(&cases, &shards), Ending::max);
     Ok(Report {
         complete: true,
         ending: Some(ending),
@@ -146,15 +176,8 @@ pub fn merge(reports: &[NamedReport]) -> Result<Report, MergeError> {
             .fold(0.0, f64::max),
         probes: probes(&shards),
         not_begun: of_all(reports, |report| &report.not_begun),
-        // What one shard misses, another one may have played.
-        fewer: of_all(reports, |report| &report.fewer)
-            .into_iter()
-            .filter(|fewer| {
-                !cases
-                    .iter()
-                    .any(|one| one.id == fewer.case && one.status.has_run())
-            })
-            .collect(),
+        fewer,
+        expectations,
         counts: Counts::of(&cases),
         cases,
         ..first.report.clone()
@@ -189,12 +212,18 @@ fn checked(one: &NamedReport) -> Result<(Shard, bool), MergeError> {
         let number = facts.shard.number;
         return Err(MergeError::Incomplete { name, number });
     }
+    let expectations = one.report.expectations.as_ref();
+    if expectations.is_some_and(|facts| facts.listed.len() != facts.entries) {
+        return Err(MergeError::Unlisted { name });
+    }
     Ok((facts.shard, facts.whole))
 }
 
 fn require_same_run(first: &NamedReport, one: &NamedReport) -> Result<(), MergeError> {
     let (a, b) = (&first.report, &one.report);
     let of = |report: &Report| report.shard.map_or(0, |facts| facts.shard.of);
+    // Where the file lies may differ from machine to machine.
+    let expected = |report: &Report| report.expectations.as_ref().map(|one| one.listed.clone());
     let ids = |report: &Report| -> Vec<String> {
         report.cases.iter().map(|one| one.id.clone()).collect()
     };
@@ -219,6 +248,9 @@ fn require_same_run(first: &NamedReport, one: &NamedReport) -> Result<(), MergeE
     } else if a.seed != b.seed {
         let (a, b) = (a.seed, b.seed);
         format!("the seeds were {a} and {b}; give all shards the same --seed")
+    } else if expected(a) != expected(b) {
+        "they were held to different expected failures; give all shards the same --expected"
+            .to_owned()
     } else if ids(a) != ids(b) {
         "they know different cases".to_owned()
     } else {
@@ -276,7 +308,7 @@ fn cases(shards: &BTreeMap<u32, &NamedReport>, of: u32) -> Result<Vec<CaseResult
     Ok(cases)
 }
 
-/// How the whole ends: as its cases say, unless a shard ended for a graver reason of its own.
+/// How the cases of the whole end: as its cases say, unless a shard ended for a graver reason of its own.
 fn ending_of_all(cases: &[CaseResult], shards: &BTreeMap<u32, &NamedReport>) -> Ending {
     let own = shards.values().filter_map(|one| one.report.ending);
     own.filter(|ending| match ending {

@@ -2,8 +2,9 @@
 
 use super::tests::report_of;
 use super::*;
+use crate::expected::Expectations;
 use crate::outcome::{Ending, Status};
-use crate::suite::{ANOTHER_SHARD, CaseResult, Counts, Shard, Skip, ending};
+use crate::suite::{ANOTHER_SHARD, CaseResult, Counts, Fewer, Shard, Skip, ending};
 
 /// The shards of a run whose cases have these statuses.
 fn shards(statuses: &[Status], of: u32) -> Vec<NamedReport> {
@@ -160,4 +161,90 @@ fn a_case_in_a_shard_that_it_does_not_belong_to_is_refused() {
         }
     });
     assert!(told.contains("which belongs to shard 3"), "{told}");
+}
+
+/// Shards of which each was held to this file of expected failures.
+fn held_to(text: &str, statuses: &[Status]) -> Vec<NamedReport> {
+    let mut reports = shards(statuses, 2);
+    let known = (0..statuses.len()).map(|number| format!("data/case-{number}"));
+    let expected = Expectations::read(text, &known.collect()).unwrap();
+    let facts = ExpectationFacts::of("e.toml".into(), &expected, "renew it".into());
+    for one in &mut reports {
+        one.report.expectations = Some(facts.clone());
+    }
+    reports
+}
+
+const ENTRY: &str =
+    "[[expect]]\ncase = \"data/case-0\"\noutcome = \"fail\"\nshape = \"torn\"\nreason = \"r\"\n";
+
+#[test]
+fn an_entry_that_stands_for_no_case_of_the_whole_is_told_and_decides() {
+    let statuses = [Status::SkippedCapability, Status::Pass, Status::Pass];
+    let mut reports = held_to(ENTRY, &statuses);
+    let merged = merge(&reports).unwrap();
+    assert_eq!(merged.ending, Some(Ending::ExpectationsStale));
+    let stale = &merged.expectations.unwrap().stale;
+    assert_eq!((stale[0].case.as_str(), stale[0].line), ("data/case-0", 1));
+    // A case that another shard has played is none that does not apply.
+    let merged = merge(&held_to(
+        ENTRY,
+        &[Status::Xfail, Status::Pass, Status::Pass],
+    ))
+    .unwrap();
+    assert_eq!(merged.ending, Some(Ending::Conformant));
+    // A filtered run can't know.
+    reports[0].report.shard.as_mut().unwrap().whole = false;
+    assert_eq!(merge(&reports).unwrap().ending, Some(Ending::Conformant));
+}
+
+#[test]
+fn shards_that_were_held_to_different_failures_are_refused() {
+    let told = refused(|reports| {
+        *reports = held_to(ENTRY, &[Status::Pass; 3]);
+        reports[1].report.expectations = None;
+    });
+    assert!(
+        told.contains("1.json and 2.json") && told.contains("--expected"),
+        "{told}"
+    );
+    let told = refused(|reports| {
+        *reports = held_to(ENTRY, &[Status::Pass; 3]);
+        let facts = reports[1].report.expectations.as_mut().unwrap();
+        facts.listed[0].reason = "another".into();
+    });
+    assert!(
+        told.contains("1.json and 2.json") && told.contains("--expected"),
+        "{told}"
+    );
+    let told = refused(|reports| {
+        *reports = held_to(ENTRY, &[Status::Pass; 3]);
+        reports[0]
+            .report
+            .expectations
+            .as_mut()
+            .unwrap()
+            .listed
+            .clear();
+    });
+    assert!(told.contains("1.json does not list the entries"), "{told}");
+}
+
+#[test]
+fn a_case_that_no_shard_has_played_again_decides() {
+    let mut reports = shards(&[Status::Pass; 12], 3);
+    let fewer = |case: &str| Fewer {
+        case: case.to_owned(),
+        why: "there is no such case any more".to_owned(),
+    };
+    // The first was played in its own shard.
+    reports[1].report.fewer = vec![fewer("data/case-1")];
+    assert_eq!(merge(&reports).unwrap().ending, Some(Ending::Conformant));
+    reports[1].report.fewer.push(fewer("data/gone"));
+    let merged = merge(&reports).unwrap();
+    assert_eq!(
+        (merged.ending, merged.exit_code),
+        (Some(Ending::Failures), Some(1))
+    );
+    assert_eq!(merged.fewer, [fewer("data/gone")]);
 }

@@ -23,11 +23,13 @@ mod words;
 
 pub use annotations::annotations;
 pub use cause::LikelyCause;
-pub use expected::expected_lines;
+pub use expected::{expected_lines, renewing};
 pub use failure::{attempt_head, failure_head, failure_text, focus, waiting, whole_text};
 pub use glimpse::{Glimpse, glimpse};
 pub use html::html;
-pub use json::{ExpectationFacts, REPORT_VERSION, Report, ShardFacts, StaleEntry, SubjectFacts};
+pub use json::{
+    ExpectationFacts, ListedEntry, REPORT_VERSION, Report, ShardFacts, StaleEntry, SubjectFacts,
+};
 pub use junit::junit;
 pub(crate) use many::many_row;
 pub use markdown::markdown;

@@ -58,6 +58,14 @@ fn full() -> Report {
             reason: "a reason".into(),
         }],
         renew: "a command".into(),
+        listed: vec![ListedEntry {
+            case: "data/gone".into(),
+            line: 3,
+            outcome: Outcome::Fail,
+            shapes: [Shape::LostTail].into(),
+            reason: "a reason".into(),
+            covers: vec!["data/gone".into()],
+        }],
     });
     report.not_begun = vec!["data/later".into()];
     report.fewer = vec![Fewer {

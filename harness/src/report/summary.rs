@@ -192,7 +192,10 @@ fn verdict(report: &Report, paint: Paint) -> String {
     };
     let (status, text) = ending_words(ending, report);
     let mut out = format!("{} (exit {})\n", paint.status(status, &text), ending.code());
-    if let (Ending::ExpectationsStale, Some(facts)) = (ending, &report.expectations) {
+    if ending == Ending::ExpectationsStale && report.shard.is_some() {
+        let text = "the merged report of all shards; see `harness report merge`";
+        out.push_str(&hanging("mend it with  ", text, 80));
+    } else if let (Ending::ExpectationsStale, Some(facts)) = (ending, &report.expectations) {
         out.push_str(&hanging("mend it with  ", &facts.renew, 80));
     }
     if ending == Ending::Conformant && report.shard.is_some() {

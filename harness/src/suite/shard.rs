@@ -15,6 +15,7 @@ const MAX_SHARDS: u32 = 10_000;
 /// One of several parts. A case belongs to exactly one, by its id alone: it stays there when other cases
 /// are added, removed or filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Shard {
     /// Which, 1..=`of`.
     pub number: u32,
@@ -22,7 +23,14 @@ pub struct Shard {
     pub of: u32,
 }
 
-/// A text that is no shard.
+/// A shard as a report has it.
+#[derive(Deserialize)]
+struct Unchecked {
+    number: u32,
+    of: u32,
+}
+
+/// A text or a pair of numbers that is no shard.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write K/N with 1 <= K <= N <= {MAX_SHARDS}, for instance 1/3")]
 pub struct ShardError;
@@ -54,6 +62,14 @@ impl FromStr for Shard {
         let (number, of) = text.split_once('/').ok_or(ShardError)?;
         let number = number.parse().map_err(|_| ShardError)?;
         let of = of.parse().map_err(|_| ShardError)?;
+        Self::try_from(Unchecked { number, of })
+    }
+}
+
+impl TryFrom<Unchecked> for Shard {
+    type Error = ShardError;
+
+    fn try_from(Unchecked { number, of }: Unchecked) -> Result<Self, ShardError> {
         if number >= 1 && number <= of && of <= MAX_SHARDS {
             Ok(Self { number, of })
         } else {
