@@ -1,12 +1,12 @@
 //! Annotations as GitHub Actions reads them from a job's output. (core)
 //!
-//! One line for each case, `::error title=…::…`, see "Workflow commands for GitHub Actions".
+//! One line for each case and for each thing that is wrong with the run itself, `::error title=…::…`, see "Workflow commands for GitHub Actions".
 
-use crate::report::told::{Meaning, headline, meaning, printable, rule};
+use crate::report::told::{Meaning, Trouble, headline, meaning, printable, rule, troubles};
 use crate::report::{Report, rerun};
 
-/// The lines: an error for each case that did not pass and for a run without a verdict, a warning for
-/// each flaky case. Empty if there is nothing to tell.
+/// The lines: an error for each case that did not pass and for what is wrong with the run itself, a warning
+/// for each flaky case. Empty if there is nothing to tell.
 #[must_use]
 pub fn annotations(report: &Report) -> String {
     let mut out = String::new();
@@ -24,8 +24,8 @@ pub fn annotations(report: &Report) -> String {
         text.push_str(&format!("\nRe-run: {}", rerun(report, &result.id)));
         out.push_str(&line(command, &title, &text));
     }
-    if let Some(message) = &report.message {
-        out.push_str(&line("error", "harness", message));
+    for Trouble { kind, text } in troubles(report) {
+        out.push_str(&line("error", &format!("harness: {kind}"), &text));
     }
     out
 }

@@ -59,17 +59,24 @@ pub fn renewing(file: &str, report: &str) -> String {
 /// tracked, and what does not agree. Empty if nothing was expected.
 #[must_use]
 pub fn expected_lines(result: &CaseResult, indent: &str) -> String {
+    let sentences = expected_sentences(result);
+    sentences
+        .iter()
+        .map(|sentence| wrapped(sentence, indent, 80))
+        .collect()
+}
+
+/// All that an entry says of a case that did not simply pass, a sentence each: shapes and reason, where it
+/// is tracked, what does not agree. Empty if nothing was expected.
+pub(super) fn expected_sentences(result: &CaseResult) -> Vec<String> {
     let Some(expected) = &result.expected else {
-        return String::new();
+        return Vec::new();
     };
-    let mut out = wrapped(&expected_in_words(result), indent, 80);
-    if let Some(issue) = &expected.issue {
-        out.push_str(&wrapped(issue, indent, 80));
-    }
-    if let Some(note) = &expected.note {
-        out.push_str(&wrapped(note, indent, 80));
-    }
-    out
+    let more = [&expected.issue, &expected.note].into_iter().flatten();
+    [expected_in_words(result)]
+        .into_iter()
+        .chain(more.cloned())
+        .collect()
 }
 
 /// `expected [lost-tail]: the reason (until 2027-03-01)`; empty if nothing was expected.
@@ -89,14 +96,14 @@ pub(super) fn expected_in_words(result: &CaseResult) -> String {
     )
 }
 
+/// What is wrong with an entry of a file that stands for no case of the run.
+pub(super) fn stale_in_words(stale: &StaleEntry, file: &str) -> String {
+    let StaleEntry { case, line, .. } = stale;
+    format!("{case}, line {line} of {file}: none of its cases applies to this subject")
+}
+
 /// A line for each entry that stands for no case of the run.
 pub(super) fn stale_lines(facts: &ExpectationFacts) -> String {
-    let line = |stale: &StaleEntry| {
-        let text = format!(
-            "{}, line {} of {}: none of its cases applies to this subject",
-            stale.case, stale.line, facts.file
-        );
-        hanging("stale         ", &text, 80)
-    };
+    let line = |stale| hanging("stale         ", &stale_in_words(stale, &facts.file), 80);
     facts.stale.iter().map(line).collect()
 }

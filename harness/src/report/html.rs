@@ -5,7 +5,10 @@
 //! neither `<` nor `&`, which the two languages read differently there.
 
 use crate::outcome::Status;
-use crate::report::told::{Meaning, ending, headline, kind, meaning, printable, rule};
+use crate::report::expected::expected_sentences;
+use crate::report::told::{
+    Meaning, Trouble, ending, headline, kind, meaning, printable, rule, troubles,
+};
 use crate::report::{Report, rerun};
 use crate::suite::{CaseResult, Counts};
 
@@ -51,9 +54,7 @@ fn summary(out: &mut String, report: &Report) {
         "<header class=\"{class}\">\n<h1>{}</h1>\n",
         text(&ending(report))
     ));
-    if let Some(message) = &report.message {
-        out.push_str(&format!("<p class=\"message\">{}</p>\n", text(message)));
-    }
+    of_the_run(out, report);
     let mut facts = vec![
         ("Subject", report.subject.name.clone()),
         ("Suite", report.suite.clone()),
@@ -73,6 +74,22 @@ fn summary(out: &mut String, report: &Report) {
         out.push_str(&format!("<dt>{name}</dt><dd>{}</dd>\n", text(&value)));
     }
     out.push_str("</dl>\n</header>\n");
+}
+
+/// What is wrong with the run itself.
+fn of_the_run(out: &mut String, report: &Report) {
+    let troubles = troubles(report);
+    if troubles.is_empty() {
+        return;
+    }
+    out.push_str("<ul id=\"run\">\n");
+    for Trouble { kind, text: told } in troubles {
+        out.push_str(&format!(
+            "<li data-kind=\"{kind}\" class=\"message\">{}</li>\n",
+            text(&told)
+        ));
+    }
+    out.push_str("</ul>\n");
 }
 
 fn filters(out: &mut String, counts: &Counts) {
@@ -148,6 +165,10 @@ fn facts(out: &mut String, report: &Report, result: &CaseResult, rules: &[&str])
     if result.status.has_run() {
         facts.push(("Shape", kind(result).to_owned()));
         facts.push(("Failed", result.failed_runs()));
+    }
+    let expected = expected_sentences(result);
+    if !expected.is_empty() {
+        facts.push(("Expected", expected.join("; ")));
     }
     if let Some(cause) = &result.cause {
         let told = format!("{} ({}, {:.2})", cause.text, cause.subject, cause.score);

@@ -2,18 +2,18 @@
 //!
 //! A failed case is a `failure` whose type is the shape of its first finding; a case that proves
 //! nothing, or that the suite or the machine spoilt, is an `error`; a case that was not played is
-//! `skipped`; a flaky one passes with a `flakyFailure` in it, as CI systems expect. An expected failure
-//! is `skipped` with the type `xfail` and the reason; an unexpected pass is a `failure` of type `xpass`.
+//! `skipped`. A flaky one is a `failure` too: a run with it is no pass (exit 3), and a `flakyFailure` in a
+//! test case that passes is green to most readers. An expected failure is `skipped` with the type `xfail`
+//! and the reason; an unexpected pass is a `failure` of type `xpass`. What is wrong with the run itself is an
+//! `error` of a test case of its own, the last one.
 
 use std::time::Duration;
 
-use quick_junit::{
-    NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestRerun, TestSuite,
-};
+use quick_junit::{NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestSuite};
 
 use crate::outcome::Status;
-use crate::report::expected::expected_in_words;
-use crate::report::told::{ending, headline, kind, printable, rule};
+use crate::report::expected::expected_sentences;
+use crate::report::told::{THE_RUN, Trouble, ending, headline, kind, printable, rule, troubles};
 use crate::report::{Report, rerun};
 use crate::suite::CaseResult;
 
@@ -34,10 +34,33 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     for result in &report.cases {
         suite.add_test_case(case(report, result));
     }
+    if let Some(case) = of_the_run(report) {
+        suite.add_test_case(case);
+    }
     let mut junit = JunitReport::new("harness");
     junit.set_time(seconds(report.seconds));
     junit.add_test_suite(suite);
     junit.to_string()
+}
+
+/// What is wrong with the run itself, as a case of its own: most readers look at nothing but cases.
+fn of_the_run(report: &Report) -> Option<TestCase> {
+    let troubles = troubles(report);
+    let first = troubles.first()?;
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_type(first.kind);
+    status.set_message(printable(&match troubles.len() - 1 {
+        0 => first.text.clone(),
+        more => format!("{} (and {more} more)", first.text),
+    }));
+    let lines = troubles
+        .iter()
+        .map(|Trouble { kind, text }| format!("{kind}: {text}\n"));
+    status.set_description(printable(&lines.collect::<String>()));
+    let mut case = TestCase::new(THE_RUN, status);
+    case.set_classname("harness");
+    case.set_time(seconds(report.seconds));
+    Some(case)
 }
 
 fn case(report: &Report, result: &CaseResult) -> TestCase {
@@ -71,18 +94,9 @@ fn status(result: &CaseResult) -> TestCaseStatus {
             status.set_description(result.text.as_str());
             status
         }
-        Status::Fail | Status::Xpass => told(result, NonSuccessKind::Failure),
+        Status::Fail | Status::Xpass | Status::Flaky => told(result, NonSuccessKind::Failure),
         Status::Inconclusive | Status::ErrorSuite | Status::ErrorEnvironment => {
             told(result, NonSuccessKind::Error)
-        }
-        Status::Flaky => {
-            let mut rerun = TestRerun::new(NonSuccessKind::Failure);
-            rerun.set_type(kind(result));
-            rerun.set_message(message(result));
-            rerun.set_description(printable(&result.text));
-            let mut status = TestCaseStatus::success();
-            status.add_rerun(rerun);
-            status
         }
         Status::SkippedCapability | Status::SkippedFilter => {
             let mut status = TestCaseStatus::skipped();
@@ -109,11 +123,15 @@ fn message(result: &CaseResult) -> String {
         }
         Some(_) | None => headline,
     };
-    let note = result.expected.as_ref().and_then(|one| one.note.clone());
-    let expected = result.expected.is_some() && result.status != Status::Pass;
-    let expected = expected.then(|| expected_in_words(result));
+    let flaky =
+        (result.status == Status::Flaky).then(|| format!("flaky: {} failed", result.failed_runs()));
+    let expected = if result.status == Status::Pass {
+        Vec::new()
+    } else {
+        expected_sentences(result)
+    };
     let found = Some(found).filter(|text| !text.is_empty());
-    let parts: Vec<String> = found.into_iter().chain(expected).chain(note).collect();
+    let parts: Vec<String> = flaky.into_iter().chain(found).chain(expected).collect();
     printable(&parts.join("; "))
 }
 

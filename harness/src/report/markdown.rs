@@ -6,12 +6,18 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::Status;
-use crate::report::told::{Meaning, ending, headline, kind, meaning, not_passed, printable, rule};
+use crate::report::expected::expected_sentences;
+use crate::report::told::{
+    Meaning, Trouble, ending, headline, kind, meaning, not_passed, printable, rule, troubles,
+};
 use crate::report::{Report, rerun};
 use crate::suite::{CaseResult, Counts};
 
 /// Cases that are told with all that is known of them; the rest has its line in the table only.
 const MAX_DETAILED: usize = 50;
+
+/// Things that are wrong with the run itself and are told; the rest is counted.
+const MAX_TROUBLES: usize = 500;
 
 /// Lines of a failure's text that are shown; the rest is counted.
 const MAX_LINES: usize = 150;
@@ -34,9 +40,7 @@ pub fn markdown(report: &Report) -> String {
         report.seed,
         report.seconds
     ));
-    if let Some(message) = &report.message {
-        out.push_str(&format!("> {}\n\n", escaped(message)));
-    }
+    of_the_run(&mut out, report);
     counts(&mut out, &Counts::of(&report.cases));
     failures(&mut out, report);
     for result in not_passed(report).take(MAX_DETAILED) {
@@ -48,6 +52,23 @@ pub fn markdown(report: &Report) -> String {
     }
     skipped(&mut out, report);
     out
+}
+
+/// What is wrong with the run itself.
+fn of_the_run(out: &mut String, report: &Report) {
+    let troubles = troubles(report);
+    if troubles.is_empty() {
+        return;
+    }
+    out.push_str("### What is wrong with the run\n\n");
+    for Trouble { kind, text } in troubles.iter().take(MAX_TROUBLES) {
+        out.push_str(&format!("- **{kind}:** {}\n", escaped(text)));
+    }
+    let rest = troubles.len().saturating_sub(MAX_TROUBLES);
+    if rest > 0 {
+        out.push_str(&format!("- {rest} more are told in `report.json`\n"));
+    }
+    out.push('\n');
 }
 
 fn counts(out: &mut String, counts: &Counts) {
@@ -87,6 +108,9 @@ fn details(out: &mut String, report: &Report, result: &CaseResult) {
         html_escaped(&result.title),
         result.failed_runs()
     ));
+    for sentence in expected_sentences(result) {
+        out.push_str(&format!("> {}\n\n", escaped(sentence)));
+    }
     if let Some(cause) = &result.cause {
         out.push_str(&format!(
             "**Likely cause:** {} (shape of faulty subject {}, {:.2})\n\n",

@@ -38,7 +38,7 @@ pub use paint::Paint;
 pub use rerun::rerun;
 pub(crate) use rows::journal_text;
 pub use rules::{explain_case, explain_rule};
-pub use summary::{case_line, summary};
+pub use summary::{case_line, plain_end, summary};
 pub use tap::tap;
 pub use timeline::{Extent, timeline};
 pub use words::{bytes, cut, grouped, hanging, plan_words, step_words, wrapped};

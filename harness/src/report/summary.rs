@@ -84,6 +84,14 @@ pub fn summary(report: &Report, paint: Paint) -> String {
     out
 }
 
+/// The end of a run in a text that stands alone: the summary, and before it why no verdict was given.
+#[must_use]
+pub fn plain_end(report: &Report) -> String {
+    let message = report.message.as_deref();
+    let message = message.map_or_else(String::new, |message| wrapped(message, "", 80));
+    message + &summary(report, Paint::Plain)
+}
+
 /// What should have been there and was not: cases for entries, cases that were played before, cases
 /// for which there was no time.
 fn missing(report: &Report) -> String {

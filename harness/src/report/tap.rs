@@ -2,12 +2,12 @@
 //!
 //! Each case is one test point, in the order of the suite, so numbers stay the same as long as the suite
 //! does. A case that was not played is `# SKIP` with the reason, one that failed as expected is
-//! `# TODO`. What did not pass has a block of YAML. A run that was cut short, or showed nothing, ends with
-//! `Bail out!`: whoever reads only TAP must not take it for a pass.
+//! `# TODO` with the reason. What did not pass has a block of YAML. A flaky case is `not ok`, as a run with
+//! it is no pass (exit 3). A run that was cut short, showed nothing, or misses something that no test point
+//! stands for, ends with `Bail out!`: whoever reads only TAP must not take it for a pass.
 
-use crate::outcome::Ending;
-use crate::report::summary::ending_words;
-use crate::report::told::{Meaning, headline, kind, meaning, printable, rule};
+use crate::report::expected::{expected_in_words, expected_sentences};
+use crate::report::told::{Meaning, headline, kind, meaning, printable, rule, troubles};
 use crate::report::{Report, rerun};
 use crate::suite::CaseResult;
 
@@ -41,14 +41,19 @@ fn comment(out: &mut String, text: &str) {
 
 fn point(out: &mut String, number: usize, result: &CaseResult) {
     let (ok, directive) = match meaning(result.status) {
-        Meaning::Good | Meaning::Shaky => ("ok", None),
-        Meaning::Bad | Meaning::Broken => ("not ok", None),
+        Meaning::Good => ("ok", None),
+        Meaning::Bad | Meaning::Broken | Meaning::Shaky => ("not ok", None),
         Meaning::ExpectedFailure => ("not ok", Some("TODO")),
         Meaning::Skipped => ("ok", Some("SKIP")),
     };
     out.push_str(&format!("{ok} {number} - {}", escaped(&result.id)));
     if let Some(directive) = directive {
-        let why = escaped(&headline(result));
+        let why = if directive == "TODO" && result.expected.is_some() {
+            expected_in_words(result)
+        } else {
+            headline(result)
+        };
+        let why = escaped(&why);
         out.push_str(format!(" # {directive} {why}").trim_end());
     }
     out.push('\n');
@@ -80,6 +85,10 @@ fn diagnostics(report: &Report, result: &CaseResult) -> Option<Vec<(&'static str
     if !details.is_empty() {
         fields.push(("details", details.concat().trim_end().to_owned()));
     }
+    let expected = expected_sentences(result);
+    if !expected.is_empty() {
+        fields.push(("expected", quoted(&expected.join("; "))));
+    }
     if let Some(cause) = &result.cause {
         fields.push(("likely_cause", quoted(&cause.text)));
     }
@@ -91,30 +100,9 @@ fn diagnostics(report: &Report, result: &CaseResult) -> Option<Vec<(&'static str
 }
 
 fn bail_out(report: &Report) -> Option<String> {
-    let why = match report.ending {
-        None => "the run has not ended".to_owned(),
-        Some(
-            Ending::Conformant
-            | Ending::Flaky
-            | Ending::ExpectationsStale
-            | Ending::Failures
-            | Ending::SuiteBug,
-        ) => return None,
-        Some(
-            ending @ (Ending::Interrupted
-            | Ending::NothingRan
-            | Ending::OutOfBudget
-            | Ending::Blind
-            | Ending::Unfit
-            | Ending::BadSubject
-            | Ending::BadConfiguration
-            | Ending::Usage),
-        ) => ending_words(ending, report).1,
-    };
-    Some(match &report.message {
-        Some(message) => format!("{why}: {message}"),
-        None => why,
-    })
+    let troubles = troubles(report);
+    let texts: Vec<String> = troubles.into_iter().map(|one| one.text).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// In a description `#` begins a directive, and `\` takes its meaning.

@@ -117,6 +117,8 @@ fn shown(text: &str) -> String {
     text.replace('\u{1b}', "\u{fffd}")
 }
 
+mod whole_run;
+
 mod tap_text {
     use super::*;
 
@@ -199,7 +201,7 @@ mod tap_text {
         let report = report_of(&STATUSES);
         let (plan, points, bail) = read(&tap(&report));
         assert_eq!((plan, points.len(), bail), (12, 12, None));
-        let expected = [("not ok", 6), ("not ok TODO", 1), ("ok", 3), ("ok SKIP", 2)];
+        let expected = [("not ok", 7), ("not ok TODO", 1), ("ok", 2), ("ok SKIP", 2)];
         let expected = expected.map(|(kind, count)| (kind.to_owned(), count));
         assert_eq!(counts(&points), BTreeMap::from(expected));
         for (index, (point, result)) in points.iter().zip(&report.cases).enumerate() {
@@ -244,6 +246,18 @@ mod tap_text {
         let (_, _, bail) = read(&tap(&report));
         assert!(bail.unwrap().starts_with("the run has not ended"));
     }
+
+    #[test]
+    fn an_expected_failure_has_its_reason_behind_todo() {
+        let mut report = report_of(&[Status::Xfail]);
+        report.cases[0].expected = Some(super::whole_run::expected());
+        let (_, points, _) = read(&tap(&report));
+        let (word, why) = points[0].directive.as_ref().unwrap();
+        assert_eq!(word, "TODO");
+        assert_eq!(*why, shown(&format!("expected [torn]: because {HOSTILE}")));
+        let told: String = serde_json::from_str(&points[0].yaml["expected"]).unwrap();
+        assert!(told.ends_with("; a link; a note"), "{told}");
+    }
 }
 
 mod junit_text {
@@ -261,14 +275,14 @@ mod junit_text {
                 .count()
         };
         assert_eq!(all("testcase"), 12);
-        assert_eq!((all("failure"), all("error"), all("skipped")), (3, 3, 3));
-        assert_eq!(all("flakyFailure"), 1);
+        assert_eq!((all("failure"), all("error"), all("skipped")), (4, 3, 3));
+        assert_eq!(all("flakyFailure"), 0);
         let suite = document
             .descendants()
             .find(|one| one.has_tag_name("testsuite"))
             .unwrap();
         let told = ["tests", "failures", "errors", "skipped"].map(|name| suite.attribute(name));
-        assert_eq!(told, ["12", "3", "3", "3"].map(Some));
+        assert_eq!(told, ["12", "4", "3", "3"].map(Some));
         let failed = document
             .descendants()
             .find(|one| one.attribute("name") == Some("data/case-1"))

@@ -1,8 +1,10 @@
-//! What every further report tells of a case: what is wrong in one line, its shape and its rule. (core)
+//! What every further report tells of a case: what is wrong in one line, its shape and its rule; and what
+//! is wrong with the run itself. (core)
 
-use crate::outcome::Status;
+use crate::outcome::{Ending, Status};
 pub(super) use crate::printable::printable;
 use crate::report::Report;
+use crate::report::expected::stale_in_words;
 use crate::report::summary::ending_words;
 use crate::suite::CaseResult;
 
@@ -43,6 +45,70 @@ pub(super) fn not_passed(report: &Report) -> impl Iterator<Item = &CaseResult> {
     })
 }
 
+/// Something that is wrong with the run itself, and that no case shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// In one word, which never changes.
+    pub(super) kind: &'static str,
+    /// In one line.
+    pub(super) text: String,
+}
+
+/// The name under which forms that know only cases tell of the run itself.
+pub(super) const THE_RUN: &str = "harness/run";
+
+/// Everything that is wrong with the run itself, the gravest first. Empty if whoever looks at the cases
+/// alone sees how the run ended.
+pub(super) fn troubles(report: &Report) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    let mut add = |kind: &'static str, text: &str| {
+        let text = text.replace('\n', " ");
+        troubles.push(Trouble { kind, text });
+    };
+    let message = report.message.as_deref();
+    match (no_verdict(report), message) {
+        (Some(kind), Some(message)) => add(kind, &format!("{}: {message}", in_words(report))),
+        (Some(kind), None) => add(kind, &in_words(report)),
+        (None, Some(message)) => add("message", message),
+        (None, None) => {}
+    }
+    for one in &report.fewer {
+        let text = format!("{}: played before, and not now: {}", one.case, one.why);
+        add("fewer", &text);
+    }
+    for entry in report.expectations.iter().flat_map(|facts| &facts.stale) {
+        let file = report.expectations.as_ref().map_or("", |facts| &facts.file);
+        add("stale", &stale_in_words(entry, file));
+    }
+    if !report.not_begun.is_empty() {
+        let text = format!("there was no time for {}", report.not_begun.join(", "));
+        add("not-begun", &text);
+    }
+    troubles
+}
+
+/// The kind of an ending that says nothing about the subject, or that no case shows.
+fn no_verdict(report: &Report) -> Option<&'static str> {
+    let is_shown = |status: Status| report.cases.iter().any(|one| one.status == status);
+    Some(match report.ending {
+        None => "not-ended",
+        Some(Ending::Conformant | Ending::Flaky | Ending::ExpectationsStale | Ending::Failures) => {
+            return None;
+        }
+        Some(Ending::SuiteBug) if is_shown(Status::ErrorSuite) => return None,
+        Some(Ending::Unfit) if is_shown(Status::ErrorEnvironment) => return None,
+        Some(Ending::NothingRan) => "nothing-ran",
+        Some(Ending::OutOfBudget) => "out-of-budget",
+        Some(Ending::Blind) => "blind",
+        Some(Ending::Unfit) => "unfit",
+        Some(Ending::BadSubject) => "bad-subject",
+        Some(Ending::SuiteBug) => "suite-bug",
+        Some(Ending::Interrupted) => "interrupted",
+        Some(Ending::BadConfiguration) => "bad-configuration",
+        Some(Ending::Usage) => "usage",
+    })
+}
+
 /// The shape of the first finding, or the status where there is none.
 pub(super) fn kind(result: &CaseResult) -> &str {
     match result.verdict.findings.first() {
@@ -79,11 +145,18 @@ pub(super) fn headline(result: &CaseResult) -> String {
     text.replace('\n', " ")
 }
 
-/// How the run ended, in a few words.
+/// How the run ended, in a few words and with its exit code.
 pub(super) fn ending(report: &Report) -> String {
-    let Some(ending) = report.ending else {
-        return "the run has not ended".to_owned();
-    };
-    let (_, text) = ending_words(ending, report);
-    format!("{text} (exit {})", ending.code())
+    let text = in_words(report);
+    match report.ending {
+        Some(ending) => format!("{text} (exit {})", ending.code()),
+        None => text,
+    }
+}
+
+fn in_words(report: &Report) -> String {
+    match report.ending {
+        Some(ending) => ending_words(ending, report).1,
+        None => "the run has not ended".to_owned(),
+    }
 }
