@@ -19,3 +19,4 @@ mod reports;
 mod schema;
 mod shards;
 mod subjects;
+mod troubles;

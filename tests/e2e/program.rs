@@ -17,6 +17,9 @@ pub(crate) const LOSES_TAIL: &str = "{self} mock-driver run --fault loses-unterm
                                      --stdout {stdout} --stderr {stderr} --journal {driver_journal} \
                                      -- {task}";
 
+/// Every kind of report, as `--report` names them; `every_kind_of_report_is_known` holds them complete.
+pub(crate) const KINDS: [&str; 6] = ["junit", "json", "text", "tap", "md", "html"];
+
 /// `harness` in an empty folder of its own.
 pub(crate) fn harness(folder: &TempDir) -> Command {
     let mut command = assert_cmd::cargo::cargo_bin_cmd!("harness");

@@ -7,14 +7,15 @@ use super::annotate;
 use super::args::{MergeArgs, ReportKind};
 use super::console;
 use super::live::Live;
-use super::refusal::Refusal;
-use super::target::{Target, text_of};
+use super::refusal::{Refusal, with_troubles};
+use super::target::{Target, require_distinct, write_all};
 use crate::outcome::Ending;
 use crate::report::{self, NamedReport, Paint, Report};
 use crate::suite;
 
 /// Puts the shards together, tells what did not pass, and ends as the whole run would have.
 pub(super) fn merge(args: &MergeArgs) -> Result<Ending, Refusal> {
+    require_distinct(&args.report, None)?;
     let shards: Vec<NamedReport> = args
         .shards
         .iter()
@@ -34,14 +35,16 @@ pub(super) fn merge(args: &MergeArgs) -> Result<Ending, Refusal> {
     console::say(&printed(&report, paint));
     annotate::annotate(&report, args.annotations);
     console::say(&report::summary(&report, paint));
-    let plain = printed(&report, Paint::Plain) + &report::summary(&report, Paint::Plain);
-    for target in &targets {
-        target.write(&text_of(target.kind.kind, &report, &plain)?)?;
-    }
+    let plain = printed(&report, Paint::Plain) + &report::plain_end(&report);
+    let troubles = write_all(&targets, &report, &plain);
     if let Some(message) = &report.message {
         console::complain(message);
     }
-    Ok(report.ending.unwrap_or(Ending::SuiteBug))
+    for refusal in &troubles {
+        console::complain(&refusal.text);
+    }
+    let ending = report.ending.unwrap_or(Ending::SuiteBug);
+    Ok(with_troubles(ending, &troubles))
 }
 
 /// Renews the expected failures from the merged report. Where that is written nowhere, the command that

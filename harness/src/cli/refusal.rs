@@ -30,6 +30,16 @@ impl Refusal {
     }
 }
 
+/// How a run ends that came to `ending` and then could not write everything. A verdict that is no pass
+/// stays: whoever reads only the exit code must not take a failure for a full disk.
+pub(super) fn with_troubles(ending: Ending, troubles: &[Refusal]) -> Ending {
+    let gravest = troubles.iter().map(|one| one.ending).max();
+    match (ending, gravest) {
+        (Ending::Conformant, Some(gravest)) => gravest,
+        (ending, _) => ending,
+    }
+}
+
 impl From<SubjectError> for Refusal {
     fn from(error: SubjectError) -> Self {
         Self::caused(Ending::Usage, &error)

@@ -12,8 +12,8 @@ use super::args::{RunArgs, SelectArgs, SubjectArgs};
 use super::bounds::Bounds;
 use super::console;
 use super::live::Live;
-use super::refusal::Refusal;
-use super::target::{Target, text_of};
+use super::refusal::{Refusal, with_troubles};
+use super::target::{Target, require_distinct, write_all};
 use crate::adapter;
 use crate::capability::{Capability, Declarer};
 use crate::outcome::{Ending, Status};
@@ -29,6 +29,7 @@ use crate::suite::{
 
 /// Runs the suite and returns how it ended.
 pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
+    require_distinct(&args.report, Some(args.out()))?;
     let subject = subject(&args.subject)?;
     let scenarios = scenarios(&args.select.scenario)?;
     let filter = filter(&args.select)?;
@@ -70,6 +71,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         out: &out,
         live: Live::new(console::progress(args.progress), console::paint(args.color)),
         text: String::new(),
+        troubles: Vec::new(),
         report: Report {
             shard,
             expectations: bounds.facts(args),
@@ -77,10 +79,10 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         },
         begun: Instant::now(),
     };
-    session.write_report()?;
+    session.write_report().inspect_err(|_| out.finish())?;
     let above = session.live.above();
     machine.when_asked(move || above(&format!("asked what goes on\n\n{}", suite::running_cases())));
-    let ending = session.go(&subject, &selected, &reexec, &machine.stop())?;
+    let ending = session.go(&subject, &selected, &reexec, &machine.stop());
     out.finish();
     Ok(ending)
 }
@@ -94,6 +96,8 @@ struct Session<'a> {
     live: Live,
     /// What `--report text=` gets.
     text: String,
+    /// What could not be written, each once. The run goes on without, and its end tells of it.
+    troubles: Vec<Refusal>,
     report: Report,
     begun: Instant,
 }
@@ -105,7 +109,7 @@ impl Session<'_> {
         selected: &[Selected],
         reexec: &[String],
         stop: &Stop,
-    ) -> Result<Ending, Refusal> {
+    ) -> Ending {
         let chosen = selected
             .iter()
             .filter(|one| one.choice == Choice::Run)
@@ -143,12 +147,9 @@ impl Session<'_> {
             out: self.out,
             stop,
         };
-        let mut broken = None;
         let cases = suite::run_suite(&run, |progress| {
-            if let Err(refusal) = self.progress(&progress) {
-                // Go on without a report on disk; the end tells of it.
-                broken.get_or_insert(refusal);
-            }
+            let told = self.progress(&progress);
+            self.note_trouble(told);
         });
         let ending = if stop.is_asked() {
             Ending::Interrupted
@@ -156,10 +157,14 @@ impl Session<'_> {
             bounds.conclude(&mut self.report, selected, &cases)
         };
         self.report.cases = cases;
-        let ended = self.end(ending);
-        match broken {
-            Some(refusal) => Err(refusal),
-            None => ended,
+        self.end(ending)
+    }
+
+    fn note_trouble(&mut self, written: Result<(), Refusal>) {
+        if let Err(refusal) = written
+            && !self.troubles.iter().any(|one| one.text == refusal.text)
+        {
+            self.troubles.push(refusal);
         }
     }
 
@@ -183,24 +188,28 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Completes the report, writes all of them and prints the summary.
-    fn end(&mut self, ending: Ending) -> Result<Ending, Refusal> {
+    /// Completes the report, writes all of them and prints the summary. What can't be written costs neither
+    /// the verdict nor another report.
+    fn end(&mut self, ending: Ending) -> Ending {
         self.live.end();
         self.report.complete = !matches!(ending, Ending::Interrupted | Ending::OutOfBudget);
         self.report.ending = Some(ending);
         self.report.exit_code = Some(ending.code());
-        self.write_report()?;
+        let written = self.write_report();
+        self.note_trouble(written);
         annotate::annotate(&self.report, self.args.annotations);
         console::say(&report::summary(&self.report, self.live.paint()));
-        self.text
-            .push_str(&report::summary(&self.report, Paint::Plain));
-        for target in &self.targets {
-            target.write(&text_of(target.kind.kind, &self.report, &self.text)?)?;
+        self.text.push_str(&report::plain_end(&self.report));
+        for refusal in write_all(&self.targets, &self.report, &self.text) {
+            self.note_trouble(Err(refusal));
         }
         if let Some(message) = &self.report.message {
             console::complain(message);
         }
-        Ok(ending)
+        for refusal in &self.troubles {
+            console::complain(&refusal.text);
+        }
+        with_troubles(ending, &self.troubles)
     }
 
     fn write_report(&mut self) -> Result<(), Refusal> {

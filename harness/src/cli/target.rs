@@ -1,8 +1,9 @@
 //! A file that a further report goes to. (edge)
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{self, Path, PathBuf};
 
 use super::args::{ReportKind, ReportTarget};
 use super::refusal::Refusal;
@@ -53,8 +54,70 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Refuses targets of which one would write over another, before anything is opened. `out` is the folder of
+/// a run, which writes two files itself; `report.json` may be asked for again.
+///
+/// # Errors
+/// Two targets name one file.
+pub(super) fn require_distinct(
+    targets: &[ReportTarget],
+    out: Option<&Path>,
+) -> Result<(), Refusal> {
+    let mut taken: BTreeMap<PathBuf, String> = BTreeMap::new();
+    if let Some(out) = out {
+        let results = out.join("results.jsonl");
+        taken.insert(place(&results), results.display().to_string());
+    }
+    let own = out.map(|out| place(&out.join("report.json")));
+    for target in targets {
+        let path = target.path.display().to_string();
+        let place = place(&target.path);
+        let other = if own.as_ref() == Some(&place) && target.kind != ReportKind::Json {
+            Some("the report.json of the run".to_owned())
+        } else {
+            taken.insert(place, path.clone())
+        };
+        if let Some(other) = other {
+            return Err(Refusal::new(
+                Ending::Usage,
+                format!(
+                    "--report: {other} and {path} are one file; give each report a file of its own"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is, or would be made: links and `..` are followed as far as there is something.
+fn place(path: &Path) -> PathBuf {
+    let of_folder = || {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            Some(_) | None => Path::new("."),
+        };
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    let found = path.canonicalize().ok().or_else(of_folder);
+    found.unwrap_or_else(|| path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// Writes every target, whatever becomes of the others. `printed` is what was printed, without colours.
+/// Returns what could not be written.
+#[must_use]
+pub(super) fn write_all(targets: &[Target<'_>], report: &Report, printed: &str) -> Vec<Refusal> {
+    let write = |target: &Target<'_>| {
+        let text = text_of(target.kind.kind, report, printed)?;
+        target.write(&text)
+    };
+    targets
+        .iter()
+        .filter_map(|target| write(target).err())
+        .collect()
+}
+
 /// The text of a report. `printed` is what was printed, without colours.
-pub(super) fn text_of(kind: ReportKind, report: &Report, printed: &str) -> Result<String, Refusal> {
+fn text_of(kind: ReportKind, report: &Report, printed: &str) -> Result<String, Refusal> {
     Ok(match kind {
         ReportKind::Junit => report::junit(report).map_err(|error| suite_bug(&error))?,
         ReportKind::Json => report.to_json().map_err(|error| suite_bug(&error))?,

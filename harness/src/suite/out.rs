@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::case::CaseDir;
@@ -75,6 +75,12 @@ pub enum OutError {
         /// The folder.
         path: PathBuf,
     },
+    /// Its path is no text: cases name their files in JSON and in command templates.
+    #[error("{path:?} is no UTF-8; give --out a folder whose whole path is")]
+    NoText {
+        /// The folder.
+        path: PathBuf,
+    },
     /// It holds somebody else's report.
     #[error(
         "{} exists and is not from an earlier run; move it, or give --out another folder",
@@ -110,8 +116,11 @@ impl OutDir {
     /// # Errors
     /// The folder is somebody else's, is in use or can't be written.
     pub fn open(path: &Path) -> Result<Self, OutError> {
+        require_text(&path::absolute(path).map_err(OutError::write(path))?)?;
         fs::create_dir_all(path).map_err(OutError::write(path))?;
         let path = path.canonicalize().map_err(OutError::write(path))?;
+        // A link may lead to another name.
+        require_text(&path)?;
         if path.as_os_str().len() > MAX_PATH_BYTES {
             return Err(OutError::TooLong { path });
         }
@@ -216,6 +225,15 @@ impl OutDir {
     /// Removes the folder of the running cases; to be called when none runs.
     pub fn finish(&self) {
         drop(fs::remove_dir_all(self.path.join(RUNNING)));
+    }
+}
+
+fn require_text(path: &Path) -> Result<(), OutError> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(OutError::NoText {
+            path: path.to_owned(),
+        }),
     }
 }
 
