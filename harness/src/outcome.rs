@@ -123,12 +123,12 @@ pub enum Ending {
     Flaky,
     /// A case passed that was to fail, or an expectation stands for no case.
     ExpectationsStale,
+    /// The time budget was used up before everything was begun, and what was played is no failure.
+    OutOfBudget,
     /// A case failed or proved nothing, or was not played although an earlier run did.
     Failures,
     /// Nothing was run.
     NothingRan,
-    /// The time budget was used up.
-    OutOfBudget,
     /// The suite does not see a missing line through this adapter, or a faulty subject escapes it.
     Blind,
     /// The machine is unfit.

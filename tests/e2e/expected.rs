@@ -9,7 +9,7 @@ use predicates::str::contains;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::program::{harness, json};
+use crate::program::{KINDS, harness, json};
 
 /// A driver that never delivers the end of the output: `data/no-final-newline` fails.
 const LOSES_TAIL: &str = "{self} mock-driver run --fault loses-unterminated-tail \
@@ -46,7 +46,8 @@ fn case_of(folder: &TempDir, case: &str) -> Value {
 #[test]
 fn a_known_failure_is_excused_and_told_in_all_reports_with_its_reason() {
     let folder = tempdir().unwrap();
-    let more = ["--report", "junit=out/junit.xml,text=out/run.txt"];
+    let reports = KINDS.map(|kind| format!("{kind}=out/run.{kind}"));
+    let more = ["--report", &reports.join(",")];
     let expected = format!(
         "{}issue = \"https://example.org/17\"\n",
         entry(CASE, "fail", DAMAGE)
@@ -66,12 +67,13 @@ fn a_known_failure_is_excused_and_told_in_all_reports_with_its_reason() {
         case["failed_as"],
         serde_json::json!([["lost-all", "lost-tail"]])
     );
-    let text = fs::read_to_string(folder.path().join("out/run.txt")).unwrap();
-    assert!(
-        text.contains("expected [lost-all, lost-tail]: known since 1.0"),
-        "{text}"
-    );
-    let xml = fs::read_to_string(folder.path().join("out/junit.xml")).unwrap();
+    for kind in KINDS {
+        let text = fs::read_to_string(folder.path().join(format!("out/run.{kind}"))).unwrap();
+        for told in ["known since 1.0", "https://example.org/17"] {
+            assert!(text.contains(told), "no `{told}` in {kind}:\n{text}");
+        }
+    }
+    let xml = fs::read_to_string(folder.path().join("out/run.junit")).unwrap();
     let document = roxmltree::Document::parse(&xml).unwrap();
     let skipped = document
         .descendants()
@@ -357,6 +359,48 @@ fn a_report_that_is_none_or_of_a_run_cut_short_is_no_measure() {
         .assert()
         .code(6);
     refused("did not come to its end");
+    // A run that gave no verdict holds nobody to anything.
+    harness(&folder)
+        .args(["run", "--filter", "data/smoke", "--driver", "false {task}"])
+        .args(["--report", "json=before.json"])
+        .assert()
+        .code(69);
+    refused("the run gave no verdict");
+    harness(&folder)
+        .args(["run", "--filter", "no/such", "--report", "json=before.json"])
+        .assert()
+        .code(4);
+    refused("no case was played");
+    harness(&folder)
+        .args(["run", "--filter", "data/smoke,life/exit-code"])
+        .args(["--report", "json=before.json"])
+        .assert()
+        .code(0);
+    let mut report = json(&folder.path().join("before.json"));
+    for case in report["cases"].as_array_mut().unwrap() {
+        if case["id"] == "life/exit-code" {
+            case["status"] = "skipped:filter".into();
+            case["skipped"] = serde_json::json!({"why": "--fail-fast ended the run"});
+        }
+    }
+    fs::write(folder.path().join("before.json"), report.to_string()).unwrap();
+    refused("--fail-fast");
+}
+
+#[test]
+fn a_failure_counts_more_than_a_budget_that_is_used_up() {
+    let folder = tempdir().unwrap();
+    // The time is up before everything is played, and not before the first attempt has begun.
+    harness(&folder)
+        .args(["run", "--driver", LOSES_TAIL, "--capability", "forwards"])
+        .args(["--filter", CASE, "--stress", "100000", "--budget", "10s"])
+        .assert()
+        .code(1)
+        .stdout(contains("not conformant (exit 1)"))
+        .stderr(contains("--budget: the time was used up"));
+    let report = json(&folder.path().join("out/report.json"));
+    assert_eq!(report["complete"], false);
+    assert_eq!(case_of(&folder, CASE)["status"], "fail");
 }
 
 #[test]

@@ -62,16 +62,29 @@ impl Bounds {
         selected: &[Selected],
         cases: &[CaseResult],
     ) -> Ending {
-        let mut ending = suite::ending(cases);
-        self.find_fewer(report, cases);
-        if !report.fewer.is_empty() {
-            ending = ending.max(Ending::Failures);
-        }
-        if self.budget.was_used_up() {
+        let was_cut = self.budget.was_used_up();
+        if was_cut {
             report.not_begun = not_begun(selected, cases);
             report.message =
                 Some("--budget: the time was used up before everything was played".to_owned());
+        }
+        let is_idle = !cases.iter().any(|one| one.status.has_run());
+        let mut ending = if was_cut && is_idle {
+            Ending::OutOfBudget
+        } else {
+            suite::ending(cases)
+        };
+        if was_cut {
             ending = ending.max(Ending::OutOfBudget);
+        }
+        self.find_fewer(report, cases);
+        // What there was no time for is told as that.
+        let Report {
+            fewer, not_begun, ..
+        } = report;
+        fewer.retain(|one| !not_begun.contains(&one.case));
+        if !report.fewer.is_empty() {
+            ending = ending.max(Ending::Failures);
         }
         if let (false, Some(facts)) = (report.filtered, &mut report.expectations) {
             facts.find_stale(cases);
@@ -201,5 +214,22 @@ mod tests {
             "{}",
             told(&report)
         );
+    }
+
+    #[test]
+    fn a_failure_outranks_a_budget_that_is_used_up_and_what_was_not_begun_is_no_failure() {
+        let used_up = bounds(&["heal/b"], Some(Duration::ZERO));
+        assert!(used_up.budget.refuses());
+        let (ending, report) = concluded(&used_up, Status::SkippedFilter, true);
+        assert_eq!((ending, report.fewer), (Ending::OutOfBudget, Vec::new()));
+        for status in [Status::Fail, Status::Inconclusive] {
+            let (ending, report) = concluded(&used_up, status, true);
+            assert_eq!(ending, Ending::Failures, "{status}");
+            assert!(report.message.unwrap().contains("--budget"));
+        }
+        for status in [Status::Pass, Status::Flaky, Status::Xpass] {
+            let (ending, _) = concluded(&used_up, status, true);
+            assert_eq!(ending, Ending::OutOfBudget, "{status}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::refusal::Refusal;
 use crate::outcome::Ending;
-use crate::report::{REPORT_VERSION, Report};
+use crate::report::{self, REPORT_VERSION, Report};
 use crate::suite::error_chain;
 
 /// Reads a `report.json`.
@@ -37,15 +37,18 @@ pub(super) fn read(path: &Path) -> Result<Report, Refusal> {
 /// The cases that the run of a report played, for `--no-fewer`.
 ///
 /// # Errors
-/// It can't be read, or tells of a run that was cut short: that one may have played too few itself.
+/// It can't be read, or tells of a run that decided nothing or was cut short: that one may have played too few
+/// itself, and no later run could ever fail by it.
 pub(super) fn played(path: &Path) -> Result<Vec<String>, Refusal> {
     let report = read(path)?;
-    if !report.complete {
+    let wrong = report::no_measure(&report);
+    if !wrong.is_empty() {
         return Err(Refusal::new(
             Ending::BadConfiguration,
             format!(
-                "--no-fewer {}: that run did not come to its end; give the report of one that did",
-                path.display()
+                "--no-fewer {}: {}; give the report of a run that came to a verdict",
+                path.display(),
+                wrong.join("; ")
             ),
         ));
     }

@@ -192,7 +192,8 @@ impl Session<'_> {
     /// the verdict nor another report.
     fn end(&mut self, ending: Ending) -> Ending {
         self.live.end();
-        self.report.complete = !matches!(ending, Ending::Interrupted | Ending::OutOfBudget);
+        let was_cut = ending == Ending::Interrupted || self.bounds.budget.was_used_up();
+        self.report.complete = !was_cut;
         self.report.ending = Some(ending);
         self.report.exit_code = Some(ending.code());
         let written = self.write_report();

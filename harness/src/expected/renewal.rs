@@ -9,8 +9,8 @@ use crate::expected::file::brackets;
 use crate::expected::rewrite::{Rewrite, RewriteError};
 use crate::expected::{Entry, Expectations, Outcome};
 use crate::finding::Shape;
-use crate::outcome::{Ending, Status};
-use crate::report::{REPORT_VERSION, Report};
+use crate::outcome::Status;
+use crate::report::{Report, no_measure};
 use crate::suite::CaseResult;
 
 /// One change of the file.
@@ -182,42 +182,13 @@ pub fn renew(
 
 /// Why the run as a whole is no ground to stand on.
 fn unusable(report: &Report) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if report.version != REPORT_VERSION {
-        wrong.push(format!(
-            "its version is {}, and this program reads {REPORT_VERSION}",
-            report.version
-        ));
-    }
-    if !report.complete {
-        wrong.push("the run did not come to its end".to_owned());
-    }
+    let mut wrong = no_measure(report);
     let left_out = |result: &CaseResult| result.status == Status::SkippedFilter;
     if report.filtered || report.cases.iter().any(left_out) {
         wrong.push("cases were left out; run without --filter, --scenario and --fail-fast".into());
     }
     if report.stress > 1 {
         wrong.push("each case was played many times; run without --stress".to_owned());
-    }
-    let gave_a_verdict = match report.ending {
-        Some(Ending::Conformant | Ending::Failures | Ending::ExpectationsStale | Ending::Flaky) => {
-            true
-        }
-        Some(
-            Ending::NothingRan
-            | Ending::OutOfBudget
-            | Ending::Blind
-            | Ending::Unfit
-            | Ending::BadSubject
-            | Ending::SuiteBug
-            | Ending::Interrupted
-            | Ending::BadConfiguration
-            | Ending::Usage,
-        )
-        | None => false,
-    };
-    if report.complete && !gave_a_verdict {
-        wrong.push("the run gave no verdict".to_owned());
     }
     wrong
 }

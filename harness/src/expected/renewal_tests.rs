@@ -1,6 +1,7 @@
 //! Tests of the renewal of a file of expected failures from a report.
 
 use super::*;
+use crate::outcome::Ending;
 
 const FILE: &str = "\
 # Known failures of mine.
@@ -213,6 +214,14 @@ fn a_report_that_does_not_tell_all_is_refused() {
         |report| report.cases[0].status = Status::SkippedFilter,
         "cases were left out",
     );
+    refused(
+        |report| {
+            let why = crate::suite::ENDED_BY_FAIL_FAST.to_owned();
+            report.cases[0].skipped = Some(crate::suite::Skip { why });
+        },
+        "--fail-fast ended",
+    );
+    refused(|report| report.cases.clear(), "no case was played");
     refused(|report| report.complete = false, "did not come to its end");
     refused(|report| report.stress = 2, "--stress");
     refused(|report| report.version = 2, "version is 2");

@@ -10,6 +10,7 @@ mod json;
 mod junit;
 mod many;
 mod markdown;
+mod measure;
 mod merge;
 mod paint;
 mod rerun;
@@ -33,6 +34,7 @@ pub use json::{
 pub use junit::junit;
 pub(crate) use many::many_row;
 pub use markdown::markdown;
+pub use measure::no_measure;
 pub use merge::{MergeError, NamedReport, merge};
 pub use paint::Paint;
 pub use rerun::rerun;

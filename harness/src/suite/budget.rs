@@ -20,18 +20,24 @@ impl Budget {
         }
     }
 
-    /// Whether the attempt that is about to begin must not. Asked only where there is one: the
-    /// answer is remembered.
+    /// Whether the time is up. Nothing is remembered: to be asked where an attempt may be left out.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Whether the attempt that is about to begin must not. Asked only where one is to be played in any
+    /// case: the answer is remembered.
     #[must_use]
     pub fn refuses(&self) -> bool {
-        let refuses = self.until.is_some_and(|until| Instant::now() >= until);
+        let refuses = self.is_over();
         if refuses {
             self.was_used_up.store(true, Ordering::SeqCst);
         }
         refuses
     }
 
-    /// Whether an attempt was refused.
+    /// Whether an attempt was refused that was to be played in any case.
     #[must_use]
     pub fn was_used_up(&self) -> bool {
         self.was_used_up.load(Ordering::SeqCst)

@@ -29,7 +29,7 @@ pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};
 pub use probe::{Probe, ProbeFailure, probe};
 pub use result::{CaseResult, Counts, Skip, ending, settle};
 pub(crate) use run::{CASE_DEADLINE, from_here};
-pub use run::{Progress, SuiteRun, run_suite};
+pub use run::{ENDED_BY_FAIL_FAST, Progress, SuiteRun, run_suite};
 pub use running::running_cases;
 pub use select::{Choice, Filter, FilterError, Selected, choose, of_shard, select};
 pub use shard::{ANOTHER_SHARD, Shard, ShardError};

@@ -20,6 +20,9 @@ use crate::task_memory::TaskMemory;
 /// When a case process is killed, whatever it does.
 pub(crate) const CASE_DEADLINE: Duration = Duration::from_secs(180);
 
+/// Why a case is not played that `--fail-fast` has left out.
+pub const ENDED_BY_FAIL_FAST: &str = "--fail-fast ended the run";
+
 /// How often a failure is played again, alone.
 pub(super) const RERUNS: u32 = 2;
 
@@ -160,12 +163,9 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
         let scenario = &run.selected[index].scenario;
         rerun_cases += 1;
         let mut attempt = 2;
-        while run.stress <= 1
-            && rerun_cases <= MAX_RERUN_CASES
+        while rerun_cases <= MAX_RERUN_CASES
             && attempt <= 1 + RERUNS
-            && !run.stop.is_asked()
-            && attempts.last().is_some_and(|last| is_doubtful(last.status))
-            && !run.budget.refuses()
+            && is_played_again(run, attempts)
         {
             tell(Progress::Began { id: &scenario.id });
             let one = play(run, scenario, attempt);
@@ -188,7 +188,7 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
     } else if run.budget.was_used_up() {
         "the time budget was used up"
     } else {
-        "--fail-fast ended the run"
+        ENDED_BY_FAIL_FAST
     };
     for (result, Selected { scenario, .. }) in results.iter_mut().zip(run.selected) {
         if result.is_none() {
@@ -198,6 +198,15 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
         }
     }
     results.into_iter().flatten().collect()
+}
+
+/// Whether a case is played again, alone. A failure is one without that too, so the budget is not used up
+/// when there is no time for it.
+fn is_played_again(run: &SuiteRun<'_>, attempts: &[Ended]) -> bool {
+    run.stress <= 1
+        && !run.stop.is_asked()
+        && attempts.last().is_some_and(|last| is_doubtful(last.status))
+        && !run.budget.is_over()
 }
 
 /// How many steps a plan plays, repetitions included.
@@ -435,4 +444,41 @@ pub(super) fn sum_up(
         result.expected = Some(told);
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a case that failed once is played again within this budget, and whether the budget then
+    /// counts as used up.
+    fn again(lasts: Duration, failed: Status) -> (bool, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let budget = Budget::from_now(Some(lasts));
+        let run = SuiteRun {
+            selected: &[],
+            subject: &Subject::from_templates(None, None, &[].into()).unwrap(),
+            seed: 1,
+            jobs: 1,
+            stress: 1,
+            fail_fast: false,
+            expected: &Expectations::default(),
+            budget: &budget,
+            keep: Keep::None,
+            reexec: &[],
+            out: &OutDir::open(folder.path()).unwrap(),
+            stop: &Stop::default(),
+        };
+        let mut first = not_played(String::new());
+        first.status = failed;
+        (is_played_again(&run, &[first]), budget.was_used_up())
+    }
+
+    #[test]
+    fn a_failure_that_there_is_no_time_to_play_again_does_not_use_the_budget_up() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(again(hour, Status::Fail), (true, false));
+        assert_eq!(again(hour, Status::Pass), (false, false));
+        assert_eq!(again(Duration::ZERO, Status::Fail), (false, false));
+    }
 }
