@@ -27,6 +27,7 @@ pub mod runner;
 pub mod scenario;
 pub mod self_test;
 pub mod serving;
+pub mod standing;
 pub mod suite;
 pub mod tally;
 pub mod task_memory;

@@ -129,6 +129,8 @@ pub enum Ending {
     Failures,
     /// Nothing was run.
     NothingRan,
+    /// Stopped at a point of the plan that was asked for, so there is no verdict.
+    Stopped,
     /// The suite does not see a missing line through this adapter, or a faulty subject escapes it.
     Blind,
     /// The machine is unfit.
@@ -157,6 +159,7 @@ impl Ending {
             Self::NothingRan => 4,
             Self::Blind => 5,
             Self::OutOfBudget => 6,
+            Self::Stopped => 7,
             Self::Usage => 64,
             Self::BadConfiguration => 65,
             Self::BadSubject => 69,

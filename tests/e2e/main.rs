@@ -18,5 +18,6 @@ mod program;
 mod reports;
 mod schema;
 mod shards;
+mod stop_at;
 mod subjects;
 mod troubles;

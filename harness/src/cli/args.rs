@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 conformant, 1 failures, 2 expectations out of date, 3 only flaky, 4 nothing ran, 5 the \
-suite can't see failures here, 6 the time budget is used up, 64 wrong command line, 65 wrong scenario, \
+suite can't see failures here, 6 the time budget is used up, 7 stopped by --stop-at, 64 wrong command line, 65 wrong scenario, \
 configuration or folder, 69 the subject can't be started or is \
 dishonest, 70 a bug in the suite, 75 the machine is unfit, 130 interrupted.
 

@@ -58,6 +58,12 @@ pub(super) struct ReproArgs {
     /// makes both slow.
     #[arg(long)]
     pub(super) strace: bool,
+    /// Stops when the plan comes to this point, tells what is running and where everything is, and waits
+    /// for Enter, the end of standard input, SIGINT or SIGTERM; then it cleans up and ends with 7. The
+    /// number of a step stops before it. A name, such as pipe-full, KILL or disk-full, stops behind the
+    /// first step that is called so; `end` where the plan ends. A wrong one lists all.
+    #[arg(long, value_name = "WHAT", conflicts_with = "times")]
+    pub(super) stop_at: Option<String>,
     /// Where the case's folder goes. What an earlier run left there is removed.
     #[arg(long, value_name = "DIR", default_value = "out-repro")]
     pub(super) out: PathBuf,

@@ -23,6 +23,7 @@ mod repro;
 mod run;
 mod self_test;
 mod show;
+mod stop_at;
 mod target;
 mod xfail;
 

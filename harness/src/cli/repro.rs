@@ -10,6 +10,7 @@ use super::console;
 use super::recheck::{ending_of, summary};
 use super::refusal::Refusal;
 use super::run::{draw_seed, reexec, require_program, scenarios, subject};
+use super::stop_at;
 use crate::capability::Declarer;
 use crate::case::CaseDir;
 use crate::finding::Shape;
@@ -38,6 +39,9 @@ pub(super) fn repro(args: &ReproArgs) -> Result<Ending, Refusal> {
         require_program("--strace", &["strace".to_owned()])?;
     }
     let wanted = wanted(args)?;
+    if let Some(what) = &args.stop_at {
+        stop_at::check(&wanted.scenario, what)?;
+    }
     let machine = Machine::prepare().map_err(|errno| {
         Refusal::new(
             Ending::Unfit,
@@ -60,12 +64,22 @@ pub(super) fn repro(args: &ReproArgs) -> Result<Ending, Refusal> {
         leave_out: wanted.leave_out,
         strace: args.strace,
         deadline: CASE_DEADLINE,
+        hold: None,
     };
     let mut played: Vec<Verdict> = Vec::new();
     let mut shown: Option<(Attempt, CaseDir)> = None;
     while played.len() < args.times as usize && !stop.is_asked() {
         let dir = out.case_dir()?;
-        let attempt = suite::play_once(&request, &dir);
+        let attempt = if let Some(what) = &args.stop_at {
+            let Some(attempt) = stop_at::play(&request, what, &dir, &stop) else {
+                let ending = stop_at::conclude(&out, &dir, &wanted.scenario.id);
+                out.finish();
+                return ending;
+            };
+            attempt
+        } else {
+            suite::play_once(&request, &dir)
+        };
         if stop.is_asked() {
             break; // It was cut short and proves nothing.
         }
@@ -89,6 +103,7 @@ pub(super) fn repro(args: &ReproArgs) -> Result<Ending, Refusal> {
     if stop.is_asked() {
         return Ok(Ending::Interrupted);
     }
+    args.stop_at.iter().for_each(|what| stop_at::missed(what));
     let statuses: Vec<Status> = played.iter().map(Verdict::status).collect();
     Ok(ending_of(suite::settle(&statuses, true)))
 }

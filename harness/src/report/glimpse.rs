@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mock_driver::stream::Stream;
 
 use crate::report::{grouped, hanging};
-use crate::scenario::{Action, Step};
+use crate::scenario::{Action, Step, step_at};
 use crate::trace::{Entry, Event};
 
 /// Columns of the text.
@@ -80,23 +80,6 @@ fn last_step(entries: &[Entry]) -> Option<(u64, &str, &str)> {
 fn match_met(entry: &Entry, step_us: u64) -> Option<u64> {
     let is_answer = matches!(&entry.event, Event::Met { .. } | Event::Unmet { .. });
     (is_answer && entry.at_us >= step_us).then_some(entry.at_us)
-}
-
-/// The step at a place such as `3` or, in the third round of a repetition, `3.2.1`.
-fn step_at<'a>(plan: &'a [Step], path: &str) -> Option<&'a Step> {
-    let mut numbers = path.split('.').map(str::parse::<usize>);
-    let mut steps = plan;
-    loop {
-        let step = steps.get(numbers.next()?.ok()?.checked_sub(1)?)?;
-        // The number of the round, if there is more.
-        if numbers.next().is_none() {
-            return Some(step);
-        }
-        let Action::Repeat { plan, .. } = &step.action else {
-            return None;
-        };
-        steps = plan;
-    }
 }
 
 /// How long a step may wait, for those that say so.

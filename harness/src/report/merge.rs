@@ -319,6 +319,7 @@ fn ending_of_all(cases: &[CaseResult], shards: &BTreeMap<u32, &NamedReport>) -> 
         | Ending::Failures
         | Ending::NothingRan => false,
         Ending::OutOfBudget
+        | Ending::Stopped
         | Ending::Blind
         | Ending::Unfit
         | Ending::BadSubject

@@ -128,13 +128,14 @@ fn every_status_shape_ending_level_and_profile_is_in_the_schema() {
     assert_ne!(with("/version", json!(2)), Vec::<String>::new());
 }
 
-const ENDINGS: [Ending; 13] = [
+const ENDINGS: [Ending; 14] = [
     Ending::Conformant,
     Ending::Flaky,
     Ending::ExpectationsStale,
     Ending::Failures,
     Ending::NothingRan,
     Ending::OutOfBudget,
+    Ending::Stopped,
     Ending::Blind,
     Ending::Unfit,
     Ending::BadSubject,

@@ -234,6 +234,7 @@ pub(super) fn ending_words(ending: Ending, report: &Report) -> (Status, String) 
         Ending::Failures => (Status::Fail, "not conformant"),
         Ending::NothingRan => (Status::Fail, "nothing ran, so nothing is shown"),
         Ending::OutOfBudget => (Status::Fail, "the time budget was used up"),
+        Ending::Stopped => (Status::Inconclusive, "stopped where it was to"),
         Ending::Blind => (Status::Fail, "the suite can't see failures here"),
         Ending::Unfit => (Status::ErrorEnvironment, "this machine is unfit"),
         Ending::BadSubject => (Status::Fail, "the subject can't be judged"),

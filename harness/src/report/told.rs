@@ -104,6 +104,7 @@ fn no_verdict(report: &Report) -> Option<&'static str> {
         Some(Ending::BadSubject) => "bad-subject",
         Some(Ending::SuiteBug) => "suite-bug",
         Some(Ending::Interrupted) => "interrupted",
+        Some(Ending::Stopped) => "stopped",
         Some(Ending::BadConfiguration) => "bad-configuration",
         Some(Ending::Usage) => "usage",
     })

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::kin::Part;
 use super::logmon::as_signal;
+use super::point::{Point, join};
 use super::spawn::chain;
 use super::stage::{Generation, Stage, Stop};
 use super::tail::Tail;
@@ -26,11 +27,8 @@ impl Stage {
     /// Plays steps in order; the first that fails ends the plan.
     pub(super) fn play(&mut self, steps: &[Step], path: &str) -> Result<(), Stop> {
         for (index, step) in steps.iter().enumerate() {
-            let path = if path.is_empty() {
-                (index + 1).to_string()
-            } else {
-                format!("{path}.{}", index + 1)
-            };
+            let path = join(path, index + 1);
+            self.hold_at(&Point::Before(path.clone()))?;
             if self.time_left().is_zero() {
                 return Err(self.unmet(format!("the plan ends within {} s", self.limit.as_secs())));
             }
@@ -39,6 +37,7 @@ impl Stage {
                 text: words::action(&step.action),
             });
             self.act(&step.action, &path)?;
+            self.hold_at(&Point::After(path))?;
         }
         Ok(())
     }

@@ -15,12 +15,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getppid, setsid};
 
 use super::closings::Closings;
+use super::hold::STOP_AT_VARIABLE;
 use super::kin::Kin;
 use super::limited;
 use super::load::load_case;
 use super::namespace;
 use super::outputs::Outputs;
 use super::play::{DEFAULT_LIMIT, LIMIT_VARIABLE, PARENT_VARIABLE};
+use super::point::{Point, point};
 use super::prepare::{Prepared, prepare};
 use super::sampling::Samples;
 use super::spawn::chain;
@@ -76,6 +78,9 @@ fn run(dir: &CaseDir) -> Result<()> {
     }
     let run: RunId = case.run.parse().context("the case has no run id")?;
     let trace = TraceFile::open(&dir.trace()).context("cannot open the trace")?;
+    let stop_at = told::<String>(STOP_AT_VARIABLE);
+    let stop_at = stop_at.map(|what| point(&case.scenario.plan, &what));
+    let stop_at = stop_at.transpose()?;
     let mut stage = Stage {
         case,
         dir: dir.clone(),
@@ -85,6 +90,7 @@ fn run(dir: &CaseDir) -> Result<()> {
         signals,
         began,
         limit: limit(),
+        stop_at,
         lives: Vec::new(),
         generations: Vec::new(),
         stdio: None,
@@ -125,6 +131,7 @@ fn run(dir: &CaseDir) -> Result<()> {
             stage.suite_error("processes of the case do not end when they are killed")
         }
         Err(Stop::Interrupted) => stage.suite_error("the case was interrupted"),
+        Err(Stop::Held(at)) => stage.suite_error(&format!("the plan was stopped {at}")),
         Err(Stop::Suite(text)) => stage.suite_error(&text),
     }
     stage.trace.add(Event::Ended);
@@ -149,8 +156,9 @@ fn whole_case(stage: &mut Stage) -> Result<(), Stop> {
     let is_complete = match stage.play(&plan, "") {
         Ok(()) => true,
         Err(Stop::Unmet) => false,
-        Err(stop @ (Stop::Interrupted | Stop::Suite(_))) => return Err(stop),
+        Err(stop @ (Stop::Interrupted | Stop::Held(_) | Stop::Suite(_))) => return Err(stop),
     };
+    stage.hold_at(&Point::End)?;
     stage.grant_time_to_finish(is_complete);
     let ending = stage.finish(is_complete, &planted);
     drop(behind_links);

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::finish::remove_fifos;
+use super::hold::{self, Hold, STOP_AT_VARIABLE};
 use super::spawn::end_of;
 use crate::case::{Case, CaseDir};
 use crate::observe::{Snapshot, Stat, now_us};
@@ -90,6 +91,20 @@ pub enum RunnerError {
 /// If the case could not be played for a reason that is neither subject's. What the subjects do
 /// wrong is in the trace.
 pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, RunnerError> {
+    play_until(case, dir, limit, None)
+}
+
+/// Plays a case as [`play`] does, and stands still at a point of the plan. After that the case is over;
+/// the trace says where it stopped, as an error of the suite.
+///
+/// # Errors
+/// As those of [`play`].
+pub fn play_until(
+    case: &Case,
+    dir: &CaseDir,
+    limit: Duration,
+    hold: Option<&Hold<'_>>,
+) -> Result<Played, RunnerError> {
     let started = Instant::now();
     let folder = |source| RunnerError::Folder {
         path: dir.path().to_owned(),
@@ -114,8 +129,13 @@ pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, Runne
         })?;
 
     let stderr = dir.path().join("case.stderr");
-    let mut child = start(&case, &dir, &stderr, limit)?;
+    let mut child = start(&case, &dir, &stderr, limit, hold)?;
     let session = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    if let Some(hold) = hold {
+        hold::attend(&mut child, hold, limit + OVERTIME)
+            .map_err(|source| RunnerError::Wait { source })?;
+    }
+    // After a stop the case only has to end, and before it no time was taken from it.
     let mut status = wait(&mut child, limit + OVERTIME)?;
     let overran = status.is_none();
     if overran {
@@ -150,20 +170,36 @@ pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, Runne
     })
 }
 
-fn start(case: &Case, dir: &CaseDir, stderr: &Path, limit: Duration) -> Result<Child, RunnerError> {
+fn start(
+    case: &Case,
+    dir: &CaseDir,
+    stderr: &Path,
+    limit: Duration,
+    hold: Option<&Hold<'_>>,
+) -> Result<Child, RunnerError> {
     let program = case.reexec.first().cloned().unwrap_or_default();
     let stderr = File::create(stderr).map_err(|source| RunnerError::Write {
         path: stderr.to_owned(),
         source,
     })?;
-    Command::new(&program)
+    let mut command = Command::new(&program);
+    command
         .args(case.reexec.iter().skip(1))
         .arg("__case")
         .arg(dir.path())
         .env(LIMIT_VARIABLE, limit.as_millis().to_string())
-        .env(PARENT_VARIABLE, std::process::id().to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .env(PARENT_VARIABLE, std::process::id().to_string());
+    match hold {
+        Some(hold) => command
+            .env(STOP_AT_VARIABLE, hold.what)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped()),
+        None => command
+            .env_remove(STOP_AT_VARIABLE)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null()),
+    };
+    command
         .stderr(stderr)
         .spawn()
         .map_err(|source| RunnerError::Start { program, source })

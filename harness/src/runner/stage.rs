@@ -22,6 +22,7 @@ use super::faults::{Broken, Printed};
 use super::kin::{Kin, Part};
 use super::many::ManyTask;
 use super::outputs::Outputs;
+use super::point::Point;
 use super::sampling::Samples;
 use super::spawn::end_of;
 use super::stalling::Stalling;
@@ -45,6 +46,8 @@ pub(super) enum Stop {
     Unmet,
     /// Somebody wants this process to end.
     Interrupted,
+    /// The plan stood still where it was to, so that somebody could look.
+    Held(String),
     /// The suite itself can't go on.
     Suite(String),
 }
@@ -91,6 +94,8 @@ pub(super) struct Stage {
     pub(super) signals: SignalFd,
     pub(super) began: Instant,
     pub(super) limit: Duration,
+    /// Where the plan is to stand still, if it is.
+    pub(super) stop_at: Option<Point>,
     pub(super) lives: Vec<Life>,
     pub(super) generations: Vec<Generation>,
     /// The conversation with the driver, if it is spoken to.

@@ -6,6 +6,7 @@ mod fault;
 mod limits;
 mod many;
 mod model;
+mod place;
 mod shipped;
 mod size;
 
@@ -19,5 +20,6 @@ pub use model::{
     LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Step,
     Who,
 };
+pub use place::step_at;
 pub use shipped::shipped;
 pub use size::Size;

@@ -366,6 +366,7 @@ fn play(options: &Options<'_>, job: &Job<'_>, attempt: u32) -> Result<Row, SelfT
         leave_out: None,
         strace: false,
         deadline: CASE_DEADLINE,
+        hold: None,
     };
     let played = play_once(&request, &dir);
     let row = Row {

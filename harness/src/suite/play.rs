@@ -34,6 +34,8 @@ pub struct PlayRequest<'a> {
     pub strace: bool,
     /// When the case process is killed.
     pub deadline: Duration,
+    /// Where the plan stands still, so that somebody can look. What is judged then proves nothing.
+    pub hold: Option<&'a runner::Hold<'a>>,
 }
 
 /// What became of one attempt.
@@ -74,7 +76,8 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         leave_out: request.leave_out,
         strace: request.strace,
     };
-    let played = runner::play(&case, dir, request.deadline).map_err(|error| error_chain(&error));
+    let played = runner::play_until(&case, dir, request.deadline, request.hold)
+        .map_err(|error| error_chain(&error));
     machine::sweep();
     let loaded = runner::load(dir).map_err(|error| error_chain(&error));
     let (mut verdict, history) = match loaded {

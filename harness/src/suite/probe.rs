@@ -235,6 +235,7 @@ impl<'a> Planned<'a> {
             leave_out: self.leave_out,
             strace: false,
             deadline: PROBE_DEADLINE,
+            hold: None,
         };
         (play_once(&request, &dir), dir)
     }

@@ -309,6 +309,7 @@ pub(super) fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> End
         leave_out: None,
         strace: false,
         deadline: CASE_DEADLINE,
+        hold: None,
     };
     let played = play_once(&request, &dir);
     let bundle = run.out.bundle(&scenario.id);
