@@ -6,6 +6,7 @@
 mod adapter;
 mod annotations;
 mod asked;
+mod beside;
 mod bundles;
 mod ci;
 mod command_line;

@@ -7,7 +7,7 @@ use crate::outcome::Ending;
 use crate::report;
 use crate::rule::{RuleId, Spec};
 use crate::scenario::Scenario;
-use crate::self_test::{Catch, Kind, catalogue};
+use crate::self_test::{Catch, Kind, Part, catalogue, passing};
 use crate::suite;
 
 /// Prints a rule or a case.
@@ -22,7 +22,12 @@ pub(super) fn explain(id: &str) -> Result<Ending, Refusal> {
     }
     let cases = named(id, &files);
     if let Some(scenario) = cases.first() {
-        console::say(&report::explain_case(scenario, spec, &catches(&cases)));
+        console::say(&report::explain_case(
+            scenario,
+            spec,
+            &catches(&cases),
+            &passed_by(&cases),
+        ));
         if cases.len() > 1 {
             let ids: Vec<&str> = cases.iter().map(|one| one.id.as_str()).collect();
             console::say(&format!(
@@ -85,6 +90,26 @@ fn catches(cases: &[&Scenario]) -> Vec<(String, Shape)> {
             Kind::Faulty(_) | Kind::Good { .. } => None,
         })
         .collect()
+}
+
+/// The good subjects that pass all of these cases.
+fn passed_by(cases: &[&Scenario]) -> Vec<String> {
+    let [first, rest @ ..] = cases else {
+        return Vec::new();
+    };
+    let mut named = Vec::new();
+    for part in [Part::Driver, Part::Logmon] {
+        let mut all = passing(first, part);
+        for case in rest {
+            let others = passing(case, part);
+            all.retain(|one| others.contains(one));
+        }
+        named.extend(
+            all.iter()
+                .map(|one| format!("{} `{}`", part.as_str(), one.name)),
+        );
+    }
+    named
 }
 
 #[cfg(test)]

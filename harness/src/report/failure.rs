@@ -8,10 +8,10 @@ use crate::diagnosis::{self, Diagnosis};
 use crate::history::History;
 use crate::outcome::{Status, Verdict};
 use crate::report::timeline::{Extent, timeline};
-use crate::report::{Paint, expected_lines, rerun, wrapped};
+use crate::report::{Paint, PassesHere, expected_lines, rerun, wrapped};
 use crate::rule::RuleId;
 use crate::scenario::Scenario;
-use crate::suite::CaseResult;
+use crate::suite::{CaseResult, Subject};
 use crate::trace::Event;
 
 /// Findings that are shown in full; the rest is counted.
@@ -132,6 +132,8 @@ fn text(
                 &mut out,
                 diagnosis::diagnose(&verdict.findings, history).as_ref(),
             );
+            let subject = Subject::of_case(&history.case);
+            add_beside(&mut out, PassesHere::beside(&subject, scenario).as_ref());
         }
     }
     out.push('\n');
@@ -262,6 +264,17 @@ fn add_cause(out: &mut String, diagnosis: Option<&Diagnosis>) {
     add_field(out, "Likely cause", &text);
     if !diagnosis.ways_out.is_empty() {
         add_field(out, "Ways out", &diagnosis.ways_out.join(" | "));
+    }
+}
+
+/// Who passes here, and how to see that.
+fn add_beside(out: &mut String, passes_here: Option<&PassesHere>) {
+    let Some(passes_here) = passes_here else {
+        return;
+    };
+    add_field(out, "Passes here", &passes_here.named());
+    if let Some(command) = &passes_here.command {
+        out.push_str(&format!("  {:<15}{command}\n", "Beside yours"));
     }
 }
 

@@ -126,6 +126,13 @@ fn details(out: &mut String, report: &Report, result: &CaseResult) {
             out.push('\n');
         }
     }
+    if let Some(passes) = &result.passes_here {
+        out.push_str(&format!("**Passes here:** {}\n\n", escaped(passes.named())));
+        if let Some(command) = &passes.command {
+            out.push_str(&fenced("sh", command));
+            out.push('\n');
+        }
+    }
     out.push_str("**Re-run:**\n\n");
     out.push_str(&fenced("sh", &rerun(report, &result.id)));
     if !result.text.is_empty() {

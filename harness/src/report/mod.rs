@@ -1,6 +1,7 @@
 //! Reports: what people and programs read. (re-exports only; every module is a core)
 
 mod annotations;
+mod beside;
 mod cause;
 mod expected;
 mod failure;
@@ -24,6 +25,7 @@ mod told;
 mod words;
 
 pub use annotations::annotations;
+pub use beside::PassesHere;
 pub use cause::LikelyCause;
 pub use expected::{expected_lines, renewing};
 pub use failure::{attempt_head, failure_head, failure_text, focus, waiting, whole_text};

@@ -54,9 +54,14 @@ pub fn explain_rule(rule: &Rule, files: &[(&str, Vec<Scenario>)]) -> String {
 }
 
 /// A case: its promise, its rules, the plan in words, and the faulty subjects that it is there to
-/// catch, each with the shape of its damage.
+/// catch, each with the shape of its damage; and the good ones that pass it.
 #[must_use]
-pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)]) -> String {
+pub fn explain_case(
+    scenario: &Scenario,
+    spec: &Spec,
+    catches: &[(String, Shape)],
+    passed_by: &[String],
+) -> String {
     let mut out = format!("{}\n{}", scenario.id, wrapped(&scenario.title, "", WIDTH));
     let mut facts = format!("{}, profile {}", scenario.level.keyword(), scenario.profile);
     if !scenario.tags.is_empty() {
@@ -107,6 +112,10 @@ pub fn explain_case(scenario: &Scenario, spec: &Spec, catches: &[(String, Shape)
             &format!("as {shape}"),
             WIDTH,
         ));
+    }
+    if !passed_by.is_empty() {
+        out.push_str("\nPassed by the good subjects\n");
+        out.push_str(&wrapped(&passed_by.join(", "), "  ", WIDTH));
     }
     out
 }
@@ -172,7 +181,7 @@ mod tests {
         let mut texts = Vec::new();
         for (name, cases) in &files {
             for case in cases {
-                texts.push(explain_case(case, spec, &[]));
+                texts.push(explain_case(case, spec, &[], &["driver `mock-run`".into()]));
                 for rule in case.rules.iter().filter_map(|id| spec.rule(id)) {
                     let text = explain_rule(rule, &files);
                     let rows = text

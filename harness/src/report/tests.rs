@@ -59,6 +59,11 @@ fn case(number: usize, status: Status) -> CaseResult {
             score: 1.0,
             ways_out: vec![HOSTILE.to_owned()],
         });
+        result.passes_here = Some(PassesHere {
+            part: "driver".into(),
+            subjects: vec!["good".into(), HOSTILE.into()],
+            command: Some("harness run --filter data/x --out out-beside".into()),
+        });
         result.text = format!("\n  {HOSTILE}\n  line two\n");
         result.bundle = Some("out/a bundle".into());
     }
@@ -373,6 +378,9 @@ mod markdown_text {
             text.matches("</details>").count()
         );
         assert!(text.contains("**Likely cause:**"), "{text}");
+        let passes = "**Passes here:** the drivers good and ";
+        let command = "```sh\nharness run --filter data/x --out out-beside\n```\n";
+        assert!(text.contains(passes) && text.contains(command), "{text}");
     }
 
     #[test]
@@ -445,6 +453,9 @@ mod page {
             .map(|(status, count)| (status.as_str(), *count))
             .collect();
         assert_eq!(counts, expected);
+        let failed = STATUSES.iter().filter(|one| **one == Status::Fail);
+        assert!(failed.count() > 0 && page.contains("<dt>Passes here</dt><dd>the drivers good"));
+        assert!(page.contains("; harness run --filter data/x --out out-beside</dd>"));
         let open: Vec<_> = cases
             .iter()
             .filter(|one| one.has_attribute("open"))

@@ -64,6 +64,13 @@ impl Known {
         self.with_serving(subject?)
     }
 
+    /// Whether it is a program that `harness run` plays where it is told of no other one.
+    #[must_use]
+    pub fn is_bundled(&self) -> bool {
+        self.template == crate::suite::BUNDLED_DRIVER
+            || self.template == crate::suite::BUNDLED_LOGMON
+    }
+
     /// The subject with the commands for many tasks, if it has some of its own.
     fn with_serving(&self, subject: Subject) -> Result<Subject, SubjectError> {
         match &self.serving {

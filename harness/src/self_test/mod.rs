@@ -1,12 +1,14 @@
 //! The suite tests itself: every faulty subject must be caught by the case named for it, with the
 //! shape named for it, and every good subject must pass every case that applies to it.
 //!
-//! `catalogue` and `matrix` are cores, `run` is an edge.
+//! `catalogue`, `matrix` and `passing` are cores, `run` is an edge.
 
 mod catalogue;
 mod matrix;
+mod passing;
 mod run;
 
 pub use catalogue::{Catch, Kind, Known, Part, catalogue};
 pub use matrix::{Row, Score, matrix};
+pub use passing::passing;
 pub use run::{Options, Outcome, SelfTestError, run};

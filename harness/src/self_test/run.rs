@@ -14,6 +14,7 @@ use globset::GlobSet;
 
 use super::catalogue::{Kind, Known, catalogue};
 use super::matrix::{Row, matrix};
+use super::passing::unplayed;
 use crate::adapter::AdapterKind;
 use crate::capability::{Capability, Declarer};
 use crate::diagnosis;
@@ -188,6 +189,10 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
     rows.extend(side_by_side(options, &good, options.jobs, &mut tell)?);
     for row in &mut rows {
         again_if_surprising(options, faulty.iter().chain(&good), row, &mut tell)?;
+    }
+    if !options.stop.is_asked() {
+        let played = subjects.iter().map(|(index, _)| *index).collect();
+        rows.extend(unplayed(&known, &played, &rows, &scenarios, &machine));
     }
     rows.sort_by(|one, other| (one.subject, &one.case).cmp(&(other.subject, &other.case)));
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::expected::Expected;
 use crate::finding::Shape;
 use crate::outcome::{Ending, Status, Verdict};
-use crate::report::LikelyCause;
+use crate::report::{LikelyCause, PassesHere};
 use crate::rule::{Level, Profile, RuleId};
 use crate::scenario::Scenario;
 use crate::tally::Tally;
@@ -61,6 +61,9 @@ pub struct CaseResult {
     /// The likely cause of a failure, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<LikelyCause>,
+    /// Good subjects that pass here, of a failure of one part alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes_here: Option<PassesHere>,
     /// The failure as it is shown to people; empty if it passed or was not played.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
@@ -98,6 +101,7 @@ impl CaseResult {
             tally: None,
             memory: None,
             cause: None,
+            passes_here: None,
             text: String::new(),
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::expected::{self, Expectations};
 use crate::outcome::{Status, Verdict};
-use crate::report::{self, LikelyCause};
+use crate::report::{self, LikelyCause, PassesHere};
 use crate::scenario::{Action, Scenario, Step};
 use crate::suite::play::{PlayRequest, error_chain, play_once};
 use crate::suite::{Budget, CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
@@ -418,6 +418,7 @@ pub(super) fn sum_up(
         Some(one) => (one.verdict, one.cause, one.text),
         None => (Verdict::default(), None, String::new()),
     };
+    let has_failed = verdict.status() == Status::Fail;
     let mut result = CaseResult {
         id: scenario.id.clone(),
         title: scenario.title.clone(),
@@ -437,6 +438,9 @@ pub(super) fn sum_up(
         memory,
         played_kept: run.subject.plays_kept(scenario),
         cause,
+        passes_here: has_failed
+            .then(|| PassesHere::beside(run.subject, scenario))
+            .flatten(),
         text,
     };
     if let Some(entry) = run.expected.entry(&scenario.id) {
