@@ -21,4 +21,5 @@ mod schema;
 mod shards;
 mod stop_at;
 mod subjects;
+mod sweep;
 mod troubles;

@@ -156,6 +156,60 @@ fn a_point_that_the_plan_does_not_have_is_refused_with_those_that_it_has() {
     assert!(!folder.path().join("out-repro").exists());
 }
 
+/// A case whose task waits for a gate that the plan never opens.
+const WAITS: &str = r#"
+id = "data/waits"
+title = "A task waits for somebody outside."
+rules = ["DATA-1"]
+[tasks.main]
+step = [
+    { do = "gate", name = "outside" },
+    { do = "records", stream = "stdout", count = 10 },
+]
+[[plan]]
+do = "start-logmon"
+[[plan]]
+do = "start-task"
+[[plan]]
+do = "await"
+until = "at-gate"
+gate = "outside"
+[[plan]]
+do = "await-exit"
+"#;
+
+#[test]
+fn the_programs_go_on_while_the_plan_stands_still() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("waits.toml"), WAITS).unwrap();
+    let (child, stdin) = standing(
+        &folder,
+        &[
+            "data/waits",
+            "--scenario",
+            "waits.toml",
+            "--stop-at",
+            "outside",
+        ],
+    );
+    let text = printed(&folder);
+    let trace = text
+        .lines()
+        .find_map(|line| line.strip_prefix("  Trace          "));
+    let trace = Path::new(trace.unwrap()).to_owned();
+    File::create(trace.with_file_name("task/gates/outside")).unwrap();
+    // The whole life of the task comes to its end, and the case process takes that in.
+    wait_until(LIMIT, "the driver ends by itself", || {
+        fs::read_to_string(&trace).is_ok_and(|text| {
+            text.lines()
+                .any(|line| line.contains("\"driver_exited\"") && line.contains("\"code\":0"))
+        })
+    });
+    assert!(lives(pid_of(&text, "logmon")) && lives(pid_of(&text, "Case process")));
+    drop(stdin);
+    ends_as_stopped(&folder, child);
+}
+
 /// A case whose plan is cut short by a condition that nobody meets.
 const CUT_SHORT: &str = r#"
 id = "data/mine"

@@ -206,6 +206,15 @@ pub(super) struct RunArgs {
     /// Give all parts the same --seed, and put their reports together with `harness report merge`.
     #[arg(long, value_name = "K/N")]
     pub(super) shard: Option<Shard>,
+    /// Plays each case again and again, and kills logmon behind one record of the task after the other. Cases
+    /// in which it can't be are left out. --filter is the usual thing beside it.
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["shard", "no_fewer", "stress"])]
+    pub(super) sweep: Option<SweepKind>,
+    /// Kills behind every Nth record only, and behind the first and the last. About 20 points a case if
+    /// left out; the end of the run says which.
+    #[arg(long, value_name = "N", requires = "sweep",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) sweep_every: Option<u64>,
     /// Begins no further case after the first failure.
     #[arg(long)]
     pub(super) fail_fast: bool,
@@ -325,6 +334,13 @@ pub(super) enum Colour {
     Always,
     /// Never.
     Never,
+}
+
+/// `--sweep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SweepKind {
+    /// kill -9, and a start at once.
+    KillLogmon,
 }
 
 /// `--annotations`.

@@ -299,7 +299,9 @@ fn refuse_out_around(bundle: &Path, out: &Path) -> Result<(), Refusal> {
 fn of_case(args: &ReproArgs) -> Result<Wanted, Refusal> {
     let subject = subject(&args.subject)?;
     let all = Filter::new(&[], &[], None, BTreeSet::new())?;
-    let selected = suite::select(scenarios(&args.scenario)?, &subject, &all);
+    let mut scenarios = scenarios(&args.scenario)?;
+    scenarios.extend(suite::swept_named(&args.target, &scenarios, &subject));
+    let selected = suite::select(scenarios, &subject, &all);
     let alike: Vec<String> = selected
         .iter()
         .filter(|one| one.scenario.id.contains(&args.target))

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::annotate;
-use super::args::{RunArgs, SelectArgs, SubjectArgs};
+use super::args::{RunArgs, SelectArgs, SubjectArgs, SweepKind};
 use super::bounds::Bounds;
 use super::console;
 use super::live::Live;
@@ -35,11 +35,15 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     let filter = filter(&args.select)?;
     let whole = filter.is_all() && args.select.scenario.is_empty();
     let shard = args.shard.map(|shard| ShardFacts { shard, whole });
-    let whole = whole && shard.is_none();
+    let whole = whole && shard.is_none() && args.sweep.is_none();
     let bounds = Bounds::read(args, &scenarios)?;
     let mut selected = suite::select(scenarios, &subject, &filter);
     if let Some(shard) = args.shard {
         selected = suite::of_shard(selected, shard);
+    }
+    let mut swept = Vec::new();
+    if let Some(SweepKind::KillLogmon) = args.sweep {
+        (selected, swept) = suite::sweep(selected, args.sweep_every, &subject);
     }
     if args.dry_run {
         return Ok(dry_run(&selected, whole));
@@ -75,6 +79,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         report: Report {
             shard,
             expectations: bounds.facts(args),
+            sweep: swept,
             ..first_report(args, &subject, !whole)
         },
         begun: Instant::now(),
@@ -214,6 +219,12 @@ impl Session<'_> {
     }
 
     fn write_report(&mut self) -> Result<(), Refusal> {
+        let mut swept = std::mem::take(&mut self.report.sweep);
+        suite::note_sweep(&mut swept, &self.report.cases, |result| {
+            let bundle = result.bundle.as_deref().map(suite::from_here);
+            report::repro(&self.report, &result.id, bundle.as_deref())
+        });
+        self.report.sweep = swept;
         self.report.seconds = self.begun.elapsed().as_secs_f64();
         self.report.counts = Counts::of(&self.report.cases);
         let json = self.report.to_json().map_err(|error| suite_bug(&error))?;
@@ -358,6 +369,7 @@ fn first_report(args: &RunArgs, subject: &Subject, filtered: bool) -> Report {
         filtered,
         shard: None,
         merged_shards: None,
+        sweep: Vec::new(),
         began_unix_ms: u64::try_from(began.as_millis()).unwrap_or(u64::MAX),
         seconds: 0.0,
         subject: SubjectFacts {

@@ -14,7 +14,7 @@ use crate::expected::Outcome;
 use crate::finding::Shape;
 use crate::outcome::Ending;
 use crate::serving::Serving;
-use crate::suite::{CaseResult, Counts, Fewer, Shard};
+use crate::suite::{CaseResult, Counts, Fewer, Shard, SweptCase};
 
 /// The version of the form.
 pub const REPORT_VERSION: u32 = 1;
@@ -61,6 +61,9 @@ pub struct Report {
     /// Out of how many shards this report was put together; none for a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged_shards: Option<u32>,
+    /// The cases in which logmon was killed behind one record after the other; empty for other runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweep: Vec<SweptCase>,
     /// Milliseconds since the epoch at which the run began.
     pub began_unix_ms: u64,
     /// Seconds so far.

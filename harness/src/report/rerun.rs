@@ -1,11 +1,13 @@
 //! The command that plays a case again. (core)
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::adapter::AdapterKind;
 use crate::capability::{Capability, Declarer};
 use crate::case::Case;
 use crate::report::Report;
+use crate::scenario::swept_id;
 use crate::serving::Serving;
 use crate::suite::Subject;
 
@@ -13,7 +15,7 @@ use crate::suite::Subject;
 /// Without the attempt's facts it names the case only.
 pub(super) fn of_attempt(id: &str, case: Option<&Case>) -> String {
     let Some(case) = case else {
-        return shell_words::join(["harness", "run", "--filter", id]);
+        return shell_words::join(beginning(id));
     };
     command(
         id,
@@ -41,6 +43,24 @@ pub fn rerun(report: &Report, id: &str) -> String {
     )
 }
 
+/// The command that plays the kept attempt at a case again; if nothing was kept, the case.
+#[must_use]
+pub fn repro(report: &Report, id: &str, bundle: Option<&Path>) -> String {
+    match bundle {
+        Some(bundle) => shell_words::join(["harness", "repro", &bundle.to_string_lossy()]),
+        None => rerun(report, id),
+    }
+}
+
+/// A case of a sweep is no case that a run knows by a filter.
+fn beginning(id: &str) -> Vec<String> {
+    let words: &[&str] = match swept_id(id) {
+        Some(_) => &["harness", "repro", id],
+        None => &["harness", "run", "--filter", id],
+    };
+    words.iter().copied().map(String::from).collect()
+}
+
 fn command(
     id: &str,
     (adapter, driver): (AdapterKind, &[String]),
@@ -49,7 +69,7 @@ fn command(
     capabilities: &BTreeSet<Capability>,
     seed: u64,
 ) -> String {
-    let mut words: Vec<String> = ["harness", "run", "--filter", id].map(String::from).into();
+    let mut words = beginning(id);
     let bundled = Subject::bundled();
     let usual = if driver == bundled.driver {
         bundled.capabilities

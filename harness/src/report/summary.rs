@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::outcome::{Ending, Status};
 use crate::report::expected::{expected_lines, stale_lines};
+use crate::report::swept::swept_lines;
 use crate::report::words::grouped;
 use crate::report::{Paint, Report, hanging, wrapped};
 use crate::suite::{CaseResult, Counts};
@@ -68,6 +69,7 @@ pub fn summary(report: &Report, paint: Paint) -> String {
         out.push_str(&format!("{}\n", parts.join(", ")));
     }
     out.push_str(&wrapped(&ran(report, &counts), "", 80));
+    out.push_str(&swept_lines(&report.sweep));
     out.push_str(&killed(report));
     out.push_str(&remembered(report));
     let probes = report.probes.iter().find(|fact| fact.contains("canary"));

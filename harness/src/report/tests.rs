@@ -6,7 +6,7 @@ use super::*;
 use crate::finding::{Finding, Shape};
 use crate::outcome::{Ending, Status, Verdict};
 use crate::scenario::expand;
-use crate::suite::{CaseResult, Counts, Skip, ending};
+use crate::suite::{CaseResult, Counts, Skip, SweptCase, ending};
 
 /// Every status once, two of them twice.
 const STATUSES: [Status; 12] = [
@@ -99,6 +99,15 @@ pub(super) fn report_of(statuses: &[Status]) -> Report {
         filtered: true,
         shard: None,
         merged_shards: None,
+        sweep: vec![SweptCase {
+            case: "data/case".into(),
+            records: 9,
+            every: 3,
+            points: vec![1, 3, 6, 9],
+            played: 4,
+            first_failure: Some(6),
+            repro: Some("harness repro x".into()),
+        }],
         began_unix_ms: 1,
         seconds: 1.5,
         subject: SubjectFacts {

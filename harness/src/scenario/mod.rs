@@ -9,6 +9,7 @@ mod model;
 mod place;
 mod shipped;
 mod size;
+mod sweep;
 
 pub(crate) use check::option_name;
 pub use expand::{ScenarioError, expand};
@@ -23,3 +24,4 @@ pub use model::{
 pub use place::step_at;
 pub use shipped::shipped;
 pub use size::Size;
+pub use sweep::{Moment, points, swept, swept_id, swept_records};

@@ -17,6 +17,7 @@ mod select;
 mod shard;
 mod single;
 mod subject;
+mod sweep;
 
 pub use budget::Budget;
 pub use bundle::Bundle;
@@ -35,3 +36,4 @@ pub use select::{Choice, Filter, FilterError, Selected, choose, of_shard, select
 pub use shard::{ANOTHER_SHARD, Shard, ShardError};
 pub use single::{Turns, play_single};
 pub use subject::{BUNDLED_DRIVER, BUNDLED_KEEPER, BUNDLED_LOGMON, Subject, SubjectError};
+pub use sweep::{SweptCase, note_sweep, sweep, swept_named};
