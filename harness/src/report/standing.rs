@@ -6,6 +6,7 @@ use mock_driver::stream::Stream;
 
 use super::{cut, hanging, wrapped};
 use crate::case::CaseDir;
+use crate::printable::printable;
 use crate::scenario::{FolderKind, Scenario};
 use crate::standing::Standing;
 
@@ -24,7 +25,8 @@ pub fn standing(standing: &Standing, scenario: &Scenario, dir: &CaseDir) -> Stri
             "  {:<15}{}  {}",
             name_of(&process.part),
             process.pid,
-            process.command
+            // One line, whatever the program calls itself.
+            printable(&process.command).replace(['\n', '\t'], " ")
         );
         out.push_str(&cut(&line, WIDTH));
         out.push('\n');
@@ -115,7 +117,7 @@ mod tests {
             processes: vec![LivingProcess {
                 pid: 8,
                 part: "logmon".into(),
-                command: format!("logmon run {}", "x".repeat(99)),
+                command: format!("logmon\nrun \u{1b}[2J{}", "x".repeat(99)),
             }],
             waits: vec![
                 "logmon 8 (logmon): poll".into(),
@@ -130,7 +132,7 @@ mod tests {
         let text = told("");
         let expected = "mon/x\n  stopped behind step 1, start logmon\n\n\
             \x20 Case process   7\n\
-            \x20 logmon         8  logmon run ";
+            \x20 logmon         8  logmon run \u{fffd}[2Jx";
         assert!(text.starts_with(expected), "{text}");
         for line in [
             "  Who waits      logmon 8 (logmon): poll\n                 stdout.fifo: empty\n",
