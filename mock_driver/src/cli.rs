@@ -12,6 +12,8 @@ use crate::fault::Fault;
 use crate::faults::left_behind::{LingerArgs, linger};
 use crate::reexec::Reexec;
 use crate::script::ScriptError;
+use crate::stdio::fault::RecoveryFault;
+use crate::stdio::{ExecutorArgs, StdioArgs, execute, stdio};
 use crate::task::{HoldArgs, PartArgs, TaskArgs, hold, task, write_part};
 
 /// A command line that makes no sense.
@@ -36,6 +38,10 @@ enum Part {
     Play(PlayArgs),
     /// Play a script on stdout and stderr: the payload of a driver.
     Task(TaskArgs),
+    /// Run tasks as told over stdin, one JSON object a line, and take them over from a driver before.
+    Stdio(StdioArgs),
+    #[command(hide = true)]
+    Executor(ExecutorArgs),
     #[command(name = "write-part", hide = true)]
     Writer(PartArgs),
     #[command(hide = true)]
@@ -100,6 +106,8 @@ fn dispatch(part: Part, reexec: Vec<OsString>) -> Result<u8> {
         Part::Hold(args) => hold(&args),
         Part::Run(args) => run(args, &reexec),
         Part::Play(args) => play(args, &reexec),
+        Part::Stdio(args) => stdio(&args, &reexec),
+        Part::Executor(args) => execute(args, &reexec),
         Part::Linger(args) => linger(&args),
         Part::Faults => list_faults(),
     }
@@ -107,10 +115,13 @@ fn dispatch(part: Part, reexec: Vec<OsString>) -> Result<u8> {
 
 fn list_faults() -> Result<u8> {
     let mut out = std::io::stdout().lock();
-    for fault in Fault::value_variants() {
-        let name = fault.to_possible_value();
+    let of_run = Fault::value_variants().iter();
+    let of_run = of_run.map(|one| (one.to_possible_value(), one.description()));
+    let of_stdio = RecoveryFault::value_variants().iter();
+    let of_stdio = of_stdio.map(|one| (one.to_possible_value(), one.description()));
+    for (name, description) in of_run.chain(of_stdio) {
         let name = name.as_ref().map_or("", |value| value.get_name());
-        writeln!(out, "{name:<34}{}", fault.description()).context("cannot print the faults")?;
+        writeln!(out, "{name:<34}{description}").context("cannot print the faults")?;
     }
     Ok(0)
 }

@@ -41,6 +41,7 @@ use self::pump::Pump;
 use crate::cli::complain;
 use crate::disposition::{self, Disposition};
 use crate::fault::{Fault, Opening, Policy, Sigpipe, Stop};
+use crate::faults::absence::Absence;
 use crate::faults::{held_open, left_behind};
 use crate::journal::{Event, Role};
 use crate::journal_file::{Detail, JournalFile};
@@ -96,10 +97,24 @@ pub(crate) struct PlayArgs {
 
 /// Runs the command as a task and gives the status to report.
 pub(crate) fn run(args: RunArgs, reexec: &Reexec) -> Result<u8> {
+    run_with(args, None, reexec)
+}
+
+/// Runs the command as [`run`] does, for a driver that may be away.
+pub(crate) fn run_with(args: RunArgs, absence: Option<Absence>, reexec: &Reexec) -> Result<u8> {
     let journal = JournalFile::open(args.journal.as_deref(), Detail::All)?;
     journal.hello(Role::Driver);
     let answers = Answers::default();
-    drive(&args.driver, &args.command, &answers, &journal, reexec)
+    let phase = Phase::new(Policy::of(args.driver.fault).patience, absence);
+    let phase = phase.context("cannot make a pipe")?;
+    drive(
+        &args.driver,
+        &args.command,
+        &answers,
+        &journal,
+        &phase,
+        reexec,
+    )
 }
 
 /// Plays a script: the payload is this program's own `task`, all else is as in [`run`].
@@ -126,7 +141,9 @@ pub(crate) fn play(args: PlayArgs, reexec: &Reexec) -> Result<u8> {
     }
     let answers = &script.answers;
     let argv = reexec.argv(words);
-    let status = drive(&args.driver, &argv, answers, &journal, reexec)?;
+    let phase = Phase::new(Policy::of(args.driver.fault).patience, None);
+    let phase = phase.context("cannot make a pipe")?;
+    let status = drive(&args.driver, &argv, answers, &journal, &phase, reexec)?;
     if let Some(message) = &answers.exit_err_msg {
         complain(message);
     }
@@ -149,6 +166,7 @@ fn drive(
     command: &[OsString],
     answers: &Answers,
     journal: &JournalFile,
+    phase: &Phase,
     reexec: &Reexec,
 ) -> Result<u8> {
     let policy = Policy::of(args.fault);
@@ -182,14 +200,13 @@ fn drive(
             return Ok(error.status());
         }
     };
-    let phase = Phase::new(policy.patience).context("cannot make a pipe")?;
     let (done, running) = nix::unistd::pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
     let Task { mut child, flows } = task;
     let (status, lost) = std::thread::scope(|scope| {
         let mut pumps = Vec::new();
         for flow in flows {
             let alive = running.try_clone().context("cannot copy a descriptor")?;
-            let pump = Pump::new(flow, &policy, journal, &phase, reexec);
+            let pump = Pump::new(flow, &policy, journal, phase, reexec);
             pumps.push(scope.spawn(move || {
                 let lost = pump.run();
                 drop(alive);
@@ -201,7 +218,7 @@ fn drive(
             policy: &policy,
             answers,
             signals: &signals,
-            phase: &phase,
+            phase,
             pid: Pid::from_raw(child.id() as i32),
             kill_at: None,
             started: Instant::now(),

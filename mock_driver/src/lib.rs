@@ -18,7 +18,9 @@ mod journal_file;
 pub mod record;
 mod reexec;
 pub mod script;
+mod stdio;
 pub mod stream;
 mod task;
 
 pub use cli::main_with_args;
+pub use stdio::fault::RecoveryFault;

@@ -528,15 +528,19 @@ fn disabled_through_pipe() {
 fn every_fault_is_listed_with_a_line_and_has_a_test_here() {
     let output = mock_driver().arg("faults").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 37);
+    assert_eq!(list.lines().count(), 43);
     for line in list.lines() {
         let (name, description) = line.split_once(' ').unwrap();
         assert!(!description.trim().is_empty());
         let test = format!("fn {}()", name.replace('-', "_"));
         assert!(
-            [include_str!("faults.rs"), include_str!("guests.rs")]
-                .iter()
-                .any(|tests| tests.contains(&test)),
+            [
+                include_str!("faults.rs"),
+                include_str!("guests.rs"),
+                include_str!("stdio.rs")
+            ]
+            .iter()
+            .any(|tests| tests.contains(&test)),
             "{name} has no test"
         );
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::faults::absence::Absence;
 use crate::stream::Stream;
 
 /// How long undelivered bytes may wait without progress once a stop was asked for.
@@ -14,6 +15,7 @@ const PATIENCE_AFTER_STOP: Duration = Duration::from_millis(1500);
 #[derive(Debug)]
 pub(crate) struct Phase {
     patience: Option<Duration>,
+    absence: Option<Absence>,
     exited_at: OnceLock<Instant>,
     stopped: AtomicBool,
     /// Readable, by its end, once the task is gone.
@@ -24,10 +26,11 @@ pub(crate) struct Phase {
 }
 
 impl Phase {
-    pub(crate) fn new(patience: Option<Duration>) -> nix::Result<Self> {
+    pub(crate) fn new(patience: Option<Duration>, absence: Option<Absence>) -> nix::Result<Self> {
         let (exit, other) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         Ok(Self {
             patience,
+            absence,
             exited_at: OnceLock::new(),
             stopped: AtomicBool::new(false),
             exit,
@@ -35,6 +38,11 @@ impl Phase {
             blocked: Default::default(),
             has_output: [AtomicBool::new(true), AtomicBool::new(true)],
         })
+    }
+
+    /// The fault that depends on a driver's absence, if that is the fault.
+    pub(crate) fn absence(&self) -> Option<&Absence> {
+        self.absence.as_ref()
     }
 
     /// Notes that the task is gone.

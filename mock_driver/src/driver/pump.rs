@@ -16,6 +16,7 @@ use crate::change::Changer;
 use crate::cli::complain;
 use crate::delivery::{Delivery, Next};
 use crate::fault::{AtExit, Opening, Policy};
+use crate::faults::absence::Gap;
 use crate::faults::{left_behind, opening, reads_back::ReadsBack};
 use crate::journal::Event;
 use crate::journal_file::JournalFile;
@@ -41,6 +42,7 @@ pub(crate) struct Pump<'a> {
     reexec: &'a Reexec,
     delivery: Delivery,
     changer: Changer,
+    gap: Gap,
     reads_back: ReadsBack,
     outlet: Outlets,
     /// Bytes that the FIFO has taken.
@@ -92,6 +94,7 @@ impl<'a> Pump<'a> {
             reexec,
             delivery: Delivery::new(policy.on_full, policy.on_no_reader),
             changer: Changer::new(policy.change),
+            gap: Gap::default(),
             reads_back: ReadsBack::default(),
             outlet: match flow.path {
                 Some(_) => Outlets::NotYet,
@@ -152,6 +155,7 @@ impl<'a> Pump<'a> {
                 Chunk::Bytes(taken) => {
                     left_after_exit = left_after_exit.map(|left| left - taken);
                     let changed = self.changer.push(&buffer[..taken]);
+                    let changed = self.gap.pass(changed, self.phase.absence());
                     if self.deliver(&changed) == Go::GiveUp {
                         return Go::GiveUp;
                     }
