@@ -128,7 +128,8 @@ impl Capability {
         }
     }
 
-    /// Whether somebody has to say so. The others are found out.
+    /// Whether somebody has to say so. The others are found out; that a driver can recover it says itself, as
+    /// only one that is spoken to can be asked to.
     #[must_use]
     pub fn is_declared_by_hand(self) -> bool {
         match self {
@@ -137,12 +138,12 @@ impl Capability {
             | Self::Signals
             | Self::MultiWriter
             | Self::NoLogCollection
-            | Self::Recover
             | Self::UserChange
             | Self::ChecksPaths
             | Self::PayloadExec
             | Self::KeepsDescriptors => true,
-            Self::DropPolicy
+            Self::Recover
+            | Self::DropPolicy
             | Self::ManyTasks
             | Self::ManyDescriptors
             | Self::StorageFaults

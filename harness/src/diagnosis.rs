@@ -17,6 +17,7 @@ mod guests;
 mod hosts;
 mod logmons;
 mod many;
+mod recoveries;
 
 use dictionary::{Entry, entries};
 pub use facts::{Fact, facts};
@@ -307,6 +308,38 @@ mod tests {
             of(&[Fact::DriverFirst, Fact::GaveUpWaiting]),
             "gives-up-after-1s"
         );
+    }
+
+    #[test]
+    fn a_driver_that_recovers_is_blamed_for_that_only_where_the_damage_is_of_that_time() {
+        let driver = BTreeSet::from([Role::Driver]);
+        let second = |shape: Shape, facts: [Fact; 2]| {
+            let ranked = rank(&BTreeSet::from([shape]), &facts.into(), &driver);
+            ranked.unwrap().next.map_or(0.0, |(_, score)| score)
+        };
+        let of =
+            |shape: Shape, facts: &[Fact]| subject_of(&[shape], facts, &[Role::Driver]).unwrap().0;
+        let lost = [Fact::Recovered, Fact::LostWhileAway];
+        assert_eq!(of(Shape::LostMiddle, &lost), "loses-gap");
+        assert_eq!(of(Shape::LostMiddle, &[Fact::Recovered]), "drops-on-eagain");
+        assert!(second(Shape::LostMiddle, lost) <= 0.5);
+        let ended = [Fact::Recovered, Fact::EndedWhileAway];
+        assert!(second(Shape::WrongExit, ended) <= 0.5);
+        assert_eq!(of(Shape::WrongExit, &ended), "guesses-success");
+        assert_eq!(of(Shape::WrongExit, &[Fact::Recovered]), "wrong-exit-code");
+        assert_eq!(of(Shape::Repeated, &[Fact::Recovered]), "repeats-gap");
+        assert_eq!(
+            of(Shape::Repeated, &[Fact::LogmonKilled]),
+            "resends-last-record"
+        );
+        let overdue = [Fact::Recovered, Fact::RecoverOverdue];
+        assert_eq!(of(Shape::Blocked, &overdue), "hangs-in-recover");
+        let killed = |fact| {
+            let shapes = [Shape::WriterKilled, Shape::WrongExit];
+            subject_of(&shapes, &[fact], &[Role::Driver]).unwrap().0
+        };
+        assert_eq!(killed(Fact::Recovered), "kills-on-recover");
+        assert_eq!(killed(Fact::Sigpipe), "dies-of-sigpipe");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub enum Shape {
     Died,
     /// The task was killed by a signal that nobody sent it, SIGPIPE for one.
     WriterKilled,
+    /// The task was started again, and nobody had asked for it.
+    Restarted,
     /// The reported exit is not the task's.
     WrongExit,
     /// Descriptors grow with every restart.
@@ -128,6 +130,7 @@ impl Shape {
         Self::Accepted,
         Self::Died,
         Self::WriterKilled,
+        Self::Restarted,
         Self::WrongExit,
         Self::GrowthFd,
         Self::GrowthThread,
@@ -190,6 +193,7 @@ impl Shape {
             Self::Accepted => "accepted",
             Self::Died => "died",
             Self::WriterKilled => "writer-killed",
+            Self::Restarted => "restarted",
             Self::WrongExit => "wrong-exit",
             Self::GrowthFd => "growth-fd",
             Self::GrowthThread => "growth-thread",

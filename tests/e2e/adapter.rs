@@ -27,11 +27,13 @@ fn good() -> Vec<(&'static str, String)> {
     vec![
         ("python3", format!("python3 {}", example("stdio_driver.py"))),
         ("bash", format!("bash {}", example("stdio_driver.sh"))),
+        // It needs no other program.
+        ("true", "{self} mock-driver stdio".to_owned()),
     ]
 }
 
 /// A driver that makes this mistake.
-fn wrong(mistake: &str) -> String {
+pub(crate) fn wrong(mistake: &str) -> String {
     let script = root().join("tests/e2e/wrong_adapter.py");
     let script = script.canonicalize().unwrap();
     format!(
@@ -41,7 +43,7 @@ fn wrong(mistake: &str) -> String {
     )
 }
 
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())

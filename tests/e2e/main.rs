@@ -16,6 +16,7 @@ mod interruption;
 mod manual;
 mod many_tasks;
 mod program;
+mod recovery;
 mod reports;
 mod schema;
 mod shards;

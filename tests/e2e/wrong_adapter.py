@@ -2,7 +2,7 @@
 
     wrong_adapter.py MISTAKE EXAMPLE
 """
-import json, subprocess, sys, threading
+import json, os, signal, subprocess, sys, threading
 
 mistake, example = sys.argv[1:]
 child = subprocess.Popen([sys.executable, example], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -72,6 +72,11 @@ def from_child(answer):
         answer["ok"] = []
     if mistake == "loses-everything" and op == "recover":
         answer = {"seq": seq, "ok": [], "lost": [{"id": id, "reason": "no"} for id in answer["ok"]]}
+    if mistake == "refuses-to-recover" and op == "recover":
+        answer = {"seq": seq, "error": "the FIFOs can't be opened"}
+    if mistake == "takes-its-tasks-along" and op == "detach":
+        for one in answer["handles"]:
+            os.killpg(one["handle"]["pid"], signal.SIGKILL)
     if mistake == "in-order" and op == "wait":
         held.append((seq, answer))
         held.sort(key=lambda one: one[0])
@@ -87,5 +92,7 @@ threading.Thread(target=to_child, daemon=True).start()
 for line in child.stdout:
     from_child(json.loads(line))
 detached = any(request["op"] == "detach" for request in asked.values())
+if mistake == "fails-at-detach" and detached:
+    sys.exit(3)
 if mistake == ("outlives-detach" if detached else "outlives-its-stdin"):
     threading.Event().wait()

@@ -27,6 +27,7 @@ pub(super) fn entries() -> impl Iterator<Item = (Role, &'static Entry)> {
     let of = |role, entries: &'static [Entry]| entries.iter().map(move |entry| (role, entry));
     of(Role::Driver, super::drivers::ENTRIES)
         .chain(of(Role::Driver, super::guests::ENTRIES))
+        .chain(of(Role::Driver, super::recoveries::ENTRIES))
         .chain(of(Role::Logmon, super::logmons::ENTRIES))
         .chain(of(Role::Logmon, super::hosts::ENTRIES))
         .chain(of(Role::Logmon, super::many::ENTRIES))

@@ -66,7 +66,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "drops-on-eagain",
         shapes: &[Shape::LostMiddle],
         facts: &[],
-        never: &[Fact::LogmonKilled, Fact::StoppedMidway],
+        never: &[Fact::LostWhileAway, Fact::LogmonKilled, Fact::StoppedMidway],
         along: &[Shape::Torn, Shape::LostTail],
         cause: "when the pipe is full the rest of a chunk is thrown away",
         ways_out: &[
@@ -415,7 +415,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         subject: "wrong-exit-code",
         shapes: &[Shape::WrongExit],
         facts: &[],
-        never: &[Fact::Sigpipe],
+        never: &[Fact::EndedWhileAway, Fact::Sigpipe],
         along: &[],
         cause: "the reported status is not that of wait(2)",
         ways_out: &[

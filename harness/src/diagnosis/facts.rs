@@ -116,6 +116,14 @@ pub enum Fact {
     FewDescriptors,
     /// What was written to it stood in no file while its tasks ran.
     NotLogged,
+    /// A driver that had left its task was asked to take it over.
+    Recovered,
+    /// It did not answer in time.
+    RecoverOverdue,
+    /// All that is missing was written while no driver was there.
+    LostWhileAway,
+    /// The task ended while no driver was there.
+    EndedWhileAway,
     /// The host brought about this fault.
     Broken(HostFault),
 }
@@ -124,6 +132,7 @@ pub enum Fact {
 #[must_use]
 pub fn facts(findings: &[Finding], history: &History) -> BTreeSet<Fact> {
     let mut facts = played(history);
+    facts.extend(super::recoveries::facts(history));
     let texts = [
         (Fact::LineEnds, "became CR LF"),
         (Fact::CrGone, "every CR is gone"),

@@ -12,6 +12,7 @@ use crate::history::History;
 use crate::outcome::Status;
 use crate::scenario::{Action, Growth, LogmonOutcome, SignalName, Step, Victim, Who};
 use crate::tally::Tally;
+use crate::trace::adapter::AdapterEvent;
 use crate::trace::{Event, Exit};
 
 fn both() -> History {
@@ -53,6 +54,21 @@ fn a_task_that_a_stop_or_a_signal_ended_is_never_reported_as_a_success() {
         let history = ended(by.clone(), reported);
         assert_eq!(shapes(&history), expected, "{by:?} {reported:?}");
     }
+}
+
+#[test]
+fn how_a_task_ended_is_not_told_of_a_driver_that_had_broken_the_protocol() {
+    let broke = Event::Adapter(AdapterEvent::Broke {
+        op: None,
+        is_late: false,
+        text: "no answer".into(),
+        lines: Vec::new(),
+    });
+    let history = ended(broke, Exit::Signal(9));
+    assert_eq!(shapes(&history), [Shape::Died]);
+    // Without that nobody had sent the signal.
+    let history = ended(Event::Released { gate: "go".into() }, Exit::Signal(9));
+    assert_eq!(shapes(&history), [Shape::WriterKilled, Shape::WrongExit]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::figures::number;
+use super::recovery;
 use super::rules;
 use super::timeline::{Generation, Timeline};
 use crate::capability::Capability;
@@ -10,6 +11,7 @@ use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
 use crate::scenario::SignalName;
+use crate::trace::adapter::AdapterEvent;
 use crate::trace::{Event, Exit, Holder};
 
 const SIGKILL: i32 = 9;
@@ -32,11 +34,24 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         .collect();
     for generation in &timeline.generations {
         in_time(timeline, generation, verdict);
-        if generation.overdue.is_none() && timeline.history.case.scenario.expect.exit_matters {
+        let is_told = generation.overdue.is_none() && !is_after_break(timeline, generation);
+        if is_told && timeline.history.case.scenario.expect.exit_matters {
             exit(timeline, generation, &left, verdict);
         }
     }
     leavings(timeline, verdict);
+}
+
+/// Whether the driver had broken the protocol before: then it was killed with its tasks, and what is
+/// known of their ends is the suite's doing.
+fn is_after_break(timeline: &Timeline<'_>, generation: &Generation<'_>) -> bool {
+    let is_break = |event: &Event| matches!(event, Event::Adapter(AdapterEvent::Broke { .. }));
+    let mut entries = timeline.history.entries.iter();
+    let broke = entries.find(|entry| is_break(&entry.event));
+    let (Some(broke), Some((end, _))) = (broke, generation.exited) else {
+        return false;
+    };
+    broke.at_us <= end
 }
 
 fn push(verdict: &mut Verdict, shape: Shape, rule: RuleId, headline: String, details: Vec<String>) {
@@ -129,7 +144,9 @@ fn exit(
             // Nobody can keep a direct task from SIGPIPE once the last reader is gone.
             return;
         }
-        let rule = if forwards || signal == SIGPIPE {
+        let rule = if recovery::is_played(timeline) {
+            rules::LIFE_7
+        } else if forwards || signal == SIGPIPE {
             rules::FIFO_10
         } else {
             rules::LIFE_11
@@ -199,7 +216,11 @@ fn exit(
         push(
             verdict,
             Shape::WriterKilled,
-            rules::named(rules::LIFE_11),
+            rules::named(if recovery::is_played(timeline) {
+                rules::LIFE_7
+            } else {
+                rules::LIFE_11
+            }),
             headline,
             said(generation, own, planned, status),
         );

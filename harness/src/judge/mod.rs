@@ -25,6 +25,7 @@ mod many_files;
 mod mon;
 mod pipe_content;
 mod pipe_size;
+mod recovery;
 mod rotation;
 mod rules;
 mod timeline;

@@ -25,6 +25,8 @@ rules! {
     FIFO_12 = "FIFO-12",
     LIFE_4 = "LIFE-4",
     LIFE_5 = "LIFE-5",
+    LIFE_6 = "LIFE-6",
+    LIFE_7 = "LIFE-7",
     LIFE_9 = "LIFE-9",
     LIFE_10 = "LIFE-10",
     LIFE_11 = "LIFE-11",

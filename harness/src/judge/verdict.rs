@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::timeline::Timeline;
 use super::{
-    adapter, conditions, faults, fidelity, fifo, guest, life, many, mon, pipe_size, rotation,
+    adapter, conditions, faults, fidelity, fifo, guest, life, many, mon, pipe_size, recovery, rotation,
 };
 use crate::finding::Shape;
 use crate::history::History;
@@ -20,6 +20,7 @@ pub fn judge(history: &History) -> Verdict {
     rotation::judge(&timeline, &mut verdict);
     life::judge(&timeline, &mut verdict);
     adapter::judge(&timeline, &mut verdict);
+    recovery::judge(&timeline, &mut verdict);
     fifo::judge(&timeline, &mut verdict);
     guest::judge(&timeline, &mut verdict);
     mon::judge(&timeline, &mut verdict);
@@ -38,7 +39,7 @@ pub fn judge(history: &History) -> Verdict {
 fn gravity(shape: Shape) -> u8 {
     match shape {
         Shape::ForeignTouched | Shape::FileRewritten => 10,
-        Shape::FifoReplaced | Shape::WriterKilled | Shape::Died => 9,
+        Shape::FifoReplaced | Shape::WriterKilled | Shape::Restarted | Shape::Died => 9,
         Shape::LostAll => 8,
         Shape::LostPipeContent => 7,
         Shape::LostMiddle | Shape::LostHead | Shape::LostTail => 6,

@@ -10,6 +10,7 @@ use crate::outcome::Verdict;
 use crate::report::{cut, many_row, row_of_signal};
 use crate::scenario::SignalName;
 use crate::trace::Event;
+use crate::trace::adapter::AdapterEvent;
 
 /// Longer labels end in `…`; sentences are not cut.
 const LONGEST_LABEL: usize = 60;
@@ -92,6 +93,7 @@ fn injected(event: &Event) -> Option<String> {
             }
         )),
         Event::DriverStopAsked { .. } => Some("the driver asked to stop (TERM)".into()),
+        Event::Adapter(event) => spoken(event),
         Event::FaultBegan { what } => Some(what.to_string()),
         Event::FaultEnded { what, .. } => Some(format!("{what} is mended")),
         Event::SpareReader { held: true } => Some("the host holds spare read ends".into()),
@@ -123,9 +125,18 @@ fn injected(event: &Event) -> Option<String> {
         | Event::Direct { .. }
         | Event::LeftBehind { .. }
         | Event::Many(_)
-        | Event::Adapter(_)
         | Event::SuiteError { .. }
         | Event::Ended => None,
+    }
+}
+
+/// What the host did to a driver that it speaks to.
+fn spoken(event: &AdapterEvent) -> Option<String> {
+    match event {
+        AdapterEvent::Detached { .. } => Some("the driver DETACHED".into()),
+        AdapterEvent::Killed { .. } => Some("the driver KILLED".into()),
+        AdapterEvent::RecoverAsked { .. } => Some("the driver is to recover".into()),
+        AdapterEvent::Broke { .. } | AdapterEvent::Recovered { .. } => None,
     }
 }
 

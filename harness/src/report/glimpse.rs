@@ -82,6 +82,9 @@ fn match_met(entry: &Entry, step_us: u64) -> Option<u64> {
     (is_answer && entry.at_us >= step_us).then_some(entry.at_us)
 }
 
+/// How long a recovery may take: LIFE-9.
+const RECOVER_MS: u64 = 10_000;
+
 /// How long a step may wait, for those that say so.
 fn limit_ms(step: &Step) -> Option<u64> {
     if let Action::Await(wait) = &step.action {
@@ -92,6 +95,9 @@ fn limit_ms(step: &Step) -> Option<u64> {
     | Action::StopLogmon { within_ms } = step.action
     {
         return Some(within_ms);
+    }
+    if let Action::RecoverDriver {} = step.action {
+        return Some(RECOVER_MS);
     }
     None
 }

@@ -29,6 +29,13 @@ pub fn bytes(number: u64) -> String {
 pub(super) fn adapter(event: &AdapterEvent) -> String {
     match event {
         AdapterEvent::Broke { text, .. } => text.clone(),
+        AdapterEvent::Detached { .. } => "driver DETACHED <- injected".into(),
+        AdapterEvent::Killed { .. } => "driver KILLED <- injected".into(),
+        AdapterEvent::RecoverAsked { pid } => format!("driver starts again, pid {pid}"),
+        AdapterEvent::Recovered { lost, .. } => match lost.first() {
+            None => "driver has recovered".into(),
+            Some(one) => format!("driver LOST task {}: {}", one.generation, one.reason),
+        },
     }
 }
 
@@ -161,6 +168,15 @@ pub fn step_words(action: &Action) -> String {
                 "send SIG{} to the task's main process",
                 signal_name(*signal)
             )
+        }
+        Action::DetachDriver {} => {
+            "have the driver leave its tasks alone (`detach`) and wait until its process has ended"
+                .into()
+        }
+        Action::KillDriver {} => "kill the driver's own process; its tasks live on".into(),
+        Action::RecoverDriver {} => {
+            "start the driver again and have it take its tasks over (`recover`), at most 10 s"
+                .into()
         }
         Action::AwaitExit { within_ms } => {
             format!(

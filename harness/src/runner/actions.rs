@@ -55,6 +55,9 @@ impl Stage {
             Action::StartTask { script } => self.start_task(script),
             Action::StopDriver { within_ms } => self.stop_driver(*within_ms),
             Action::SignalTask { signal } => self.signal_task(*signal),
+            Action::DetachDriver {} => self.detach_driver(),
+            Action::KillDriver {} => self.kill_adapter(),
+            Action::RecoverDriver {} => self.recover_driver(),
             Action::AwaitExit { within_ms } => self.await_exit(Duration::from_millis(*within_ms)),
             Action::Release { gate } => self.release(gate),
             Action::Await(wait) => self.await_condition(wait),
@@ -104,6 +107,7 @@ impl Stage {
             tail: Tail::new(&self.dir.task_journal(number)),
             exit: None,
             task_gone: None,
+            is_lost: false,
             holders_recorded: false,
             is_released: false,
         });

@@ -155,7 +155,10 @@ impl Stage {
             let is_gone =
                 generation.task_gone.is_some() || generation.tail.progress.writer.is_none();
             let is_over = |(_, at): (_, Instant)| at.elapsed() >= AFTER_DRIVER;
-            is_gone && generation.exit.is_some_and(is_over)
+            // Nobody reports the end of a task whose driver has left it.
+            let is_away = self.stdio.as_ref().is_some_and(|stdio| stdio.is_away);
+            let is_left = is_away && generation.task_gone.is_some();
+            is_left || is_gone && generation.exit.is_some_and(is_over)
         })
     }
 

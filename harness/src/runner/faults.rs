@@ -14,6 +14,7 @@ use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::kin::Part;
+use super::misplaced::Misplaced;
 use super::namespace;
 use super::stage::{Stage, Stop, millis};
 use super::stalling::Stalling;
@@ -47,6 +48,8 @@ enum Undo {
     Closed(Closed),
     /// Answer what waits for the file system.
     Stalled,
+    /// Move the FIFOs back.
+    Fifos(Misplaced),
     Nothing,
 }
 
@@ -213,6 +216,8 @@ impl Stage {
                 storage.stall();
                 Ok(Undo::Stalled)
             }
+            HostFault::FifosAway => Misplaced::move_away(&self.dir, false).map(Undo::Fifos),
+            HostFault::FifosStale => Misplaced::move_away(&self.dir, true).map(Undo::Fifos),
             HostFault::OwnOutput => {
                 self.read_printed();
                 self.printed.clear();
@@ -278,6 +283,7 @@ impl Stage {
                 }
                 Ok(())
             }
+            Undo::Fifos(fifos) => fifos.move_back(),
             Undo::Nothing => Ok(()),
         }
     }

@@ -21,6 +21,7 @@ mod limited;
 mod load;
 mod logmon;
 mod many;
+mod misplaced;
 mod namespace;
 mod nodes;
 mod outputs;

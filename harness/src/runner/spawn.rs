@@ -92,7 +92,10 @@ pub(super) fn spawn_to_talk(
     stderr: &Path,
 ) -> Result<(i32, OwnedFd, OwnedFd), SpawnError> {
     let program = || invocation.words.first().cloned().unwrap_or_default();
-    let stderr = output_file(stderr).map_err(|source| SpawnError::Output {
+    // Appended to: a process that takes over goes on in the file of the one before.
+    let mut options = File::options();
+    options.append(true).create(true);
+    let stderr = options.open(stderr).map_err(|source| SpawnError::Output {
         path: stderr.to_owned(),
         program: program(),
         source,

@@ -71,6 +71,8 @@ pub(super) struct Generation {
     pub(super) tail: Tail,
     pub(super) exit: Option<(Exit, Instant)>,
     pub(super) task_gone: Option<Instant>,
+    /// Whether a driver said that it can't take the task over: nobody will report its end.
+    pub(super) is_lost: bool,
     pub(super) holders_recorded: bool,
     pub(super) is_released: bool,
 }
@@ -217,6 +219,10 @@ impl Stage {
             self.trace.add(Event::TaskGone {
                 generation: generation.number,
             });
+        }
+        if generation.is_lost && generation.exit.is_none() {
+            // Nobody reports how it ended, so the trace has nothing of that.
+            generation.exit = generation.task_gone.map(|gone| (Exit::Code(0), gone));
         }
     }
 

@@ -27,6 +27,9 @@ pub(super) fn action(action: &Action) -> String {
         Action::StartTask { script } => format!("start the task `{script}`"),
         Action::StopDriver { within_ms } => format!("stop the driver within {within_ms} ms"),
         Action::SignalTask { signal } => format!("send {} to the task", signal_name(*signal)),
+        Action::DetachDriver {} => "have the driver leave its tasks alone and end".into(),
+        Action::KillDriver {} => "kill the driver's own process".into(),
+        Action::RecoverDriver {} => "start the driver again and have it recover".into(),
         Action::AwaitExit { within_ms } => {
             format!("wait up to {within_ms} ms for the driver's end")
         }

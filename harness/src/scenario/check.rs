@@ -9,9 +9,10 @@ use super::fault::HostFault;
 use super::limits::OnFull;
 use super::many;
 use super::model::{
-    Action, Await, Condition, FolderKind, LogmonBinary, LogmonOutcome, LogmonOutput, Need,
-    Scenario, Step,
+    Action, Await, Condition, FifoKind, FolderKind, LogmonBinary, LogmonOutcome, LogmonOutput,
+    Need, Scenario, Step,
 };
+use super::recovery;
 use super::size::Size;
 use crate::capability::Capability;
 use crate::rule::{Family, RuleId, Spec};
@@ -59,6 +60,7 @@ pub(super) fn scenario(scenario: &Scenario) -> Result<(), Wrong> {
         return Err(Wrong::new("plan", "it is empty", "add `[[plan]]` steps"));
     }
     many::check(scenario)?;
+    recovery::check(scenario)?;
     for plant in &scenario.host.plant {
         if plant.name.is_empty() || plant.name.contains('/') {
             let problem = format!("`{}` is no file name", plant.name);
@@ -257,6 +259,9 @@ impl Plan<'_> {
             | Action::StopLogmon { .. }
             | Action::SignalLogmon { .. }
             | Action::StopDriver { .. }
+            | Action::DetachDriver {}
+            | Action::KillDriver {}
+            | Action::RecoverDriver {}
             | Action::SignalTask { .. }
             | Action::AwaitExit { .. }
             | Action::Elapse { .. }
@@ -294,6 +299,10 @@ impl Plan<'_> {
             | HostFault::NoDescriptors
             | HostFault::LogFolderAway
             | HostFault::LogFolderRemoved => (true, ""),
+            HostFault::FifosAway | HostFault::FifosStale => (
+                host.fifos == FifoKind::Present,
+                "leave `fifos` out of `[host]`, so that there are two",
+            ),
         };
         if is_ready {
             return Ok(());

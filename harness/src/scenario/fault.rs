@@ -26,6 +26,10 @@ pub enum HostFault {
     ReadOnly,
     /// No call on the log folder's file system comes back. Needs `host.log_folder = "stalling"`.
     StorageStalled,
+    /// Nothing stands at the FIFOs' paths. Whoever has them open still has them.
+    FifosAway,
+    /// Other FIFOs stand at their paths, which nobody has open.
+    FifosStale,
     /// Nobody reads logmon's own standard output and error any more; can't be mended. Needs
     /// `host.logmon_output = "pipes"`.
     OwnOutput,
@@ -46,6 +50,8 @@ impl HostFault {
             Self::DiskFull => "disk-full",
             Self::ReadOnly => "read-only",
             Self::StorageStalled => "storage-stalled",
+            Self::FifosAway => "fifos-away",
+            Self::FifosStale => "fifos-stale",
             Self::OwnOutput => "own-output",
             Self::OwnBinary => "own-binary",
         }
@@ -62,6 +68,8 @@ impl HostFault {
             Self::DiskFull => "fills the file system below the log folder",
             Self::ReadOnly => "makes the log folder read-only",
             Self::StorageStalled => "lets no call on the log folder's file system come back",
+            Self::FifosAway => "takes both FIFOs away from their paths",
+            Self::FifosStale => "puts other FIFOs in the place of both, which nobody reads",
             Self::OwnOutput => "reads logmon's own output no more",
             Self::OwnBinary => "replaces logmon's program on disk",
         }
@@ -77,6 +85,8 @@ impl HostFault {
             | Self::LogFolderRemoved
             | Self::DiskFull
             | Self::ReadOnly
+            | Self::FifosAway
+            | Self::FifosStale
             | Self::StorageStalled => true,
             Self::OwnOutput | Self::OwnBinary => false,
         }
@@ -91,6 +101,8 @@ impl HostFault {
             | Self::NoDescriptors
             | Self::DiskFull
             | Self::ReadOnly
+            | Self::FifosAway
+            | Self::FifosStale
             | Self::OwnOutput
             | Self::OwnBinary => false,
         }

@@ -7,6 +7,7 @@ mod limits;
 mod many;
 mod model;
 mod place;
+mod recovery;
 mod shipped;
 mod size;
 mod sweep;

@@ -278,7 +278,15 @@ pub enum Action {
         /// The signal.
         signal: SignalName,
     },
-    /// Waits until the driver has ended, and with it the current generation.
+    /// Has a driver that is spoken to leave its tasks alone, and waits until its process has ended.
+    DetachDriver {},
+    /// Kills the process of a driver that is spoken to, and nothing else, once it has given the handles
+    /// of its tasks.
+    KillDriver {},
+    /// Starts another process of the driver, has it take the tasks over, and waits for its answer.
+    RecoverDriver {},
+    /// Waits until the driver has ended, and with it the current generation. That of a task which
+    /// `recover-driver` did not bring back ends with the task.
     AwaitExit {
         /// Milliseconds.
         #[serde(default = "default_exit_ms")]
@@ -504,6 +512,9 @@ pub struct Expect {
     pub full_files: bool,
     /// Whether no write may meet a FIFO that nobody reads (EPIPE), though logmon is dead for a while.
     pub unbroken: bool,
+    /// Whether a driver may answer that it can't take a living task over. The task must be left alone all
+    /// the same.
+    pub may_lose_tasks: bool,
     /// How much a subject may grow between its first and its last `measure`.
     pub growth: Option<Growth>,
 }
@@ -521,6 +532,7 @@ impl Default for Expect {
             opened_once: false,
             full_files: false,
             unbroken: false,
+            may_lose_tasks: false,
             growth: None,
         }
     }

@@ -137,6 +137,9 @@ fn fits(scenario: &Scenario) -> Result<(), String> {
             | Action::SignalLogmon { .. }
             | Action::StartTask { .. }
             | Action::StopDriver { .. }
+            | Action::DetachDriver {}
+            | Action::KillDriver {}
+            | Action::RecoverDriver {}
             | Action::SignalTask { .. }
             | Action::HoldReader { .. }
             | Action::DropReader {}

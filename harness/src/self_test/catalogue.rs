@@ -147,6 +147,17 @@ const RECOVERS: &[&str] = &[
     "recover",
 ];
 
+/// What one declares that can recover and forwards.
+const RECOVERS_AND_FORWARDS: &[&str] = &[
+    "forwards",
+    "signals",
+    "multi-writer",
+    "no-log-collection",
+    "checks-paths",
+    "payload.exec",
+    "recover",
+];
+
 /// What a forwarding driver of ours declares.
 const FORWARDS: &[&str] = &["forwards", "no-log-collection", "checks-paths"];
 
@@ -169,6 +180,18 @@ pub fn catalogue() -> Vec<Known> {
             shape: *shape,
         }),
     }));
+    all.extend(RECOVERIES.iter().map(|(name, case, shape)| Known {
+        name: (*name).to_owned(),
+        part: Part::Driver,
+        template: format!("{MOCK_STDIO} --fault {name}"),
+        serving: None,
+        adapter: AdapterKind::Stdio,
+        capabilities: RECOVERS_AND_FORWARDS,
+        kind: Kind::Faulty(Catch {
+            case,
+            shape: *shape,
+        }),
+    }));
     all.extend(LogmonFault::ALL.iter().filter_map(|fault| {
         let (case, shape) = logmon_catch(*fault)?;
         Some(faulty_logmon(
@@ -178,6 +201,9 @@ pub fn catalogue() -> Vec<Known> {
     }));
     all
 }
+
+/// How the bundled driver is started that is spoken to.
+const MOCK_STDIO: &str = "{self} mock-driver stdio";
 
 fn good() -> Vec<Known> {
     let driver = |name: &str, template: &str, capabilities, program| Known {
@@ -232,6 +258,7 @@ fn good() -> Vec<Known> {
             RECOVERS,
             Some("python3"),
         ),
+        spoken_to("mock-stdio", MOCK_STDIO, RECOVERS_AND_FORWARDS, None),
         Known {
             name: "logmon".to_owned(),
             part: Part::Logmon,
@@ -377,6 +404,28 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
     ("logs-into-log-folder", "data/smoke", Shape::StrayFile),
 ];
 
+/// The faults of the mock driver that is spoken to, likewise.
+const RECOVERIES: &[(&str, &str, Shape)] = &[
+    ("loses-gap", "life/recover-detached", Shape::LostMiddle),
+    ("repeats-gap", "life/recover-crashed", Shape::Repeated),
+    (
+        "restarts-on-recover",
+        "life/recover-detached",
+        Shape::Restarted,
+    ),
+    (
+        "kills-on-recover",
+        "life/recover-no-logmon-bare",
+        Shape::WriterKilled,
+    ),
+    (
+        "hangs-in-recover",
+        "life/recover-fifos-unread",
+        Shape::Blocked,
+    ),
+    ("guesses-success", "life/recover-ended", Shape::WrongExit),
+];
+
 fn logmon_catch(fault: LogmonFault) -> Option<(&'static str, Shape)> {
     Some(match fault {
         LogmonFault::None => return None,
@@ -476,12 +525,19 @@ mod tests {
     #[test]
     fn every_fault_of_the_mock_driver_must_be_caught() {
         use clap::ValueEnum;
-        let listed: BTreeSet<&str> = DRIVERS.iter().map(|(name, _, _)| *name).collect();
-        let known: BTreeSet<String> = mock_driver::fault::Fault::value_variants()
-            .iter()
-            .filter_map(|fault| Some(fault.to_possible_value()?.get_name().to_owned()))
-            .collect();
-        assert_eq!(listed, known.iter().map(String::as_str).collect());
+        use mock_driver::{RecoveryFault, fault::Fault};
+        fn named<T: ValueEnum>() -> BTreeSet<String> {
+            let names = T::value_variants().iter().map(ValueEnum::to_possible_value);
+            names
+                .flatten()
+                .map(|value| value.get_name().to_owned())
+                .collect()
+        }
+        let listed = |all: &[(&str, &str, Shape)]| -> BTreeSet<String> {
+            all.iter().map(|(name, _, _)| (*name).to_owned()).collect()
+        };
+        assert_eq!(listed(DRIVERS), named::<Fault>());
+        assert_eq!(listed(RECOVERIES), named::<RecoveryFault>());
     }
 
     #[test]

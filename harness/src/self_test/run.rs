@@ -136,7 +136,7 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
         if !options.names.is_empty() && !options.names.is_match(&one.name) {
             continue;
         }
-        if options.names.is_empty() && one.adapter == AdapterKind::Stdio {
+        if options.names.is_empty() && is_example_spoken_to(one) {
             let why = "it takes about a minute: name it with --filter".to_owned();
             left_out.push((one.name.clone(), why));
             continue;
@@ -176,6 +176,7 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
             };
             match one.kind {
                 _ if selected.choice != Choice::Run => {}
+                Kind::Good { .. } if options.names.is_empty() && !is_played(one, scenario) => {}
                 Kind::Good { .. } => good.push(job),
                 Kind::Faulty(catch) => {
                     if options.full || id == SMOKE || id == catch.case {
@@ -212,6 +213,20 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
         score.ending()
     };
     Ok(Outcome { text, ending })
+}
+
+/// Whether it is a good driver that is spoken to and not the bundled one.
+fn is_example_spoken_to(known: &Known) -> bool {
+    let is_example = matches!(known.kind, Kind::Good { program: Some(_) });
+    known.adapter == AdapterKind::Stdio && is_example
+}
+
+/// Whether a good subject plays a case although it was not named. What a driver that is spoken to does
+/// otherwise, one does as well that is a command: only the cases are left that no command can play.
+fn is_played(known: &Known, scenario: &Scenario) -> bool {
+    known.adapter == AdapterKind::Command
+        || scenario.id == SMOKE
+        || scenario.needs().contains(&Capability::Recover)
 }
 
 /// Why this machine can't play the case that must catch a faulty subject; none if it can.

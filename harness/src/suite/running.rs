@@ -17,6 +17,7 @@ use crate::observe::{
 };
 use crate::report::{self, Glimpse};
 use crate::suite::machine;
+use crate::trace::adapter::AdapterEvent;
 use crate::trace::{self, Entry, Event};
 
 /// What the cases that this process plays wait for, a few lines each, in the order of their ids.
@@ -85,6 +86,8 @@ fn titles(case: i32, dir: &CaseDir, entries: &[Entry], near: &[Stat]) -> BTreeMa
     for entry in entries {
         if let Event::LogmonStarted { pid, .. } = &entry.event {
             titles.insert(*pid, "logmon".into());
+        } else if let Event::Adapter(AdapterEvent::RecoverAsked { pid }) = &entry.event {
+            titles.insert(*pid, "driver".into());
         } else if let Event::DriverStarted {
             pid, generation, ..
         } = &entry.event

@@ -1,6 +1,7 @@
 //! The seam between the plan and the driver: a command for each generation, or one program that is
 //! spoken to. (edge)
 
+mod recovery;
 mod stdio;
 
 use mock_driver::stream::Stream;

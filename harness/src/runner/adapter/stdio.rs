@@ -1,7 +1,7 @@
 //! The conversation with a driver that is spoken to, while a case is played. (edge)
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mock_driver::stream::Stream;
 use nix::sys::signal::{Signal, kill};
@@ -17,37 +17,45 @@ use crate::trace::adapter::AdapterEvent;
 use crate::trace::{Event, Exit};
 
 /// How long a greeting or a small order may take.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// How long a start may take while nobody reads: FIFO-3, and a moment for the machine.
 const START: Duration = Duration::from_secs(12);
 /// How long the adapter may take to end when its stdin is closed.
-const ENDS: Duration = Duration::from_secs(2);
+pub(super) const ENDS: Duration = Duration::from_secs(2);
 /// What is reported of a task that could not be started.
 const NOT_STARTED: Exit = Exit::Code(127);
 
 /// A driver that is spoken to.
 pub(in super::super) struct Stdio {
-    pid: i32,
+    pub(super) pid: i32,
     /// The generation that it was started for; its stderr has this number.
     number: u32,
     client: Client,
-    state: State,
-    open: BTreeMap<u64, Open>,
+    pub(super) state: State,
+    pub(super) open: BTreeMap<u64, Open>,
     /// What brings a task back, by generation.
-    handles: BTreeMap<u32, Value>,
+    pub(super) handles: BTreeMap<u32, Value>,
     /// The tasks that it knows.
-    known: BTreeSet<u32>,
+    pub(super) known: BTreeSet<u32>,
+    /// Whether it is gone as the plan wanted it, and its tasks were left alone.
+    pub(in super::super) is_away: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// It was greeted, and has not answered yet.
     Greeted,
     /// It answers.
     Talks,
+    /// It was asked to leave its tasks alone.
+    Detaching,
+    /// It has answered that it does, and is to end.
+    Left,
+    /// The plan has killed it, and nothing else.
+    Crashed,
     /// Its stdin is closed, and it is to end.
     Closing,
-    /// It was killed, because of what it did or by the plan.
+    /// It was killed because of what it did.
     Killed,
     /// It has ended.
     Gone,
@@ -55,10 +63,13 @@ enum State {
 
 /// What an answer is waited for.
 #[derive(Clone, Copy, Debug)]
-enum Open {
+pub(super) enum Open {
     Hello,
     Start(u32),
     Wait(u32),
+    Detach,
+    /// And when it was asked.
+    Recover(Instant),
     Order,
 }
 
@@ -76,7 +87,7 @@ impl Stage {
         self.start_adapter(number)
     }
 
-    fn start_adapter(&mut self, number: u32) -> Result<i32, Stop> {
+    pub(super) fn start_adapter(&mut self, number: u32) -> Result<i32, Stop> {
         let invocation =
             command::adapter(&self.case, &self.dir).map_err(|error| Stop::Suite(chain(&error)))?;
         let strace = self.case.strace.then(|| self.dir.strace("driver", number));
@@ -94,12 +105,18 @@ impl Stage {
             open: BTreeMap::new(),
             handles: BTreeMap::new(),
             known: BTreeSet::new(),
+            is_away: false,
         });
         self.ask(&Request::hello(), Some(ANSWER), Open::Hello);
         let answered = self.wait(ANSWER + ENDS, |stage| match stage.stdio.as_ref()?.state {
             State::Greeted => None,
             State::Talks => Some(true),
-            State::Closing | State::Killed | State::Gone => Some(false),
+            State::Detaching
+            | State::Left
+            | State::Crashed
+            | State::Closing
+            | State::Killed
+            | State::Gone => Some(false),
         })?;
         match answered {
             Some(true) => Ok(pid),
@@ -147,12 +164,13 @@ impl Stage {
         self.ask(&request, None, Open::Order);
     }
 
-    fn ask(&mut self, request: &Request, limit: Option<Duration>, open: Open) {
+    pub(super) fn ask(&mut self, request: &Request, limit: Option<Duration>, open: Open) {
         let Some(stdio) = &mut self.stdio else {
             return;
         };
-        if matches!(stdio.state, State::Killed | State::Gone) {
-            return;
+        match stdio.state {
+            State::Greeted | State::Talks | State::Closing => {}
+            State::Detaching | State::Left | State::Crashed | State::Killed | State::Gone => return,
         }
         match stdio.client.ask(request, limit) {
             Ok(seq) => drop(stdio.open.insert(seq, open)),
@@ -199,6 +217,8 @@ impl Stage {
                 self.generation_ended(number, exit);
                 Ok(())
             }
+            Some(Open::Detach) => self.take_detach(line),
+            Some(Open::Recover(asked)) => self.take_recover(asked, line),
             // A task may have ended before it was stopped, so a refusal says nothing.
             Some(Open::Order) => Reply::to_order(&line.fields).map(|_| ()),
         }
@@ -235,7 +255,7 @@ impl Stage {
         }
     }
 
-    fn set_state(&mut self, state: State) {
+    pub(super) fn set_state(&mut self, state: State) {
         if let Some(stdio) = &mut self.stdio {
             stdio.state = state;
         }
@@ -243,11 +263,11 @@ impl Stage {
 
     /// Records what the adapter did wrong, and kills it with everything that it started: nothing that
     /// it says later can be relied on.
-    fn adapter_broke(&mut self, trouble: Trouble) {
+    pub(super) fn adapter_broke(&mut self, trouble: Trouble) {
         let Some(stdio) = &self.stdio else {
             return;
         };
-        if matches!(stdio.state, State::Killed | State::Gone) {
+        if matches!(stdio.state, State::Crashed | State::Killed | State::Gone) {
             return;
         }
         let lines = trouble.lines();
@@ -278,7 +298,17 @@ impl Stage {
         };
         let before = std::mem::replace(&mut stdio.state, State::Gone);
         let number = stdio.number;
-        if matches!(before, State::Greeted | State::Talks) && !self.was_killed_by_the_plan(exit) {
+        stdio.is_away = before == State::Crashed || before == State::Left && exit == Exit::Code(0);
+        if stdio.is_away {
+            return;
+        }
+        let op = match before {
+            State::Detaching | State::Left => Some("detach".to_owned()),
+            State::Greeted | State::Talks | State::Crashed => None,
+            State::Closing | State::Killed | State::Gone => None,
+        };
+        let was_early = matches!(before, State::Greeted | State::Talks) || op.is_some();
+        if was_early && !self.was_killed_by_the_plan(exit) {
             let stderr = end_of(&self.dir.output("driver", number, Stream::Stderr));
             let how = match exit {
                 Exit::Code(code) => format!("exited {code}"),
@@ -288,10 +318,16 @@ impl Stage {
                 Some(line) => format!("; on stderr it said last `{line}`"),
                 None => "; it said nothing on stderr".into(),
             };
+            let what = match before {
+                State::Detaching => "before it had answered `detach`",
+                State::Left => "after `detach`; wanted is exit code 0",
+                State::Greeted | State::Talks | State::Crashed => "before its stdin was closed",
+                State::Closing | State::Killed | State::Gone => "before its stdin was closed",
+            };
             self.trace.add(Event::Adapter(AdapterEvent::Broke {
-                op: None,
+                op,
                 is_late: false,
-                text: format!("the adapter {how} before its stdin was closed{said}"),
+                text: format!("the adapter {how} {what}{said}"),
                 lines: Vec::new(),
             }));
         }
@@ -358,7 +394,7 @@ fn trouble_of(asked: &Asked, answer: &str, problems: &[String]) -> Trouble {
 }
 
 /// What an operation that every driver must know has led to.
-fn done<T>(reply: Reply<T>) -> Result<T, Vec<String>> {
+pub(super) fn done<T>(reply: Reply<T>) -> Result<T, Vec<String>> {
     match reply {
         Reply::Done(value) => Ok(value),
         Reply::Unsupported => Err(vec!["every driver must support it".into()]),
