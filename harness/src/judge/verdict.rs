@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 
 use super::timeline::Timeline;
 use super::{
-    adapter, conditions, faults, fidelity, fifo, guest, life, many, mon, pipe_size, recovery, rotation,
+    adapter, conditions, faults, fidelity, fifo, guest, life, many, mon, pipe_size, recovery,
+    rotation,
 };
 use crate::finding::Shape;
 use crate::history::History;

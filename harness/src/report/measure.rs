@@ -38,6 +38,7 @@ fn gave_a_verdict(report: &Report) -> bool {
         Some(
             Ending::NothingRan
             | Ending::OutOfBudget
+            | Ending::Stopped
             | Ending::Blind
             | Ending::Unfit
             | Ending::BadSubject
