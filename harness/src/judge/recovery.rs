@@ -13,9 +13,16 @@ use crate::trace::adapter::{AdapterEvent, LostTask};
 /// How long a recovery may take: LIFE-9.
 const RECOVER_MS: u64 = 10_000;
 
-/// Judges what became of the tasks of a driver that left them.
+/// Judges what became of the tasks of a driver that left them, and of those whose log forwarder was
+/// started again.
 pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     if !is_played(timeline) {
+        let rule = rules::named(rules::LIFE_8);
+        if timeline.history.case.scenario.rules.contains(&rule) {
+            for generation in &timeline.generations {
+                restarted(timeline, generation, rules::LIFE_8, verdict);
+            }
+        }
         return;
     }
     for event in spoken(timeline) {
@@ -32,7 +39,7 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         }
     }
     for generation in &timeline.generations {
-        restarted(timeline, generation, verdict);
+        restarted(timeline, generation, rules::LIFE_7, verdict);
         if generation.exited.is_none() {
             killed(timeline, generation, verdict);
         }
@@ -110,7 +117,12 @@ fn given_up(timeline: &Timeline<'_>, task: &LostTask, verdict: &mut Verdict) {
 }
 
 /// More than one process has played the script of one generation.
-fn restarted(timeline: &Timeline<'_>, generation: &Generation<'_>, verdict: &mut Verdict) {
+fn restarted(
+    timeline: &Timeline<'_>,
+    generation: &Generation<'_>,
+    rule: &'static str,
+    verdict: &mut Verdict,
+) {
     let mut pids = Vec::new();
     for line in generation.journal {
         if let journal::Event::Hello {
@@ -130,10 +142,8 @@ fn restarted(timeline: &Timeline<'_>, generation: &Generation<'_>, verdict: &mut
         "the task of generation {} was started again, and nobody had asked for it",
         generation.number
     );
-    let details = vec![format!(
-        "its process was {first}, and {last} after the driver had recovered"
-    )];
-    let what = (Shape::Restarted, rules::LIFE_7);
+    let details = vec![format!("its process was {first}, and {last} at the end")];
+    let what = (Shape::Restarted, rule);
     push(timeline, verdict, what, headline, details);
 }
 
@@ -266,6 +276,17 @@ mod tests {
         assert_eq!(found(&history), []);
         hello(&mut history, 41, 301);
         let restarted = (Shape::Restarted, "LIFE-7".to_owned());
+        assert_eq!(found(&history), [restarted]);
+    }
+
+    #[test]
+    fn a_task_that_is_started_again_because_its_reader_was_breaks_life_8() {
+        let mut history = good(vec![records(Stream::Stdout, 10)]);
+        hello(&mut history, 40, 300);
+        hello(&mut history, 41, 301);
+        assert_eq!(found(&history), [], "the case does not ask");
+        history.case.scenario.rules = vec!["LIFE-8".parse().unwrap()];
+        let restarted = (Shape::Restarted, "LIFE-8".to_owned());
         assert_eq!(found(&history), [restarted]);
     }
 

@@ -27,6 +27,7 @@ rules! {
     LIFE_5 = "LIFE-5",
     LIFE_6 = "LIFE-6",
     LIFE_7 = "LIFE-7",
+    LIFE_8 = "LIFE-8",
     LIFE_9 = "LIFE-9",
     LIFE_10 = "LIFE-10",
     LIFE_11 = "LIFE-11",

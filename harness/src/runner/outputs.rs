@@ -52,7 +52,10 @@ impl Outputs {
 
 fn count(path: &Path, counted: &mut Counted) -> io::Result<()> {
     let mut file = File::open(path)?;
+    let end = file.metadata()?.len();
     file.seek(SeekFrom::Start(counted.bytes))?;
+    // Who prints without a pause would have no end to be reached.
+    let mut file = file.take(end.saturating_sub(counted.bytes));
     let mut chunk = vec![0; 64 << 10];
     loop {
         let bytes = file.read(&mut chunk)?;
