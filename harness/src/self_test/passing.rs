@@ -36,14 +36,15 @@ fn passes(known: &Known, scenario: &Scenario, machine: &BTreeSet<Capability>) ->
         })
 }
 
-/// What is named as passing and was not played, of the subjects at these places in the catalogue: a row
-/// for each, so that it is no pass.
+/// What is named as passing, is due and was not played, of the subjects at these places in the catalogue: a
+/// row for each, so that it is no pass.
 pub(super) fn unplayed(
     known: &[Known],
     played: &BTreeSet<usize>,
     rows: &[Row],
     scenarios: &[Scenario],
     machine: &BTreeSet<Capability>,
+    is_due: impl Fn(&Known, &Scenario) -> bool,
 ) -> Vec<Row> {
     let rows: BTreeSet<(usize, &str)> = rows
         .iter()
@@ -56,7 +57,7 @@ pub(super) fn unplayed(
         }
         let named = scenarios
             .iter()
-            .filter(|scenario| passes(one, scenario, machine));
+            .filter(|scenario| is_due(one, scenario) && passes(one, scenario, machine));
         let named = named.filter(|scenario| !rows.contains(&(index, scenario.id.as_str())));
         missing.extend(named.map(|scenario| Row {
             subject: index,
@@ -114,7 +115,8 @@ mod tests {
             .filter(|one| one.id == "data/smoke")
             .collect();
         let played = BTreeSet::from([0]);
-        let missing = |rows: &[Row]| unplayed(&known, &played, rows, &smoke, &BTreeSet::new());
+        let machine = BTreeSet::new();
+        let missing = |rows: &[Row]| unplayed(&known, &played, rows, &smoke, &machine, |_, _| true);
         let rows = missing(&[]);
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].subject, rows[0].status), (0, Status::Inconclusive));

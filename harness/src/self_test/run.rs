@@ -157,6 +157,8 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
         subjects.push((index, subject));
     }
 
+    let is_due =
+        |one: &Known, scenario: &Scenario| !options.names.is_empty() || is_played(one, scenario);
     let mut good = Vec::new();
     let mut faulty = Vec::new();
     for (index, subject) in &subjects {
@@ -176,7 +178,7 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
             };
             match one.kind {
                 _ if selected.choice != Choice::Run => {}
-                Kind::Good { .. } if options.names.is_empty() && !is_played(one, scenario) => {}
+                Kind::Good { .. } if !is_due(one, scenario) => {}
                 Kind::Good { .. } => good.push(job),
                 Kind::Faulty(catch) => {
                     if options.full || id == SMOKE || id == catch.case {
@@ -193,7 +195,9 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
     }
     if !options.stop.is_asked() {
         let played = subjects.iter().map(|(index, _)| *index).collect();
-        rows.extend(unplayed(&known, &played, &rows, &scenarios, &machine));
+        rows.extend(unplayed(
+            &known, &played, &rows, &scenarios, &machine, is_due,
+        ));
     }
     rows.sort_by(|one, other| (one.subject, &one.case).cmp(&(other.subject, &other.case)));
 
