@@ -288,6 +288,54 @@ fn a_case_of_the_users_own_is_played_again_when_its_file_is_gone() {
         .stdout(contains("PASS  data/mine").and(contains("it is: pass")));
 }
 
+/// A run knows it only by its file, which is not in the command.
+#[test]
+fn a_case_of_ones_own_that_failed_is_played_again_from_its_bundle_alone() {
+    let folder = tempdir().unwrap();
+    fs::write(
+        folder.path().join("mine.toml"),
+        "id = \"data/mine\"\ntitle = \"It arrives.\"\nrules = [\"DATA-1\"]\n[tasks.main]\n\
+         step = [{ do = \"text\", stream = \"stdout\", text = \"no end\" }]\n\
+         [[plan]]\ndo = \"start-logmon\"\n[[plan]]\ndo = \"start-task\"\n\
+         [[plan]]\ndo = \"await-exit\"\nwithin_ms = 8000\n",
+    )
+    .unwrap();
+    harness(&folder)
+        .args(["run", "--scenario", "mine.toml", "--driver", LOSES_TAIL])
+        .args(["--capability", "forwards", "--report", "junit=junit.xml"])
+        .assert()
+        .code(1)
+        .stdout(contains("harness repro out/data-mine.bundle\n"))
+        .stdout(contains("As a run").not());
+    let junit = fs::read_to_string(folder.path().join("junit.xml")).unwrap();
+    let mut lines = junit.lines().filter(|line| line.contains("\"re-run\""));
+    let line = lines.next().unwrap();
+    assert!(
+        line.contains("value=\"harness repro ") && line.contains("/data-mine.bundle\""),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_case_is_played_with_the_subject_of_the_configuration_and_a_bundle_with_its_own() {
+    let folder = failed_case();
+    let config = format!("[driver]\ncommand = '{LOSES_TAIL}'\ncapabilities = [\"forwards\"]\n");
+    fs::write(folder.path().join("harness.toml"), config).unwrap();
+    let repro = |arguments: &[&str]| {
+        let mut command = harness(&folder);
+        command.arg("repro").args(arguments).assert()
+    };
+    repro(&["data/no-final-newline"])
+        .code(1)
+        .stdout(contains("lost-tail").and(contains("driver `{self} mock-driver")));
+    repro(&["data/no-final-newline", "--config", "/dev/null"]).code(0);
+    for more in [["--driver-stdio", "./mine"], ["--config", "harness.toml"]] {
+        repro(&[&[LOST], &more[..]].concat())
+            .code(64)
+            .stderr(contains("brings its own subject"));
+    }
+}
+
 #[test]
 fn a_case_is_played_by_its_id_with_a_subject_of_the_command_line() {
     let folder = tempdir().unwrap();

@@ -126,7 +126,7 @@ pub(super) enum AdapterCommand {
     },
 }
 
-#[derive(Clone, Debug, Default, ClapArgs)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, ClapArgs)]
 pub(super) struct SubjectArgs {
     /// The command that starts the driver, with {task}, {stdout}, {stderr}, {task_dir}, {log_dir},
     /// {id}. The bundled mock driver if left out.

@@ -41,6 +41,10 @@ pub(super) struct ReproArgs {
     /// subject, what it declares, the seed and the number of the attempt.
     #[arg(value_name = "BUNDLE|CASE")]
     pub(super) target: String,
+    /// With a case's id: a file instead of flags, which win over it. Else harness.toml in this folder, if
+    /// it is there; /dev/null for none.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) subject: SubjectArgs,
     /// With a case's id: the cases of this file, or of the *.toml in this folder, instead of the

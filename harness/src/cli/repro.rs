@@ -5,7 +5,9 @@ use std::path::Path;
 
 use mock_driver::stream::Stream;
 
+use super::args::SubjectArgs;
 use super::bundle_args::ReproArgs;
+use super::configuration::subject_args;
 use super::console;
 use super::recheck::{ending_of, summary};
 use super::refusal::Refusal;
@@ -147,7 +149,10 @@ fn show(
         let files = format!("{}/strace.*", bundle.display());
         text.push_str(&report::hanging("  System calls   ", &files, 80));
     }
-    let seed = format!("seed {}, attempt {}", wanted.seed, wanted.attempt);
+    let mut seed = format!("seed {}, attempt {}", wanted.seed, wanted.attempt);
+    if wanted.before.is_none() {
+        seed.push_str(&format!(", {}", wanted.subject.describe()));
+    }
     text.push_str(&report::hanging("  Played with    ", &seed, 80));
     if let Some(before) = &wanted.before {
         let compared = compared(before, played, &args.target);
@@ -240,13 +245,7 @@ fn usage(text: String) -> Refusal {
 
 /// The case of a bundle, with its own subject on this machine.
 fn of_bundle(args: &ReproArgs, path: &Path) -> Result<Wanted, Refusal> {
-    let given = &args.subject;
-    let has_subject = given.driver.is_some()
-        || given.logmon.is_some()
-        || given.logmon_serve.is_some()
-        || given.logmon_start.is_some()
-        || given.logmon_stop.is_some()
-        || !given.capabilities.is_empty();
+    let has_subject = args.subject != SubjectArgs::default() || args.config.is_some();
     if has_subject || args.seed.is_some() || !args.scenario.is_empty() {
         return Err(usage(format!(
             "{} brings its own subject, scenario and seed; to change them give the case's id instead of \
@@ -295,9 +294,9 @@ fn refuse_out_around(bundle: &Path, out: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// A case by its id, with the subject of the command line.
+/// A case by its id, with the subject of the command line or of the configuration, as in a run.
 fn of_case(args: &ReproArgs) -> Result<Wanted, Refusal> {
-    let subject = subject(&args.subject)?;
+    let subject = subject(&subject_args(args.config.as_deref(), &args.subject)?)?;
     let all = Filter::new(&[], &[], None, BTreeSet::new())?;
     let mut scenarios = scenarios(&args.scenario)?;
     scenarios.extend(suite::swept_named(&args.target, &scenarios, &subject));

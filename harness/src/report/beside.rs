@@ -66,7 +66,7 @@ impl PassesHere {
 }
 
 /// Whether a case is exactly a shipped one. One that was played has its seed in its scripts.
-fn is_shipped(scenario: &Scenario) -> bool {
+pub(super) fn is_shipped(scenario: &Scenario) -> bool {
     let Ok(all) = shipped_scenarios() else {
         return false;
     };

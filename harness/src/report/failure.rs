@@ -7,10 +7,11 @@ use mock_driver::stream::Stream;
 use crate::diagnosis::{self, Diagnosis};
 use crate::history::History;
 use crate::outcome::{Status, Verdict};
+use crate::report::beside::is_shipped;
 use crate::report::timeline::{Extent, timeline};
 use crate::report::{Paint, PassesHere, expected_lines, rerun, wrapped};
 use crate::rule::RuleId;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, swept_id};
 use crate::suite::{CaseResult, Subject};
 use crate::trace::Event;
 
@@ -162,7 +163,11 @@ fn add_again(out: &mut String, id: &str, history: Option<&History>, bundle: Opti
         let bundle = shell_words::quote(&bundle);
         add("Re-run", &format!("harness repro {bundle}"));
         add("Look", &format!("harness show {bundle} --html"));
-        add("As a run", &rerun);
+        // A run knows a case of somebody's own only by its file, and a bundle brings it with it.
+        let is_own = |history: &History| !is_shipped(&history.case.scenario);
+        if swept_id(id).is_some() || !history.is_some_and(is_own) {
+            add("As a run", &rerun);
+        }
     } else {
         add("Re-run", &rerun);
         add("Look", "nothing was kept; run it again with --keep fail");

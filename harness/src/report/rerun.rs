@@ -9,7 +9,7 @@ use crate::case::Case;
 use crate::report::Report;
 use crate::scenario::swept_id;
 use crate::serving::Serving;
-use crate::suite::Subject;
+use crate::suite::{Subject, shipped_scenarios};
 
 /// The command that plays the case of a failed attempt again, on one line so that it can be copied.
 /// Without the attempt's facts it names the case only.
@@ -27,9 +27,17 @@ pub(super) fn of_attempt(id: &str, case: Option<&Case>) -> String {
     )
 }
 
-/// The command that plays a case of a report again, with the same subject and seed, on one line.
+/// The command that plays a case of a report again, with the same subject and seed, on one line. A run knows
+/// a case of somebody's own only by its file; there it is the bundle, if it was kept.
 #[must_use]
 pub fn rerun(report: &Report, id: &str) -> String {
+    let result = report.cases.iter().find(|one| one.id == id);
+    if let Some(bundle) = result.and_then(|one| one.bundle.as_ref())
+        && swept_id(id).is_none()
+        && !is_shipped(id)
+    {
+        return shell_words::join(["harness", "repro", &bundle.to_string_lossy()]);
+    }
     let subject = &report.subject;
     let capabilities = subject.capabilities.iter();
     command(
@@ -59,6 +67,10 @@ fn beginning(id: &str) -> Vec<String> {
         None => &["harness", "run", "--filter", id],
     };
     words.iter().copied().map(String::from).collect()
+}
+
+fn is_shipped(id: &str) -> bool {
+    shipped_scenarios().is_ok_and(|all| all.iter().any(|one| one.id == id))
 }
 
 fn command(
