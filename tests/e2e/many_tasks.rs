@@ -112,7 +112,12 @@ fn a_faulty_one_is_told_with_a_command_that_plays_it_again() {
         .assert()
         .code(1)
         .stdout(contains("[growth-process,").and(contains("`process-per-task`: 1.00")))
-        .stdout(contains("--logmon-serve").and(contains("--logmon-stop")));
+        .stdout(contains("harness repro out/cost-twenty-tasks.bundle\n"));
+    harness(&folder)
+        .args(["repro", "out/cost-twenty-tasks.bundle"])
+        .assert()
+        .code(1)
+        .stdout(contains("[growth-process,").and(contains("reproduced")));
 }
 
 #[test]

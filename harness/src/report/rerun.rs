@@ -106,3 +106,34 @@ fn command(
     words.extend(["--seed".into(), seed.to_string()]);
     shell_words::join(words)
 }
+
+#[cfg(test)]
+mod tests {
+    use mock_driver::stream::Stream;
+
+    use super::*;
+    use crate::judge::stage::{good, records};
+
+    #[test]
+    fn a_logmon_for_many_tasks_is_named_with_all_its_commands() {
+        let mut case = good(vec![records(Stream::Stdout, 1)]).case;
+        case.logmon = ["mine", "{log_dir}"].map(String::from).into();
+        case.serving = Subject::bundled().serving;
+        assert!(case.serving.is_some());
+        let command = of_attempt("cost/thousand-tasks", Some(&case));
+        let words = shell_words::split(&command).unwrap();
+        for option in [
+            "--logmon",
+            "--logmon-serve",
+            "--logmon-start",
+            "--logmon-stop",
+        ] {
+            let found = words.iter().position(|word| word == option);
+            let value = found.and_then(|index| words.get(index + 1));
+            assert!(
+                value.is_some_and(|value| value.contains('{')),
+                "{option}: {command}"
+            );
+        }
+    }
+}
