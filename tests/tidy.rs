@@ -263,3 +263,23 @@ fn every_shipped_scenario_names_known_rules_and_has_its_own_id() {
     }
     assert!(ids.len() > 20, "only {} cases", ids.len());
 }
+
+/// What a run leaves in this folder would be committed with the next change.
+#[test]
+fn git_ignores_every_folder_that_a_command_writes_unless_told_otherwise() {
+    let ignored = fs::read_to_string(root().join(".gitignore")).unwrap();
+    for (command, folder, said) in [
+        ("run", "out", "`out` if left out"),
+        ("repro", "out-repro", "[default: out-repro]"),
+        ("self-test", "out-self-test", "[default: out-self-test]"),
+    ] {
+        let help = assert_cmd::Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(help.contains(said), "{help}");
+        let line = format!("/{folder}");
+        assert!(ignored.lines().any(|one| one == line), "{line}: {ignored}");
+    }
+}
