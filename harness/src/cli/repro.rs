@@ -20,9 +20,7 @@ use crate::outcome::{Ending, Status, Verdict};
 use crate::report::{self, Paint};
 use crate::runner;
 use crate::scenario::Scenario;
-use crate::suite::{
-    self, Attempt, Bundle, CASE_DEADLINE, Choice, Filter, Machine, OutDir, PlayRequest, Subject,
-};
+use crate::suite::{self, Attempt, Bundle, Choice, Filter, Machine, OutDir, PlayRequest, Subject};
 
 /// What is played again.
 struct Wanted {
@@ -65,7 +63,7 @@ pub(super) fn repro(args: &ReproArgs) -> Result<Ending, Refusal> {
         reexec: &reexec,
         leave_out: wanted.leave_out,
         strace: args.strace,
-        deadline: CASE_DEADLINE,
+        deadline: suite::case_deadline(&wanted.scenario),
         hold: None,
     };
     let mut played: Vec<Verdict> = Vec::new();

@@ -22,7 +22,7 @@ pub use model::{
     LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Step,
     Who,
 };
-pub use place::step_at;
+pub use place::{places_in, step_at};
 pub use shipped::shipped;
 pub use size::Size;
 pub use sweep::{Moment, points, swept, swept_id, swept_records};

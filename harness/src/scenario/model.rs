@@ -365,7 +365,7 @@ fn default_flood() -> Stream {
 }
 
 fn default_stop_ms() -> u64 {
-    2_000
+    3_000
 }
 
 fn default_stop_driver_ms() -> u64 {
@@ -525,7 +525,7 @@ impl Default for Expect {
             stdout: Exactness::Exact,
             stderr: Exactness::Exact,
             report_exit_ms: 5_000,
-            release_ms: 2_000,
+            release_ms: 3_000,
             loss_per_kill_bytes: 0,
             exit_matters: true,
             both_streams_opened: false,

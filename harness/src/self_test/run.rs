@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use globset::GlobSet;
 
@@ -25,9 +24,6 @@ use crate::suite::{
     self, Attempt, Choice, CollectError, Filter, OutDir, OutError, PlayRequest, Stop, Subject,
     SubjectError, play_once,
 };
-
-/// When a case process is killed, whatever it does.
-const CASE_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How often a surprise is played again, alone, before it counts.
 const RERUNS: u32 = 2;
@@ -389,7 +385,7 @@ fn play(options: &Options<'_>, job: &Job<'_>, attempt: u32) -> Result<Row, SelfT
         reexec: options.reexec,
         leave_out: None,
         strace: false,
-        deadline: CASE_DEADLINE,
+        deadline: suite::case_deadline(job.scenario),
         hold: None,
     };
     let played = play_once(&request, &dir);

@@ -11,14 +11,18 @@ use std::time::Duration;
 use crate::expected::{self, Expectations};
 use crate::outcome::{Status, Verdict};
 use crate::report::{self, LikelyCause, PassesHere};
-use crate::scenario::{Action, Scenario, Step};
+use crate::scenario::{Action, Scenario, Step, places_in};
 use crate::suite::play::{PlayRequest, error_chain, play_once};
 use crate::suite::{Budget, CaseResult, Choice, Keep, OutDir, Selected, Stop, Subject, settle};
 use crate::tally::Tally;
 use crate::task_memory::TaskMemory;
 
-/// When a case process is killed, whatever it does.
-pub(crate) const CASE_DEADLINE: Duration = Duration::from_secs(180);
+/// When the process of a case is killed that has hardly any steps, whatever it does.
+const CASE_DEADLINE: Duration = Duration::from_secs(180);
+
+/// What each step of a plan adds to that. What a step waits for has a limit of its own; but some
+/// cases start a task hundreds of times, and a driver may need most of a second for each.
+const STEP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Why a case is not played that `--fail-fast` has left out.
 pub const ENDED_BY_FAIL_FAST: &str = "--fail-fast ended the run";
@@ -293,6 +297,11 @@ fn is_no_news(run: &SuiteRun<'_>, case: &str, attempt: &Ended) -> bool {
         })
 }
 
+/// When the process of a case is killed, counted from its start.
+pub(crate) fn case_deadline(scenario: &Scenario) -> Duration {
+    CASE_DEADLINE + STEP_DEADLINE * places_in(&scenario.plan)
+}
+
 /// Plays one attempt and keeps or removes its folder. The bundle is that of the first attempt
 /// that did not pass.
 pub(super) fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> Ended {
@@ -308,7 +317,7 @@ pub(super) fn play(run: &SuiteRun<'_>, scenario: &Scenario, attempt: u32) -> End
         reexec: run.reexec,
         leave_out: None,
         strace: false,
-        deadline: CASE_DEADLINE,
+        deadline: case_deadline(scenario),
         hold: None,
     };
     let played = play_once(&request, &dir);
