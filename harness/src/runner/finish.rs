@@ -24,8 +24,8 @@ const LOG_SETTLES: Duration = Duration::from_secs(5);
 const LOG_IS_QUIET: Duration = Duration::from_millis(300);
 /// How long a child of the task that outlives it may hold its streams.
 const TASK_CHILDREN: Duration = Duration::from_secs(10);
-/// How long logmon may take to stop: MON-7.
-const LOGMON_STOPS_MS: u64 = 2_000;
+/// How long logmon may take to stop: the 2 s of MON-7, and one for a loaded machine.
+const LOGMON_STOPS_MS: u64 = 3_000;
 /// The time for the end of a case, if its plan left as much.
 const MOST_FOR_THE_END: Duration = Duration::from_secs(40);
 /// The time for the end of a case that used up its plan's time.
