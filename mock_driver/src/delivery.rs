@@ -31,6 +31,8 @@ pub(crate) enum Next {
     WaitForReader,
     /// Close the descriptor, open the FIFO again, then write.
     Reopen,
+    /// Kill the task, and begin with it anew.
+    RestartTask,
 }
 
 impl Delivery {
@@ -83,6 +85,7 @@ impl Delivery {
                     OnNoReader::Keep => Next::WaitForReader,
                     OnNoReader::Drop => self.drop_pending(),
                     OnNoReader::Reopen => Next::Reopen,
+                    OnNoReader::RestartTask => Next::RestartTask,
                     OnNoReader::Resend => {
                         if first {
                             let line = self.last_line.clone();

@@ -16,6 +16,7 @@ pub enum Fault {
     DropsOnEpipe,
     CloseThenReopen,
     ResendsLastRecord,
+    RestartsTaskOnEpipe,
     DropsOnEagain,
     GivesUpOnEnxio,
     #[value(name = "gives-up-after-1s")]
@@ -64,6 +65,7 @@ impl Fault {
                 "on EPIPE closes its end before it opens a new one: what lies in the pipe is gone"
             }
             Self::ResendsLastRecord => "after EPIPE sends the last delivered line once more",
+            Self::RestartsTaskOnEpipe => "on EPIPE kills the task and starts it again",
             Self::DropsOnEagain => "throws away the rest of a chunk when the pipe is full",
             Self::GivesUpOnEnxio => "gives a stream up for good when nobody reads at the start",
             Self::GivesUpAfterOneSecond => {
@@ -143,6 +145,10 @@ impl Fault {
             },
             Self::ResendsLastRecord => Policy {
                 on_no_reader: OnNoReader::Resend,
+                ..good
+            },
+            Self::RestartsTaskOnEpipe => Policy {
+                on_no_reader: OnNoReader::RestartTask,
                 ..good
             },
             Self::DropsOnEagain => Policy {
@@ -381,6 +387,8 @@ pub(crate) enum OnNoReader {
     Reopen,
     /// Keep the descriptor, and send the last delivered line again first.
     Resend,
+    /// Kill the task, and begin with it anew.
+    RestartTask,
 }
 
 /// What is done to the bytes on their way.

@@ -8,3 +8,4 @@ pub(crate) mod held_open;
 pub(crate) mod left_behind;
 pub(crate) mod opening;
 pub(crate) mod reads_back;
+pub(crate) mod restarted_task;

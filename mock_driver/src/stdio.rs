@@ -8,7 +8,7 @@
 
 mod executor;
 pub(crate) mod fault;
-mod process;
+pub(crate) mod process;
 mod tasks;
 
 use std::io::{BufRead, Write};

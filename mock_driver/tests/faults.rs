@@ -110,6 +110,13 @@ fn resends_last_record() {
 }
 
 #[test]
+fn restarts_task_on_epipe() {
+    let (got, mut driver) = across_a_gap("restarts-task-on-epipe");
+    assert_eq!(got, "one\none\ntwo\nthree\nfour\n");
+    assert_eq!(driver.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn drops_on_eagain() {
     let fifos = Fifos::new();
     let [stdout, _stderr] = fifos.readers();
@@ -528,7 +535,7 @@ fn disabled_through_pipe() {
 fn every_fault_is_listed_with_a_line_and_has_a_test_here() {
     let output = mock_driver().arg("faults").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 43);
+    assert_eq!(list.lines().count(), 44);
     for line in list.lines() {
         let (name, description) = line.split_once(' ').unwrap();
         assert!(!description.trim().is_empty());

@@ -51,6 +51,28 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "restarts-task-on-epipe",
+        shapes: &[Shape::Restarted],
+        facts: &[Fact::LogmonKilled],
+        never: &[Fact::Recovered],
+        along: &[
+            Shape::Repeated,
+            Shape::Reordered,
+            Shape::Torn,
+            Shape::WriterKilled,
+            Shape::WrongExit,
+            Shape::LostTail,
+            Shape::LostMiddle,
+            Shape::LostPipeContent,
+            Shape::Late,
+        ],
+        cause: "the driver starts the task again because nobody reads its log",
+        ways_out: &[
+            "take EPIPE for \"not now\", and leave the task alone",
+            "start only the log forwarder again when it fails",
+        ],
+    },
+    Entry {
         subject: "resends-last-record",
         shapes: &[Shape::Repeated],
         facts: &[Fact::LogmonKilled],

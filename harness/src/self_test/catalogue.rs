@@ -333,6 +333,11 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
         "mon/kill-full-pipe-bare",
         Shape::Repeated,
     ),
+    (
+        "restarts-task-on-epipe",
+        "mon/kill-empty-pipe-bare",
+        Shape::Restarted,
+    ),
     ("drops-on-eagain", "fifo/frozen-reader", Shape::LostMiddle),
     ("gives-up-on-enxio", "fifo/late-reader", Shape::LostAll),
     ("gives-up-after-1s", "fifo/very-late-reader", Shape::LostAll),

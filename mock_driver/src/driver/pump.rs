@@ -17,7 +17,7 @@ use crate::cli::complain;
 use crate::delivery::{Delivery, Next};
 use crate::fault::{AtExit, Opening, Policy};
 use crate::faults::absence::Gap;
-use crate::faults::{left_behind, opening, reads_back::ReadsBack};
+use crate::faults::{left_behind, opening, reads_back::ReadsBack, restarted_task};
 use crate::journal::Event;
 use crate::journal_file::JournalFile;
 use crate::reexec::Reexec;
@@ -276,6 +276,11 @@ impl<'a> Pump<'a> {
                         next = Next::Write;
                     }
                     self.patience()
+                }
+                Next::RestartTask => {
+                    let error = restarted_task::begin_anew();
+                    self.refuse(&format!("cannot start the task again: {error}"));
+                    return Go::On;
                 }
                 Next::Reopen => {
                     self.close();

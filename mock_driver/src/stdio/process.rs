@@ -39,7 +39,7 @@ pub(super) fn began(pid: i32) -> Option<u64> {
 }
 
 /// The first child of a process that lives: an executor has its task, and nothing else.
-pub(super) fn child_of(parent: i32) -> Option<Pid> {
+pub(crate) fn child_of(parent: i32) -> Option<Pid> {
     let parent = parent.to_string();
     let is_child = |pid: &i32| {
         stat_field(*pid, 1).is_some_and(|of| of == parent)
