@@ -134,14 +134,17 @@ fn is_subjects(holder: &Holder) -> bool {
 }
 
 fn readers(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
-    let found = holders(timeline, stream)
-        .flat_map(|seen| seen.holders.iter().map(move |holder| (seen.when, holder)))
-        .find(|(_, holder)| is_subjects(holder) && holder.reads);
-    let Some((when, holder)) = found else { return };
     let is_lost = verdict
         .findings
         .iter()
         .any(|other| other.stream == Some(stream) && other.shape.is_loss());
+    // A driver may hold a read end so that EPIPE never comes. That it reads is shown by what is missing.
+    let is_wrong =
+        |holder: &Holder| holder.reads && (holder.role == "task" || is_lost && is_subjects(holder));
+    let found = holders(timeline, stream)
+        .flat_map(|seen| seen.holders.iter().map(move |holder| (seen.when, holder)))
+        .find(|(_, holder)| is_wrong(holder));
+    let Some((when, holder)) = found else { return };
     let rule = if is_lost && holder.writes {
         rules::FIFO_5
     } else {

@@ -515,9 +515,10 @@ fn fifos_and_their_holders_are_watched() {
         ),
         (vec![held(holder(1, false, "task"))], vec![]),
         (
-            vec![held(holder(1, true, "driver"))],
+            vec![held(holder(1, true, "task"))],
             vec![Shape::ForeignReader],
         ),
+        (vec![held(holder(1, true, "driver"))], vec![]),
         (vec![released.clone(), left(300)], vec![Shape::NoEof]),
         (
             vec![released, left(301)],
@@ -552,6 +553,28 @@ fn fifos_and_their_holders_are_watched() {
         }
         assert_eq!(shapes(&history), expected, "{events:?}");
     }
+}
+
+#[test]
+fn a_driver_that_could_read_is_blamed_only_for_what_is_missing() {
+    let mut history = both(5, 5);
+    let held = Event::Holders {
+        stream: Stdout,
+        when: "end".into(),
+        holders: vec![Holder {
+            writes: false,
+            ..holder(7, true, "driver")
+        }],
+    };
+    add(&mut history, 50, held);
+    assert_eq!(shapes(&history), []);
+    let whole = sent(&history, 0, Stdout);
+    put(
+        &mut history,
+        Stdout,
+        vec![whole[..whole.len() / 2].to_vec()],
+    );
+    assert!(shapes(&history).contains(&Shape::ForeignReader));
 }
 
 #[test]
