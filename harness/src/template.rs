@@ -2,13 +2,18 @@
 //!
 //! A template is split as a shell splits it, but no shell runs. A word that is exactly `{task}`
 //! becomes the task's words, one by one; inside a longer word `{task}` becomes one shell-quoted
-//! text. Any other `{name}` becomes one value. Braces around anything but lower-case letters, digits
-//! and underscores stay as they are, and so does a shell's `${name}`.
+//! text. Any other `{name}` becomes one value. Where it stands in a word with spaces, which is a
+//! script for a shell, and outside of that script's own quotes, the value is quoted for the shell:
+//! a path may have a space. Braces around anything but lower-case letters, digits and underscores
+//! stay as they are, and so does a shell's `${name}`.
 
 use std::collections::BTreeMap;
 
 /// The placeholder of the task's own command.
 const TASK: &str = "task";
+
+/// The placeholder of this program, whose value is one text that is quoted for a shell already.
+const SELF: &str = "self";
 
 /// What the placeholders stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,9 +116,14 @@ fn placeholders(word: &str) -> impl Iterator<Item = &str> {
 
 fn expand_word(word: &str, values: &Values) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(word.len());
+    let is_script = word.contains(char::is_whitespace);
+    let mut quote = Quote::None;
     for piece in pieces(word) {
         match piece {
-            Piece::Text(text) => out.push_str(text),
+            Piece::Text(text) => {
+                out.push_str(text);
+                quote = quote.behind(text);
+            }
             Piece::Name(TASK) if !values.task.is_empty() => {
                 for (index, word) in values.task.iter().enumerate() {
                     if index > 0 {
@@ -123,12 +133,44 @@ fn expand_word(word: &str, values: &Values) -> Result<String, TemplateError> {
                 }
             }
             Piece::Name(name) => match values.single.get(name) {
+                Some(value) if is_script && quote == Quote::None && name != SELF => {
+                    out.push_str(&shell_words::quote(value));
+                }
                 Some(value) => out.push_str(value),
                 None => return Err(unknown(name, values)),
             },
         }
     }
     Ok(out)
+}
+
+/// In which quotes of a shell's script a place lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quote {
+    None,
+    Single,
+    Double,
+}
+
+impl Quote {
+    /// Those behind a piece of the script that begins in these.
+    fn behind(self, text: &str) -> Self {
+        let mut quote = self;
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            quote = match (quote, character) {
+                (Self::None | Self::Double, '\\') => {
+                    characters.next();
+                    quote
+                }
+                (Self::None, '\'') => Self::Single,
+                (Self::None, '"') => Self::Double,
+                (Self::Single, '\'') | (Self::Double, '"') => Self::None,
+                (Self::None | Self::Single | Self::Double, _) => quote,
+            };
+        }
+        quote
+    }
 }
 
 fn unknown(name: &str, values: &Values) -> TemplateError {
@@ -223,6 +265,24 @@ mod tests {
         let inner = command[2].strip_prefix("exec ").unwrap();
         let inner = inner.strip_suffix(" >/f/o 2>/f/e").unwrap();
         assert_eq!(shell_words::split(inner).unwrap(), values().task);
+    }
+
+    #[test]
+    fn a_path_with_a_space_is_one_word_of_a_script() {
+        let mut values = values();
+        values.single.insert("stdout", "/my logs/it's".to_owned());
+        values.single.insert("self", "'/my suite' x".to_owned());
+        let of = |word: &str| expand_word(word, &values).unwrap();
+        let words = |script: &str| shell_words::split(&of(script)).unwrap();
+        let path = "/my logs/it's";
+        assert_eq!(words("cat {stdout} >{stderr}"), ["cat", path, ">/f/e"]);
+        assert_eq!(words("cat \"{stdout}\""), ["cat", path]);
+        assert_eq!(words("x 'a \"b' {stdout}"), ["x", "a \"b", path]);
+        assert_eq!(words(r#"x \" {stdout}"#), ["x", "\"", path]);
+        assert_eq!(words(r#"x "\"{stdout}\"""#), ["x", "\"/my logs/it's\""]);
+        assert_eq!(words("{self} run"), ["/my suite", "x", "run"]);
+        // A word without a space is no script.
+        assert_eq!(of("--out={stdout}"), "--out=/my logs/it's");
     }
 
     #[test]
