@@ -16,12 +16,15 @@ tasks, lock = {}, threading.Lock()
 class Task:
     def __init__(self, files, pid, child=None):
         self.files, self.pid, self.child = files, pid, child
-        # Readable when the shell has ended, whoever its parent is. A file closes itself when it is forgotten.
-        self.end = open(os.pidfd_open(pid), "rb", buffering=0)
+        try:
+            # Readable when the shell has ended, whoever its parent is. A file closes itself when it is forgotten.
+            self.end = open(os.pidfd_open(pid), "rb", buffering=0)
+        except ProcessLookupError:
+            self.end = None
         self.began = began(pid)
 
     def ended(self, seconds=None):
-        return bool(select.select([self.end], [], [], seconds)[0])
+        return not self.end or bool(select.select([self.end], [], [], seconds)[0])
 
     def send(self, name):
         while not (written := read(self.files + ".pid")).endswith("\n") and not self.ended(0.01):
@@ -98,8 +101,10 @@ def recover(handles):
     for id, old in ((one["id"], one["handle"]) for one in handles):
         try:
             task = Task(old["files"], old["pid"])
-            if task.began != old["began"]:
-                raise OSError("another process has its number")
+            if task.began != old["began"]:  # The shell has ended, and its number may be another's.
+                if not read(task.files + ".status"):
+                    raise OSError("its shell is gone and left no status")
+                task.end, task.began = None, old["began"]
             tasks[id] = task
             ok.append(id)
         except OSError as error:

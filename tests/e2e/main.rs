@@ -24,3 +24,4 @@ mod stop_at;
 mod subjects;
 mod sweep;
 mod troubles;
+mod wrapped;

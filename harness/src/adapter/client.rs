@@ -168,6 +168,20 @@ impl Client {
         self.waiting.get(&seq).map(|asked| asked.line.clone())
     }
 
+    /// Whether a process still has the adapter's stdin: poll(2) reports a pipe without one.
+    #[must_use]
+    pub fn is_listened_to(&self) -> bool {
+        let Some(requests) = &self.requests else {
+            return false;
+        };
+        let mut fds = [PollFd::new(requests.as_fd(), PollFlags::empty())];
+        let told = poll(&mut fds, PollTimeout::ZERO);
+        told.is_ok()
+            && !fds[0]
+                .revents()
+                .is_some_and(|is| is.contains(PollFlags::POLLERR))
+    }
+
     /// Closes the adapter's stdin: nothing more will be asked.
     pub fn close(&mut self) {
         self.requests = None;
@@ -340,6 +354,18 @@ mod tests {
 
     fn wait(id: &str) -> Request {
         Request::Wait { id: id.into() }
+    }
+
+    #[test]
+    fn a_pipe_whose_last_reader_is_gone_is_not_listened_to() {
+        let (theirs, requests) = pipe().unwrap();
+        let (answers, _stdout) = pipe().unwrap();
+        let client = Client::over(requests, answers).unwrap();
+        let another = theirs.try_clone().unwrap();
+        drop(theirs);
+        assert!(client.is_listened_to());
+        drop(another);
+        assert!(!client.is_listened_to());
     }
 
     #[test]

@@ -21,6 +21,6 @@ pub(crate) use pipe::{fill_of, may_raise};
 pub use process::{
     ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, cpu_ms,
     hard_limit, is_stopped, lives, lowest_free_fd, parse_stat, process_known_as, resources,
-    threads,
+    runs_program_in, threads,
 };
 pub use waits::{NamedPipe, who_waits};

@@ -3,8 +3,11 @@
 //! The format of `/proc/PID/stat` and of its neighbours is that of proc(5).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::libc;
 
@@ -91,6 +94,18 @@ pub fn command_line(pid: i32) -> String {
         return stat(pid).map_or_else(|| "?".into(), |stat| format!("[{}]", stat.comm));
     }
     words.join(" ")
+}
+
+/// Whether a process runs a program that lies in a folder: as a program, or as the script that its
+/// interpreter was given. False too if the process has ended or may not be looked at (proc(5)).
+#[must_use]
+pub fn runs_program_in(folder: &Path, pid: i32) -> bool {
+    let program = fs::read_link(format!("/proc/{pid}/exe"));
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    program.is_ok_and(|program| program.starts_with(folder))
+        || words
+            .split(|&byte| byte == 0)
+            .any(|word| Path::new(OsStr::from_bytes(word)).starts_with(folder))
 }
 
 /// The process that has this number in its own PID namespace (pid_namespaces(7)) and this word in its
@@ -417,6 +432,9 @@ pub fn threads(pid: i32) -> Vec<ThreadFacts> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -444,6 +462,36 @@ Max open files            256                  512                  files     \n
             process_known_as(own, "a word that it was not started with"),
             None
         );
+    }
+
+    #[test]
+    fn a_program_is_told_from_one_that_only_started_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = folder.path().join("shell");
+        fs::copy("/bin/sh", &shell).unwrap();
+        let runs = |words: &[&str]| {
+            let mut child = Command::new(&shell)
+                .args(words)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut said = [0; 2];
+            child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            let runs = runs_program_in(folder.path(), pid);
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            (runs, runs_program_in(folder.path(), pid))
+        };
+        assert_eq!(runs(&["-c", "echo 1; read x"]), (true, false));
+        // The shell is gone once this speaks.
+        let other = "exec /bin/sh -c 'echo 1; read x'";
+        assert_eq!(runs(&["-c", other]), (false, false));
+        let script = folder.path().join("script");
+        fs::write(&script, "echo 1\nread x\n").unwrap();
+        let interpreted = format!("exec /bin/sh {}", script.display());
+        assert_eq!(runs(&["-c", &interpreted]), (true, false));
     }
 
     fn process(pid: i32, ppid: i32) -> Stat {

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use mock_driver::stream::Stream;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
@@ -18,7 +19,7 @@ use super::misplaced::Misplaced;
 use super::namespace;
 use super::stage::{Stage, Stop, millis};
 use super::stalling::Stalling;
-use crate::observe::{cpu_ms, hard_limit, lowest_free_fd};
+use crate::observe::{cpu_ms, hard_limit, has_reader, lowest_free_fd, runs_program_in};
 use crate::scenario::HostFault;
 use crate::trace::Event;
 
@@ -118,6 +119,11 @@ impl Stage {
             // The last look before nothing can be seen.
             self.poll()?;
         }
+        if what == HostFault::OwnBinary && !self.is_copy_reading() {
+            let text = "the logmon that reads is not the program that its command names; name that \
+                        program itself in --logmon, without a wrapper before it";
+            return Err(self.unmet(text.to_owned()));
+        }
         let (cpu_ms, lines) = self.logmon_activity();
         let undo = self
             .bring_about(what)
@@ -161,6 +167,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Whether a logmon that reads runs the copy of its program that the host can replace.
+    fn is_copy_reading(&mut self) -> bool {
+        let programs = self.dir.programs();
+        let mut pids = self.logmon_pids();
+        pids.retain(|&pid| runs_program_in(&programs, pid));
+        Stream::BOTH.into_iter().any(|stream| {
+            let pids = pids.iter().copied();
+            self.watch(stream)
+                .is_some_and(|watch| has_reader(watch.identity(), pids))
+        })
+    }
+
     pub(super) fn logmon_pids(&mut self) -> Vec<i32> {
         let snapshot = self.look_at_processes();
         let mut pids = self.kin.pids(&[Part::Logmon]);
@@ -175,8 +193,7 @@ impl Stage {
             .lives
             .iter()
             .flat_map(|life| {
-                mock_driver::stream::Stream::BOTH
-                    .map(|stream| self.dir.output("logmon", life.number, stream))
+                Stream::BOTH.map(|stream| self.dir.output("logmon", life.number, stream))
             })
             .map(|path| self.outputs.lines(&path))
             .sum();

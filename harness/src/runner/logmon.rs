@@ -14,9 +14,13 @@ use super::kin::Part;
 use super::spawn::{chain, end_of, spawn, spawn_into_pipes};
 use super::stage::{Life, Stage, Stop, millis};
 use crate::judge::RAISED_PIPE_BYTES;
-use crate::observe::{has_reader, is_stopped, may_raise};
+use crate::observe::{has_reader, is_stopped, lives, may_raise};
 use crate::scenario::{Limits, LogmonBinary, LogmonOutcome, LogmonOutput, SignalName};
 use crate::trace::{Event, Exit};
+
+/// Why a signal to the process that was started is none to logmon.
+const BEHIND: &str = "the logmon that reads is the process that was started; it is another one: start \
+                      logmon itself, or with `exec`, without a wrapper before it";
 
 /// How long a new process is not asked which descriptors it holds.
 const BORN: Duration = Duration::from_millis(50);
@@ -248,6 +252,13 @@ impl Stage {
         if matches!(signal, SignalName::Kill | SignalName::Term) {
             self.record_pipes_exactly();
         }
+        let behind = match signal {
+            SignalName::Kill | SignalName::Stop => self.readers_behind(index),
+            SignalName::Term | SignalName::Cont => Vec::new(),
+        };
+        if signal == SignalName::Stop && !behind.is_empty() {
+            return Err(self.unmet(BEHIND.to_owned()));
+        }
         self.send_to_logmon(index, signal);
         let done = match signal {
             SignalName::Term => return Ok(()),
@@ -265,7 +276,30 @@ impl Stage {
                 })?
             }
         };
-        done.ok_or_else(|| self.unmet(format!("logmon obeys {signal:?}")))
+        done.ok_or_else(|| self.unmet(format!("logmon obeys {signal:?}")))?;
+        // Those of a logmon that is several processes end with it.
+        let are_gone = |_: &mut Self| (!behind.iter().any(|&pid| lives(pid))).then_some(());
+        if self.wait(SETTLE, are_gone)?.is_none() {
+            return Err(self.unmet(BEHIND.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The processes of this life that read a FIFO, if the one that was started reads none.
+    fn readers_behind(&mut self, index: usize) -> Vec<i32> {
+        let main = self.lives[index].pid;
+        let pids = self.processes_of(index);
+        let mut readers = Vec::new();
+        for stream in Stream::BOTH {
+            let Some(fifo) = self.watch(stream).map(|watch| watch.identity()) else {
+                continue;
+            };
+            if has_reader(fifo, [main]) {
+                return Vec::new();
+            }
+            readers.extend(pids.iter().copied().filter(|&pid| has_reader(fifo, [pid])));
+        }
+        readers
     }
 
     /// The running logmon that was started last.

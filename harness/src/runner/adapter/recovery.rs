@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::command;
 use super::super::stage::{Stage, Stop, millis};
-use super::stdio::{ANSWER, ENDS, Open, State, done};
+use super::stdio::{ANSWER, ENDS, Open, State, Stdio, done};
 use crate::adapter::{Handle, Line, Lost, Recovered, Reply, Request, Trouble};
 use crate::observe::lives;
 use crate::trace::Event;
@@ -55,6 +55,16 @@ impl Stage {
         // Not reaped yet, so the number is still its own.
         kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         self.wait(ENDS, |stage| stage.is_in(State::Gone).then_some(()))?;
+        // What the driver started gets a stdin of its own, so whoever has this one is the driver.
+        let is_alone = |stage: &mut Self| {
+            let is_heard = |stdio: &Stdio| stdio.client.is_listened_to();
+            (!stage.stdio.as_ref().is_some_and(is_heard)).then_some(())
+        };
+        if self.wait(ENDS, is_alone)?.is_none() {
+            let text = "the driver is gone with the process that was started; another one has its \
+                        stdin: start the driver itself, or with `exec`, without a wrapper before it";
+            return Err(self.unmet(text.into()));
+        }
         self.note_away("the driver is killed", AdapterEvent::Killed { pid })
     }
 
@@ -192,6 +202,14 @@ impl Stage {
             self.ask(&Request::Wait { id }, None, Open::Wait(number));
         }
         for task in lost {
+            if !task.is_alive && !self.case.scenario.expect.may_lose_tasks {
+                // It is a clear result, and so no fault; but nothing is shown of the end.
+                self.unmet(format!(
+                    "the driver reports the end of a task that ended without it: `recover` gave it up \
+                     ({})",
+                    task.reason
+                ));
+            }
             self.lose(task.generation);
         }
         Ok(())

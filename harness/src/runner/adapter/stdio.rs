@@ -30,7 +30,7 @@ pub(in super::super) struct Stdio {
     pub(super) pid: i32,
     /// The generation that it was started for; its stderr has this number.
     number: u32,
-    client: Client,
+    pub(super) client: Client,
     pub(super) state: State,
     pub(super) open: BTreeMap<u64, Open>,
     /// What brings a task back, by generation.
