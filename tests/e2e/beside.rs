@@ -42,6 +42,18 @@ fn a_failure_names_who_passes_and_its_command_does_pass() {
         .assert()
         .code(1)
         .stdout(contains("Passes here").and(contains(command)));
+    harness(&folder)
+        .args(["show", "out/data-no-final-newline.bundle", "--html"])
+        .assert()
+        .code(0);
+    let page = folder
+        .path()
+        .join("out/data-no-final-newline.bundle/timeline.html");
+    let page = std::fs::read_to_string(page).unwrap();
+    let row = format!(
+        "<dt>Passes here</dt><dd>the drivers mock-run, mock-play, shell, bash and python; {command}</dd>"
+    );
+    assert!(page.contains(&row), "{page}");
 }
 
 #[test]

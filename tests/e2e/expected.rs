@@ -132,7 +132,8 @@ fn a_pass_that_was_to_fail_makes_the_expectations_out_of_date() {
             "it passes; remove the entry: harness xfail update",
         ))
         .stdout(contains(
-            "harness xfail update expected.toml --from out/report.json",
+            "a run that leaves nothing out, and then\n              \
+             harness xfail update expected.toml --from out/report.json",
         ))
         .stdout(contains("expectations are out of date (exit 2)"));
     let xml = fs::read_to_string(folder.path().join("out/junit.xml")).unwrap();

@@ -180,6 +180,16 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_can_renew_nothing_is_not_said_to() {
+        let (ending, report) = concluded(&bounds(&[], None), Status::Xpass, true);
+        assert_eq!(ending, Ending::ExpectationsStale);
+        let text = told(&report);
+        let advice =
+            "mend it with  a run that leaves nothing out, and then\n              renew it\n";
+        assert!(text.contains(advice), "{text}");
+    }
+
+    #[test]
     fn a_whole_run_with_an_expected_failure_is_conformant_but_for_it() {
         let (ending, report) = concluded(&bounds(&[], None), Status::Xfail, false);
         assert_eq!(ending, Ending::Conformant);

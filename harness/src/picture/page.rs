@@ -8,8 +8,9 @@ use super::xml::escaped;
 use crate::diagnosis;
 use crate::history::History;
 use crate::outcome::{Status, Verdict};
-use crate::report::{Extent, bytes, focus, timeline, waiting};
+use crate::report::{Extent, PassesHere, bytes, focus, timeline, waiting};
 use crate::serving::Serving;
+use crate::suite::Subject;
 
 /// The page with gaps, `@NAME@`, and everything that has to do with its looks.
 const PAGE: &str = include_str!("page.html");
@@ -120,19 +121,23 @@ fn findings(history: &History, verdict: &Verdict) -> String {
 }
 
 fn cause(history: &History, verdict: &Verdict) -> String {
-    let Some(diagnosis) = diagnosis::diagnose(&verdict.findings, history) else {
-        return list(&[(
-            "Likely cause",
-            "no match: no faulty subject that we know does this".to_owned(),
-        )]);
-    };
-    let cause = format!(
-        "{} (shape of faulty subject `{}`: {:.2})",
-        diagnosis.cause, diagnosis.subject, diagnosis.score
-    );
-    let mut rows = vec![("Likely cause", cause)];
-    if !diagnosis.ways_out.is_empty() {
-        rows.push(("Ways out", diagnosis.ways_out.join("; ")));
+    let mut rows = Vec::new();
+    if let Some(diagnosis) = diagnosis::diagnose(&verdict.findings, history) {
+        let cause = format!(
+            "{} (shape of faulty subject `{}`: {:.2})",
+            diagnosis.cause, diagnosis.subject, diagnosis.score
+        );
+        rows.push(("Likely cause", cause));
+        if !diagnosis.ways_out.is_empty() {
+            rows.push(("Ways out", diagnosis.ways_out.join("; ")));
+        }
+    } else {
+        let text = "no match: no faulty subject that we know does this";
+        rows.push(("Likely cause", text.to_owned()));
+    }
+    let case = &history.case;
+    if let Some(passes) = PassesHere::beside(&Subject::of_case(case), &case.scenario) {
+        rows.push(("Passes here", passes.told()));
     }
     list(&rows)
 }

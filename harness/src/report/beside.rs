@@ -34,16 +34,16 @@ impl PassesHere {
         if !is_shipped(scenario) {
             return None;
         }
-        let all = passing(scenario, part);
+        let alike = |known: &Known| part == Part::Logmon || known.adapter == subject.adapter;
+        let mut all = passing(scenario, part);
+        all.retain(alike);
         let is_bundled = |known: &Known| known.is_bundled();
         let command = all.iter().any(is_bundled).then(|| {
             let words = ["harness", "run", "--filter", &scenario.id];
             shell_words::join(words.into_iter().chain(["--out", "out-beside"]))
         });
-        let alike = |known: &&Known| part == Part::Logmon || known.adapter == subject.adapter;
         let subjects: Vec<String> = all
             .iter()
-            .filter(alike)
             .filter(|known| !is_played(known, subject))
             .map(|known| known.name.clone())
             .collect();
@@ -61,6 +61,15 @@ impl PassesHere {
             [] => String::new(),
             [one] => format!("the {} {one}", self.part),
             [most @ .., last] => format!("the {}s {} and {last}", self.part, most.join(", ")),
+        }
+    }
+
+    /// Their names, and the command if there is one, on one line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.command {
+            Some(command) => format!("{}; {command}", self.named()),
+            None => self.named(),
         }
     }
 }

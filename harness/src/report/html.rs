@@ -176,9 +176,7 @@ fn facts(out: &mut String, report: &Report, result: &CaseResult, rules: &[&str])
         facts.push(("Ways out", cause.ways_out.join("; ")));
     }
     if let Some(passes) = &result.passes_here {
-        let command = passes.command.iter().map(|one| format!("; {one}"));
-        let told = passes.named() + &command.collect::<String>();
-        facts.push(("Passes here", told));
+        facts.push(("Passes here", passes.told()));
     }
     if let Some(bundle) = &result.bundle {
         facts.push(("Bundle", bundle.display().to_string()));

@@ -206,7 +206,13 @@ fn verdict(report: &Report, paint: Paint) -> String {
         let text = "the merged report of all shards; see `harness report merge`";
         out.push_str(&hanging("mend it with  ", text, 80));
     } else if let (Ending::ExpectationsStale, Some(facts)) = (ending, &report.expectations) {
-        out.push_str(&hanging("mend it with  ", &facts.renew, 80));
+        if report.filtered {
+            let text = "a run that leaves nothing out, and then";
+            out.push_str(&hanging("mend it with  ", text, 80));
+            out.push_str(&hanging("              ", &facts.renew, 80));
+        } else {
+            out.push_str(&hanging("mend it with  ", &facts.renew, 80));
+        }
     }
     if ending == Ending::Conformant && report.shard.is_some() {
         out.push_str("a shard says nothing about the whole; see `harness report merge`\n");

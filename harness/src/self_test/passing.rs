@@ -1,6 +1,7 @@
 //! Which good subjects pass a case: those that it applies to. (core)
 //!
-//! A self-test plays every one of them, so what is named here is held to it.
+//! A self-test plays every one of them, so what is named here is held to it; those drivers that are spoken to
+//! whole only if they are named.
 
 use std::collections::BTreeSet;
 
