@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use crate::finding::{Finding, Shape};
 use crate::history::History;
 use crate::rule::Role;
-use crate::suite::Subject;
 
 mod dictionary;
 mod drivers;
@@ -55,11 +54,10 @@ pub fn diagnose(findings: &[Finding], history: &History) -> Option<Diagnosis> {
 
 /// Who may be to blame.
 fn under_test(history: &History) -> BTreeSet<Role> {
-    let bundled = Subject::bundled();
     let both = BTreeSet::from([Role::Driver, Role::Logmon]);
     match (
-        history.case.driver == bundled.driver,
-        Subject::is_bundled_logmon(&history.case.logmon),
+        history.case.has_bundled_driver(),
+        history.case.has_bundled_logmon(),
     ) {
         (false, true) => BTreeSet::from([Role::Driver]),
         (true, false) => BTreeSet::from([Role::Logmon]),

@@ -6,6 +6,7 @@
 //! the machine.
 
 pub mod adapter;
+pub mod bundled_pair;
 pub mod capability;
 pub mod case;
 pub mod cli;

@@ -78,7 +78,14 @@ fn identity(timeline: &Timeline<'_>, of: Stream, verdict: &mut Verdict) {
             continue;
         }
         let is_fifo = was_kind == "fifo" || may_appear;
-        let rule = if is_fifo { rules::FIFO_1 } else { rules::MON_6 };
+        let case = &timeline.history.case;
+        // A logmon alone under test is the one that did it.
+        let is_logmons = case.has_bundled_driver() && !case.has_bundled_logmon();
+        let rule = if is_fifo && !is_logmons {
+            rules::FIFO_1
+        } else {
+            rules::MON_6
+        };
         let headline = if was_kind == kind {
             format!(
                 "the {kind} of {of} is another one than before: inode {} instead of {}",

@@ -13,7 +13,6 @@ use crate::case::log_name;
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::scenario::FifoKind;
-use crate::suite::Subject;
 use crate::trace::{Event, LookEntry};
 
 pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
@@ -136,7 +135,7 @@ fn by_path(timeline: &Timeline<'_>, verdict: &mut Verdict) {
 fn stray_files(timeline: &Timeline<'_>, verdict: &mut Verdict) {
     let case = &timeline.history.case;
     let rule = rules::named(rules::SEC_5);
-    if !case.scenario.rules.contains(&rule) || !Subject::is_bundled_logmon(&case.logmon) {
+    if !case.scenario.rules.contains(&rule) || !case.has_bundled_logmon() {
         return;
     }
     let looks = timeline.history.entries.iter().filter_map(|entry| {

@@ -6,11 +6,13 @@ use mock_driver::stream::Stream;
 
 use super::judge;
 use super::stage::{add, good, put, records, sent};
+use crate::bundled_pair::{BUNDLED_DRIVER, BUNDLED_LOGMON};
 use crate::finding::Shape;
 use crate::history::History;
 use crate::outcome::Status;
 use crate::scenario::{Exactness, Limits, SignalName, Size};
-use crate::trace::{Event, Exit, Holder, LookEntry};
+use crate::template;
+use crate::trace::{Entry, Event, Exit, Holder, LookEntry};
 
 use Stream::{Stderr, Stdout};
 
@@ -553,6 +555,32 @@ fn fifos_and_their_holders_are_watched() {
         }
         assert_eq!(shapes(&history), expected, "{events:?}");
     }
+}
+
+#[test]
+fn a_fifo_that_goes_is_taken_away_by_whoever_is_under_test() {
+    let is = |at_us, kind: &str| Entry {
+        at_us,
+        event: Event::FifoIs {
+            stream: Stdout,
+            when: "then".into(),
+            kind: kind.into(),
+            dev: 1,
+            ino: 2,
+            mode: 0o600,
+        },
+    };
+    let rule_of = |driver: &str, logmon: &str| {
+        let mut history = both(5, 5);
+        history.entries.insert(1, is(20, "fifo"));
+        history.entries.insert(2, is(21, "nothing"));
+        history.case.driver = template::split(driver).unwrap();
+        history.case.logmon = template::split(logmon).unwrap();
+        judge(&history).findings[0].rule.as_str().to_owned()
+    };
+    assert_eq!(rule_of(BUNDLED_DRIVER, "mine"), "MON-6");
+    assert_eq!(rule_of("mine", BUNDLED_LOGMON), "FIFO-1");
+    assert_eq!(rule_of("mine", "mine"), "FIFO-1");
 }
 
 #[test]

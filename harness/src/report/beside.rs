@@ -111,8 +111,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::bundled_pair::BUNDLED_DRIVER;
     use crate::capability::Capability;
-    use crate::suite::BUNDLED_DRIVER;
 
     fn beside(driver: Option<&str>, logmon: Option<&str>, id: &str) -> Option<PassesHere> {
         let cases = shipped_scenarios().unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::adapter::AdapterKind;
+use crate::bundled_pair::is_bundled_logmon;
 use crate::capability::{Capability, Declarer};
 use crate::case::Case;
 use crate::report::Report;
@@ -97,7 +98,7 @@ fn command(
     for declared in declared.filter(by_hand) {
         words.extend(["--capability".into(), declared.as_str().into()]);
     }
-    if !Subject::is_bundled_logmon(logmon) {
+    if !is_bundled_logmon(logmon) {
         words.extend(["--logmon".into(), shell_words::join(logmon)]);
         for (option, template) in serving.iter().flat_map(|serving| serving.options()) {
             words.extend([option.into(), shell_words::join(template)]);

@@ -34,7 +34,8 @@ impl Part {
 /// All processes of a case by their part.
 #[derive(Debug, Default)]
 pub(super) struct Kin {
-    roots: BTreeMap<i32, Part>,
+    /// With the time of their beginning, once it was seen.
+    roots: BTreeMap<i32, (Part, Option<u64>)>,
     /// With the time of their beginning: a number alone may be used again.
     known: BTreeMap<i32, (u64, Part)>,
     /// Whose one is that tells nothing of where it came from; the driver's, as a rule.
@@ -49,7 +50,7 @@ impl Kin {
 
     /// Says whose process this one is, whatever its parent is.
     pub(super) fn register(&mut self, pid: i32, part: Part) {
-        self.roots.insert(pid, part);
+        self.roots.insert(pid, (part, None));
         self.known.remove(&pid);
     }
 
@@ -67,8 +68,11 @@ impl Kin {
                 .known
                 .get(&stat.pid)
                 .filter(|(began, _)| *began == stat.began);
-            let part = if let Some(part) = self.roots.get(&stat.pid) {
-                *part
+            let root = self.roots.get_mut(&stat.pid).and_then(|(part, began)| {
+                (*began.get_or_insert(stat.began) == stat.began).then_some(*part)
+            });
+            let part = if let Some(part) = root {
+                part
             } else if let Some((_, part)) = seen {
                 *part
             } else if let Some((_, part)) = now.get(&stat.ppid) {
@@ -76,7 +80,8 @@ impl Kin {
             } else if is_payload(stat.pid) {
                 Part::Task
             } else {
-                let of_group = self.roots.get(&stat.group).copied();
+                // While a group has a member, its number is no other process's.
+                let of_group = self.roots.get(&stat.group).map(|(part, _)| *part);
                 of_group.or(self.unknown).unwrap_or(Part::Driver)
             };
             now.insert(stat.pid, (stat.began, part));
@@ -139,6 +144,25 @@ mod tests {
         kin(&[process(13, 1, 10), process(14, 13, 10)], &mut all);
         assert_eq!(all.pids(&[Part::Task]), [13, 14]);
         assert_eq!(all.part(11), None);
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_is_another_process() {
+        let mut all = Kin::default();
+        all.register(10, Part::Logmon);
+        all.register(20, Part::Driver);
+        kin(&[process(10, 1, 10), process(20, 1, 20)], &mut all);
+        assert_eq!(all.part(10), Some(Part::Logmon));
+        let again = Stat {
+            began: 101,
+            ..process(10, 20, 20)
+        };
+        kin(&[process(20, 1, 20), again], &mut all);
+        assert_eq!(all.part(10), Some(Part::Driver));
+        // A new one may be registered under it.
+        all.register(10, Part::Logmon);
+        kin(&[process(20, 1, 20), process(10, 1, 10)], &mut all);
+        assert_eq!(all.part(10), Some(Part::Logmon));
     }
 
     #[test]

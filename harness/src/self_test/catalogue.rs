@@ -67,8 +67,8 @@ impl Known {
     /// Whether it is a program that `harness run` plays where it is told of no other one.
     #[must_use]
     pub fn is_bundled(&self) -> bool {
-        self.template == crate::suite::BUNDLED_DRIVER
-            || self.template == crate::suite::BUNDLED_LOGMON
+        self.template == crate::bundled_pair::BUNDLED_DRIVER
+            || self.template == crate::bundled_pair::BUNDLED_LOGMON
     }
 
     /// The subject with the commands for many tasks, if it has some of its own.
@@ -220,7 +220,12 @@ fn good() -> Vec<Known> {
         ..driver(name, template, capabilities, program)
     };
     vec![
-        driver("mock-run", crate::suite::BUNDLED_DRIVER, FORWARDS, None),
+        driver(
+            "mock-run",
+            crate::bundled_pair::BUNDLED_DRIVER,
+            FORWARDS,
+            None,
+        ),
         driver(
             "mock-play",
             "{self} mock-driver play --stdout {stdout} --stderr {stderr} --script {script} \
@@ -262,7 +267,7 @@ fn good() -> Vec<Known> {
         Known {
             name: "logmon".to_owned(),
             part: Part::Logmon,
-            template: crate::suite::BUNDLED_LOGMON.to_owned(),
+            template: crate::bundled_pair::BUNDLED_LOGMON.to_owned(),
             serving: None,
             adapter: AdapterKind::Command,
             capabilities: &[],

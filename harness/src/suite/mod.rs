@@ -35,5 +35,5 @@ pub use running::running_cases;
 pub use select::{Choice, Filter, FilterError, Selected, choose, of_shard, select};
 pub use shard::{ANOTHER_SHARD, Shard, ShardError};
 pub use single::{Turns, play_single};
-pub use subject::{BUNDLED_DRIVER, BUNDLED_KEEPER, BUNDLED_LOGMON, Subject, SubjectError};
+pub use subject::{Subject, SubjectError};
 pub use sweep::{SweptCase, note_sweep, sweep, swept_named};

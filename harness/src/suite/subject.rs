@@ -3,26 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::adapter::AdapterKind;
+use crate::bundled_pair::{BUNDLED_DRIVER, BUNDLED_LOGMON, kept_logmon};
 use crate::capability::{Capability, Declarer};
 use crate::case::Case;
 use crate::rule::Role;
 use crate::scenario::Scenario;
 use crate::serving::{BUNDLED_SERVING, Serving, ServingError, ServingTemplates};
 use crate::template::{self, TemplateError, Values};
-
-/// How the bundled mock driver is started: a real forwarding driver around the payload.
-pub const BUNDLED_DRIVER: &str = "{self} mock-driver run --stdout {stdout} --stderr {stderr} \
-                                  --journal {driver_journal} -- {task}";
-
-/// How the bundled logmon is started.
-pub const BUNDLED_LOGMON: &str = "{self} logmon run --log-dir {log_dir} \
-                                  --stdout {stdout_fifo}={stdout_name} \
-                                  --stderr {stderr_fifo}={stderr_name} \
-                                  --max-files {max_files} --max-file-size {max_file_bytes} \
-                                  --line-guard {line_guard} --on-full {on_full}";
-
-/// What makes the bundled logmon keep its descriptors, behind [`BUNDLED_LOGMON`].
-pub const BUNDLED_KEEPER: &str = "--keeper {keep_dir}/keeper.sock";
 
 /// A pair of driver and logmon, at least one of them under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,18 +98,10 @@ impl Subject {
                 BUNDLED_LOGMON,
             )),
             logmon: words("logmon", BUNDLED_LOGMON).expect("a test splits the constant"),
-            kept_logmon: Some(
-                words("logmon", &Self::bundled_kept_logmon()).expect("a test splits the constant"),
-            ),
+            kept_logmon: Some(words("logmon", &kept_logmon()).expect("a test splits the constant")),
             serving: Some(Serving::new(&BUNDLED_SERVING).expect("a test splits the constants")),
             under_test: BTreeSet::from([Role::Driver, Role::Logmon, Role::Host]),
         }
-    }
-
-    /// How the bundled logmon is started with a keeper.
-    #[must_use]
-    pub fn bundled_kept_logmon() -> String {
-        format!("{BUNDLED_LOGMON} {BUNDLED_KEEPER}")
     }
 
     /// What the bundled mock driver declares.
@@ -186,16 +165,15 @@ impl Subject {
     /// The subject that a case was played with.
     #[must_use]
     pub fn of_case(case: &Case) -> Self {
-        let bundled = Self::bundled();
         let mut under_test = BTreeSet::new();
-        if case.driver != bundled.driver {
+        if !case.has_bundled_driver() {
             under_test.insert(Role::Driver);
         }
-        if !Self::is_bundled_logmon(&case.logmon) {
+        if !case.has_bundled_logmon() {
             under_test.insert(Role::Logmon);
         }
         if under_test.is_empty() {
-            under_test = bundled.under_test;
+            under_test = Self::bundled().under_test;
         }
         Self {
             driver: case.driver.clone(),
@@ -290,13 +268,6 @@ impl Subject {
     #[must_use]
     pub fn plays_kept(&self, scenario: &Scenario) -> bool {
         self.logmon_for(scenario) != self.logmon
-    }
-
-    /// Whether this is the template of one of the bundled logmons.
-    #[must_use]
-    pub fn is_bundled_logmon(template: &[String]) -> bool {
-        let bundled = Self::bundled();
-        template == bundled.logmon || bundled.kept_logmon.is_some_and(|kept| template == kept)
     }
 
     /// The subject on a machine that allows these capabilities of its own, whatever was declared.
@@ -432,6 +403,7 @@ fn words(which: &'static str, template: &str) -> Result<Vec<String>, SubjectErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundled_pair::is_bundled_logmon;
 
     #[test]
     fn the_bundled_pair_is_judged_as_a_whole() {
@@ -459,13 +431,13 @@ mod tests {
         );
         assert!(bundled.plays_kept(&kept) && !bundled.plays_kept(&bare));
         for case in [&bare, &kept] {
-            assert!(Subject::is_bundled_logmon(bundled.logmon_for(case)));
+            assert!(is_bundled_logmon(bundled.logmon_for(case)));
         }
         let given = Subject::from_templates(None, Some(BUNDLED_LOGMON), &BTreeSet::new()).unwrap();
         assert_eq!(given.kept_logmon, bundled.kept_logmon);
         let own = Subject::from_templates(None, Some("mine"), &BTreeSet::new()).unwrap();
         assert!(!own.can(Capability::KeepsDescriptors) && !own.plays_kept(&kept));
-        assert!(!Subject::is_bundled_logmon(&own.logmon));
+        assert!(!is_bundled_logmon(&own.logmon));
         let declared = BTreeSet::from([Capability::KeepsDescriptors]);
         let own = Subject::from_templates(None, Some("mine"), &declared).unwrap();
         assert!(own.can(Capability::KeepsDescriptors));
