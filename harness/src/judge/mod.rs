@@ -36,6 +36,8 @@ mod wording;
 #[cfg(test)]
 mod end_tests;
 #[cfg(test)]
+mod fifo_tests;
+#[cfg(test)]
 mod guest_tests;
 #[cfg(test)]
 mod laws;
