@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const LIMIT: u64 = 4 << 20;
 /// Bytes that are kept of it.
 const KEPT: u64 = 64 << 10;
+/// So many bytes of one line count as a line: who never ends one prints all the same.
+const LONG_LINE: usize = 4_096;
 /// What stands at the end of an output that was cut.
 const CUT_OFF: &[u8] = b"\n[harness: what followed was cut off]\n";
 
@@ -24,6 +26,8 @@ struct Counted {
     /// Bytes of the file that were looked at.
     bytes: u64,
     lines: u64,
+    /// Bytes of the open line that have not counted as one.
+    open: usize,
 }
 
 impl Outputs {
@@ -63,8 +67,15 @@ fn count(path: &Path, counted: &mut Counted) -> io::Result<()> {
             return Ok(());
         }
         counted.bytes += bytes as u64;
-        let newlines = chunk[..bytes].iter().filter(|&&byte| byte == b'\n').count();
-        counted.lines += newlines as u64;
+        for (index, piece) in chunk[..bytes].split(|&byte| byte == b'\n').enumerate() {
+            if index > 0 {
+                counted.lines += 1;
+                counted.open = 0;
+            }
+            counted.open += piece.len();
+            counted.lines += (counted.open / LONG_LINE) as u64;
+            counted.open %= LONG_LINE;
+        }
     }
 }
 
@@ -78,6 +89,20 @@ pub(super) fn output_file(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_without_an_end_counts_as_the_lines_that_it_could_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let mut outputs = Outputs::default();
+        fs::write(&path, "x".repeat(10_000)).unwrap();
+        assert_eq!(outputs.lines(&path), 2);
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all("y".repeat(3_000).as_bytes()).unwrap();
+        assert_eq!(outputs.lines(&path), 3);
+        file.write_all(b"\nshort\nopen").unwrap();
+        assert_eq!(outputs.lines(&path), 5);
+    }
 
     #[test]
     fn lines_that_were_cut_off_count() {
