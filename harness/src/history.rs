@@ -6,7 +6,7 @@ use mock_driver::journal;
 use mock_driver::stream::Stream;
 
 use crate::case::Case;
-use crate::trace::Entry;
+use crate::trace::{Entry, Event};
 
 /// A case, its trace, its journals and its files.
 #[derive(Clone, Debug)]
@@ -56,6 +56,32 @@ impl History {
         let first = self.entries.first().map_or(0, |entry| entry.at_us);
         let last = self.entries.last().map_or(0, |entry| entry.at_us);
         last.saturating_sub(first) as f64 / 1e6
+    }
+
+    /// Where the plan was stopped on purpose; none if it was played to its end.
+    #[must_use]
+    pub fn held(&self) -> Option<&str> {
+        self.entries.iter().find_map(|entry| {
+            if let Event::Held { at } = &entry.event {
+                Some(at.as_str())
+            } else {
+                None
+            }
+        })
+    }
+
+    /// What the suite itself could not do.
+    #[must_use]
+    pub fn suite_errors(&self) -> Vec<String> {
+        let error = |event: &Event| {
+            if let Event::SuiteError { text } = event {
+                Some(text.clone())
+            } else {
+                None
+            }
+        };
+        let entries = self.entries.iter();
+        entries.filter_map(|entry| error(&entry.event)).collect()
     }
 
     /// A stream's retained files, joined in the order of their indices.

@@ -88,6 +88,9 @@ pub struct Verdict {
     pub unmet: Vec<String>,
     /// Errors of the suite itself.
     pub suite_errors: Vec<String>,
+    /// Where the plan was stopped on purpose, so that nothing can be said of the case: "before step 3, …".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 impl Verdict {
@@ -97,6 +100,15 @@ impl Verdict {
         self.findings.iter().map(|finding| finding.shape).collect()
     }
 
+    /// The word for what was seen: the status, or that the plan was stopped.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match (&self.held, self.status()) {
+            (Some(_), Status::Inconclusive) => "stopped",
+            (Some(_) | None, status) => status.as_str(),
+        }
+    }
+
     /// The status that follows, before any repetition.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -104,7 +116,7 @@ impl Verdict {
             Status::ErrorSuite
         } else if !self.findings.is_empty() {
             Status::Fail
-        } else if !self.unmet.is_empty() {
+        } else if !self.unmet.is_empty() || self.held.is_some() {
             Status::Inconclusive
         } else {
             Status::Pass

@@ -348,6 +348,11 @@ pub enum Event {
         /// What failed, with its causes.
         text: String,
     },
+    /// The plan was stopped at the point that was asked for. What follows is its end and nothing else.
+    Held {
+        /// Where, as in "stopped before step 3, start the task `main`".
+        at: String,
+    },
     /// The case ended.
     Ended,
 }

@@ -91,10 +91,24 @@ fn everything_lives_while_somebody_looks_and_is_gone_after_enter() {
     ends_as_stopped(&folder, child);
     assert!(!pids.iter().any(|pid| lives(*pid)), "{pids:?}");
     let bundle = "out-repro/mon-kill-full-pipe-bare.bundle";
+    harness(&folder).args(["show", bundle]).assert().stdout(
+        contains("STOPPED  mon/kill-full-pipe-bare")
+            .and(contains("#1 PAUSED"))
+            .and(contains("the plan was stopped behind step 7")),
+    );
+    // What was killed in the middle of everything accuses nobody.
+    let shown = harness(&folder).args(["show", bundle]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let accuses = |word: &str| shown.contains(word);
+    assert!(
+        !accuses("[died") && !accuses("SIGKILL, which nobody sent"),
+        "{shown}"
+    );
     harness(&folder)
-        .args(["show", bundle])
+        .args(["recheck", bundle])
         .assert()
-        .stdout(contains("#1 PAUSED").and(contains("the plan was stopped behind step 7")));
+        .code(7)
+        .stdout(contains("Judged again   stopped; the same as when it was"));
 }
 
 #[test]

@@ -17,9 +17,17 @@ pub(super) fn recheck(args: &RecheckArgs) -> Result<Ending, Refusal> {
     for path in &args.bundles {
         let bundle = Bundle::open(path)?;
         console::say(&text_of(&bundle, path, paint));
-        ending = ending.max(ending_of(bundle.verdict.status()));
+        ending = ending.max(ending_of_verdict(&bundle.verdict));
     }
     Ok(ending)
+}
+
+/// A plan that was stopped on purpose proves nothing, and is no failure either.
+fn ending_of_verdict(verdict: &Verdict) -> Ending {
+    match (&verdict.held, verdict.status()) {
+        (Some(_), Status::Inconclusive) => Ending::Stopped,
+        (Some(_) | None, status) => ending_of(status),
+    }
 }
 
 /// How a command ends that looked at an attempt of this status.
@@ -66,14 +74,14 @@ fn text_of(bundle: &Bundle, path: &Path, paint: Paint) -> String {
 
 /// The status and the shapes of a verdict: `fail (lost-middle, torn)`.
 pub(super) fn summary(verdict: &Verdict) -> String {
-    let status = verdict.status();
+    let status = verdict.word();
     let shapes: BTreeSet<&str> = verdict
         .findings
         .iter()
         .map(|finding| finding.shape.as_str())
         .collect();
     if shapes.is_empty() {
-        return status.to_string();
+        return status.to_owned();
     }
     let shapes: Vec<&str> = shapes.into_iter().collect();
     format!("{status} ({})", shapes.join(", "))

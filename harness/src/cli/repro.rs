@@ -276,7 +276,8 @@ fn of_bundle(args: &ReproArgs, path: &Path) -> Result<Wanted, Refusal> {
         seed: case.seed,
         attempt: case.attempt,
         leave_out: case.leave_out,
-        before: Some(bundle.verdict),
+        // A plan that was stopped has nothing to compare with.
+        before: Some(bundle.verdict).filter(|before| before.held.is_none()),
     })
 }
 

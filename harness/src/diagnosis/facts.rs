@@ -342,6 +342,7 @@ fn played(history: &History) -> BTreeSet<Fact> {
             | Event::Many(_)
             | Event::Adapter(_)
             | Event::SuiteError { .. }
+            | Event::Held { .. }
             | Event::Ended => None,
         };
         facts.extend(fact);

@@ -260,6 +260,7 @@ impl<'a> Timeline<'a> {
                 | Event::Many(_)
                 | Event::Adapter(_)
                 | Event::SuiteError { .. }
+                | Event::Held { .. }
                 | Event::Ended => {}
             }
         }

@@ -15,6 +15,14 @@ use crate::outcome::Verdict;
 /// Never panics, whatever a trace or a file holds.
 #[must_use]
 pub fn judge(history: &History) -> Verdict {
+    if let Some(at) = history.held() {
+        // The programs were killed in the middle of everything: what they left says nothing of them.
+        return Verdict {
+            held: Some(at.to_owned()),
+            suite_errors: history.suite_errors(),
+            ..Verdict::default()
+        };
+    }
     let timeline = Timeline::new(history);
     let mut verdict = Verdict::default();
     fidelity::judge(&timeline, &mut verdict);

@@ -126,6 +126,7 @@ fn injected(event: &Event) -> Option<String> {
         | Event::LeftBehind { .. }
         | Event::Many(_)
         | Event::SuiteError { .. }
+        | Event::Held { .. }
         | Event::Ended => None,
     }
 }

@@ -43,9 +43,12 @@ pub fn page(picture: &Picture, history: &History, verdict: &Verdict, again: &Aga
         as_text(history, verdict),
     ];
     filled(&[
-        ("TITLE", escaped(&format!("{status}: {}", picture.id))),
+        (
+            "TITLE",
+            escaped(&format!("{}: {}", verdict.word(), picture.id)),
+        ),
         ("CLASS", class.to_owned()),
-        ("STATUS", escaped(status.as_str())),
+        ("STATUS", escaped(verdict.word())),
         ("ID", escaped(&picture.id)),
         ("PROMISE", escaped(&picture.title)),
         ("FINDINGS", findings(history, verdict)),
@@ -87,6 +90,10 @@ fn findings(history: &History, verdict: &Verdict) -> String {
     let mut body = String::new();
     for error in &verdict.suite_errors {
         let text = escaped(&format!("the suite could not go on: {error}"));
+        body.push_str(&format!("<div class=\"finding\"><p>{text}</p></div>\n"));
+    }
+    if let Some(at) = &verdict.held {
+        let text = escaped(&format!("the plan was stopped {at}: there is no verdict"));
         body.push_str(&format!("<div class=\"finding\"><p>{text}</p></div>\n"));
     }
     for finding in &verdict.findings {

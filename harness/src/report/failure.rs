@@ -34,7 +34,8 @@ pub fn failure_head(result: &CaseResult, paint: Paint) -> String {
         result.seconds,
         result.failed_runs()
     );
-    let head = head(result.status, &result.id, &result.title, &facts, paint);
+    let named = (result.status, result.status.as_str());
+    let head = head(named, &result.id, &result.title, &facts, paint);
     format!("{head}{}", expected_lines(result, "      "))
 }
 
@@ -49,7 +50,7 @@ pub fn attempt_head(history: &History, verdict: &Verdict, paint: Paint) -> Strin
         history.seconds()
     );
     head(
-        verdict.status(),
+        (verdict.status(), verdict.word()),
         &scenario.id,
         &scenario.title,
         &facts,
@@ -63,8 +64,14 @@ fn first_rule(verdict: &Verdict, rules: &[RuleId]) -> String {
     rule.map(ToString::to_string).unwrap_or_default()
 }
 
-fn head(status: Status, id: &str, title: &str, facts: &str, paint: Paint) -> String {
-    let word = status.as_str().to_uppercase();
+fn head(
+    (status, word): (Status, &str),
+    id: &str,
+    title: &str,
+    facts: &str,
+    paint: Paint,
+) -> String {
+    let word = word.to_uppercase();
     let used = word.chars().count() + 2 + id.chars().count();
     let gap = WIDTH.saturating_sub(used + facts.chars().count()).max(2);
     format!(
@@ -184,6 +191,10 @@ fn add_findings(out: &mut String, verdict: &Verdict, extent: Extent) {
             "\n{}",
             wrapped(&format!("the suite could not go on: {error}"), "  ", WIDTH)
         ));
+    }
+    if let Some(at) = &verdict.held {
+        let text = format!("the plan was stopped {at}: there is no verdict");
+        out.push_str(&format!("\n{}", wrapped(&text, "  ", WIDTH)));
     }
     for finding in verdict.findings.iter().take(most) {
         out.push('\n');

@@ -394,6 +394,7 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
         Event::FaultEnded { what, .. } => logmon(Weight::Break, format!("{what} is mended")),
         Event::Adapter(event) if event.is_routine() => task(Weight::Step, adapter(event)),
         Event::Adapter(event) => task(Weight::Break, adapter(event)),
+        Event::Held { .. } => logmon(Weight::Break, "the plan is stopped here".into()),
         Event::SuiteError { .. } => logmon(Weight::Break, "the suite could not go on".into()),
         Event::Begun { .. }
         | Event::Step { .. }

@@ -131,7 +131,7 @@ fn run(dir: &CaseDir) -> Result<()> {
             stage.suite_error("processes of the case do not end when they are killed")
         }
         Err(Stop::Interrupted) => stage.suite_error("the case was interrupted"),
-        Err(Stop::Held(at)) => stage.suite_error(&format!("the plan was stopped {at}")),
+        Err(Stop::Held(at)) => stage.trace.add(Event::Held { at }),
         Err(Stop::Suite(text)) => stage.suite_error(&text),
     }
     stage.trace.add(Event::Ended);

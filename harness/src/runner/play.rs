@@ -95,7 +95,7 @@ pub fn play(case: &Case, dir: &CaseDir, limit: Duration) -> Result<Played, Runne
 }
 
 /// Plays a case as [`play`] does, and stands still at a point of the plan. After that the case is over;
-/// the trace says where it stopped, as an error of the suite.
+/// the trace says where it stopped.
 ///
 /// # Errors
 /// As those of [`play`].
