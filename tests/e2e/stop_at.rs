@@ -84,6 +84,11 @@ fn everything_lives_while_somebody_looks_and_is_gone_after_enter() {
         let line = text.lines().find_map(|line| line.strip_prefix(&start));
         assert!(Path::new(line.unwrap()).exists(), "{name} in\n{text}");
     }
+    for pid in &pids[1..] {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        assert!(!environment.contains("HARNESS_CASE_"), "{environment}");
+    }
     // Half a line is no Enter.
     stdin.write_all(b"wait").unwrap();
     assert!(pids.iter().all(|pid| lives(*pid)));

@@ -138,7 +138,11 @@ fn started_with(invocation: &Invocation, standard: [&File; 3]) -> io::Result<i32
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut variables: BTreeMap<OsString, OsString> = env::vars_os().collect();
-    for own in [super::play::LIMIT_VARIABLE, super::play::PARENT_VARIABLE] {
+    for own in [
+        super::play::LIMIT_VARIABLE,
+        super::play::PARENT_VARIABLE,
+        super::hold::STOP_AT_VARIABLE,
+    ] {
         variables.remove(OsStr::new(own));
     }
     for (name, value) in &invocation.env {
