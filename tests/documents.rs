@@ -11,6 +11,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use harness::capability::{Capability, Declarer};
 use harness::finding::Shape;
+use harness::outcome::Ending;
 
 /// The documents with commands in them.
 const DOCUMENTS: &[&str] = &[
@@ -47,6 +48,24 @@ const RUN_BY_THE_GATE: &[(&str, &str)] = &[
 /// How the commands begin that belong into a package of the reader's own; `harness/tests/as_tests.rs`
 /// runs them.
 const RUN_AS_TESTS: &str = "cargo test -- ";
+
+#[test]
+fn the_readme_lists_every_exit_code_of_harness_and_no_other() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("## Exit codes of `harness`").unwrap();
+    let (table, _) = rest.split_once("\n## ").unwrap();
+    let first = |line: &str| {
+        line.strip_prefix("| ")?
+            .split(' ')
+            .next()?
+            .parse::<u8>()
+            .ok()
+    };
+    let listed: Vec<u8> = table.lines().filter_map(first).collect();
+    let mut codes: Vec<u8> = Ending::ALL.iter().map(|ending| ending.code()).collect();
+    codes.sort_unstable();
+    assert_eq!(listed, codes);
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

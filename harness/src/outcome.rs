@@ -160,6 +160,24 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All of them, the gravest last.
+    pub const ALL: &[Self] = &[
+        Self::Conformant,
+        Self::Flaky,
+        Self::ExpectationsStale,
+        Self::OutOfBudget,
+        Self::Failures,
+        Self::NothingRan,
+        Self::Stopped,
+        Self::Blind,
+        Self::Unfit,
+        Self::BadSubject,
+        Self::SuiteBug,
+        Self::Interrupted,
+        Self::BadConfiguration,
+        Self::Usage,
+    ];
+
     /// The exit code.
     #[must_use]
     pub fn code(self) -> u8 {
