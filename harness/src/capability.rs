@@ -168,10 +168,26 @@ impl fmt::Display for Capability {
 
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown capability `{0}`; known are forwards, merged, signals, multi-writer, no-log-collection, recover, user-change, checks-paths, payload.exec, keeps-descriptors, drop-policy, many-tasks, many-descriptors, storage-faults and stalling-storage"
-)]
+#[error("unknown capability `{name}`; known are {known}", name = .0, known = names(Capability::ALL))]
 pub struct UnknownCapability(pub String);
+
+/// Reads a capability as whoever gives a command may declare it.
+///
+/// # Errors
+/// It is none, with those that are declared by hand.
+pub fn declared(name: &str) -> Result<Capability, String> {
+    name.parse().map_err(|UnknownCapability(name)| {
+        let all = Capability::ALL.iter().copied();
+        let by_hand: Vec<Capability> = all.filter(|one| one.is_declared_by_hand()).collect();
+        let known = names(&by_hand);
+        format!("unknown capability `{name}`; those that are declared by hand are {known}")
+    })
+}
+
+fn names(capabilities: &[Capability]) -> String {
+    let names: Vec<&str> = capabilities.iter().map(|one| one.as_str()).collect();
+    names.join(", ")
+}
 
 impl FromStr for Capability {
     type Err = UnknownCapability;

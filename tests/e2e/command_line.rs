@@ -35,7 +35,31 @@ fn an_unknown_capability_exits_64_and_names_the_known_ones() {
         .args(["run", "--capability", "forward"])
         .assert()
         .code(64)
-        .stderr(contains("forward").and(contains("forwards, merged")));
+        .stderr(
+            contains("forward")
+                .and(contains("forwards, merged"))
+                .and(contains("recover").not())
+                .and(contains("many-tasks").not()),
+        );
+}
+
+#[test]
+fn what_only_the_answer_to_hello_can_declare_is_refused_with_that_reason() {
+    let folder = tempdir().unwrap();
+    let refused = |more: &[&str]| {
+        let mut command = harness(&folder);
+        command.args(["run", "--dry-run", "--capability", "recover"]);
+        let refused = command.args(more).assert().code(64);
+        let text = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            text.contains("such a driver says so in its answer to `hello`"),
+            "{text}"
+        );
+        assert!(!text.contains("give the driver by"), "{text}");
+    };
+    refused(&[]);
+    refused(&["--driver-stdio", "no-such-driver"]);
 }
 
 #[test]

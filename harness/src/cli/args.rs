@@ -11,7 +11,7 @@ use super::bundle_args::{RecheckArgs, ReproArgs, ShowArgs};
 use super::duration::duration;
 use super::init::InitArgs;
 use super::xfail::XfailCommand;
-use crate::capability::Capability;
+use crate::capability::{Capability, declared};
 use crate::rule::{Level, Profile};
 use crate::runner::{LIMITED_WORD, MACHINE_PROBE_WORD};
 use crate::suite::{Keep, Shard};
@@ -156,10 +156,10 @@ pub(super) struct SubjectArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon_stop: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,
-    /// no-log-collection, recover, user-change, checks-paths (refuses what is no FIFO). A logmon whose
+    /// no-log-collection, user-change, checks-paths (refuses what is no FIFO). A logmon whose
     /// FIFOs are held while it is dead declares keeps-descriptors, one whose template has {on_full} declares drop-policy by that, and one
     /// with --logmon-serve declares many-tasks.
-    #[arg(long = "capability", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "capability", value_name = "NAME", value_delimiter = ',', value_parser = declared)]
     pub(super) capabilities: Vec<Capability>,
 }
 

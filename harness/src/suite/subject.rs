@@ -61,7 +61,7 @@ pub enum SubjectError {
         "--capability {capability} is not declared: {}",
         match (capability.declarer(), capability) {
             (Declarer::Machine, _) => "the suite asks the machine for it; `harness doctor` tells what it found",
-            (_, Capability::Recover) => "a command can't be asked to leave its tasks and to take them over; give the driver by --driver-stdio, as docs/adapters.md says",
+            (_, Capability::Recover) => "only a driver that is given by --driver-stdio can be asked to take its tasks over, and such a driver says so in its answer to `hello`; see docs/adapters.md",
             (_, Capability::ManyTasks) => "give --logmon-serve, --logmon-start and --logmon-stop",
             (_, _) => "put {on_full} into the template of logmon",
         }
