@@ -241,7 +241,7 @@ fn await_words(wait: &Await) -> String {
         Condition::TaskRuns => "the task runs".into(),
         Condition::TaskGone => "the task's main process is gone".into(),
         Condition::DriverGone => "the driver has ended".into(),
-        Condition::LogmonGone => "logmon has ended by itself".into(),
+        Condition::LogmonGone => "logmon has ended".into(),
         Condition::DeletedFilesClosed => "logmon holds no deleted log file open".into(),
         Condition::StorageHangs => "a call on the stalled file system waits".into(),
     };

@@ -80,7 +80,7 @@ pub(super) fn condition(wait: &Await) -> String {
         Condition::TaskRuns => "the task runs".into(),
         Condition::TaskGone => "the task is gone".into(),
         Condition::DriverGone => "the driver has ended".into(),
-        Condition::LogmonGone => "logmon has ended by itself".into(),
+        Condition::LogmonGone => "logmon has ended".into(),
         Condition::DeletedFilesClosed => "logmon holds no deleted log file open".into(),
         Condition::StorageHangs => "a call on the stalled file system waits".into(),
     }
