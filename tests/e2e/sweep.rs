@@ -96,7 +96,8 @@ fn a_sweep_of_nothing_and_a_step_without_a_sweep_are_refused() {
             "heal/disk-full",
         ])
         .assert()
-        .code(4);
+        .code(4)
+        .stderr(contains("1 that --sweep can't kill logmon in").and(contains("data/smoke")));
     for wrong in [
         &["--sweep-every", "3"][..],
         &["--sweep", "kill-logmon", "--sweep-every", "0"],

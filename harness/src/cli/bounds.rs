@@ -147,7 +147,7 @@ mod tests {
             "renew it".to_owned(),
         ));
         let cases = [("heal/a", Status::Pass), ("heal/b", b)].map(|(id, status)| {
-            let mut result = CaseResult::skipped(&scenario(id), status, "it has a reason");
+            let mut result = CaseResult::skipped(&scenario(id), status, suite::OUT_OF_TIME);
             result.skipped = result.skipped.filter(|_| !status.has_run());
             result
         });

@@ -16,6 +16,7 @@ mod list;
 mod live;
 mod manual;
 mod merge;
+mod nothing;
 mod previous;
 mod recheck;
 mod refusal;

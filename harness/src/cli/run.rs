@@ -12,6 +12,7 @@ use super::args::{RunArgs, SelectArgs, SubjectArgs, SweepKind};
 use super::bounds::Bounds;
 use super::console;
 use super::live::Live;
+use super::nothing::nothing_ran;
 use super::refusal::{Refusal, with_troubles};
 use super::target::{Target, require_distinct, write_all};
 use crate::adapter;
@@ -131,7 +132,7 @@ impl Session<'_> {
         match suite::probe(subject, reexec, self.out, seed, stop) {
             Ok(Probe { facts }) => self.report.probes = facts,
             Err(failure) => {
-                self.report.cases = not_played(selected, "no verdict could be given");
+                self.report.cases = not_played(selected, suite::NO_VERDICT);
                 self.report.message = Some(failure.text);
                 return self.end(failure.ending);
             }
@@ -407,22 +408,6 @@ fn not_played(selected: &[Selected], why: &str) -> Vec<CaseResult> {
         Choice::Filtered { why } => CaseResult::skipped(scenario, Status::SkippedFilter, why),
     };
     selected.iter().map(one).collect()
-}
-
-fn nothing_ran(selected: &[Selected]) -> String {
-    let filtered = selected
-        .iter()
-        .filter(|one| matches!(one.choice, Choice::Filtered { .. }))
-        .count();
-    if filtered > 0 {
-        format!(
-            "no case is left: {filtered} of {} applicable cases are filtered out; `harness list` \
-             shows the ids, families, tags and rules that --filter and --exclude compare with",
-            filtered
-        )
-    } else {
-        "no case applies to this subject; `harness list --why-skipped` says why".to_owned()
-    }
 }
 
 /// Tells what would be played. The others are told one by one if nothing was filtered, else counted.

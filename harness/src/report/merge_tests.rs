@@ -107,6 +107,36 @@ fn what_was_left_out_in_its_own_shard_or_of_all_is_not_the_whole() {
 }
 
 #[test]
+fn what_applied_and_was_not_played_is_counted_by_its_reason() {
+    use crate::suite::{CANT_SWEEP, ENDED_BY_FAIL_FAST, NO_VERDICT, OUT_OF_TIME};
+    let unswept = format!("{CANT_SWEEP}: it has a kill");
+    let told = |whys: &[&str]| {
+        let mut report = report_of(&vec![Status::SkippedFilter; whys.len()]);
+        for (result, why) in report.cases.iter_mut().zip(whys) {
+            let why = (*why).to_owned();
+            result.skipped = Some(Skip { why });
+        }
+        let text = summary(&report, Paint::Plain);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let text = told(&[
+        ENDED_BY_FAIL_FAST,
+        "no --filter matches it",
+        OUT_OF_TIME,
+        OUT_OF_TIME,
+    ]);
+    assert!(
+        text.contains("; 2 not begun; 1 not begun after the first failure; 1 filtered "),
+        "{text}"
+    );
+    let text = told(&[NO_VERDICT, ANOTHER_SHARD, &unswept]);
+    assert!(
+        text.contains("; 1 not played; 1 in other shards; 1 not swept "),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_is_not_all_the_shards_of_one_run_is_refused_by_name() {
     assert_eq!(merge(&[]).unwrap_err(), MergeError::Nothing);
     let told = refused(|reports| drop(reports.drain(1..)));

@@ -7,7 +7,10 @@ use crate::report::expected::{expected_lines, stale_lines};
 use crate::report::swept::swept_lines;
 use crate::report::words::grouped;
 use crate::report::{Paint, Report, hanging, wrapped};
-use crate::suite::{CaseResult, Counts};
+use crate::suite::{
+    ANOTHER_SHARD, CANT_SWEEP, CaseResult, Counts, ENDED_BY_FAIL_FAST, INTERRUPTED, NO_VERDICT,
+    OUT_OF_TIME,
+};
 use crate::tally::Tally;
 
 /// The line of one case: status, id, seconds.
@@ -112,7 +115,7 @@ fn missing(report: &Report) -> String {
     out
 }
 
-/// "ran a of b applicable; c not applicable because …; d filtered".
+/// "ran a of b applicable; c not applicable because …; d not begun; e filtered".
 fn ran(report: &Report, counts: &Counts) -> String {
     let mut text = format!("ran {} of {} applicable", counts.ran(), counts.applicable());
     let kept = report.cases.iter().filter(|one| one.played_kept).count();
@@ -136,25 +139,40 @@ fn ran(report: &Report, counts: &Counts) -> String {
             reasons.join(", ")
         ));
     }
-    let filtered = counts.get(Status::SkippedFilter);
-    if filtered > 0 {
-        let not_begun = report.not_begun.len().min(filtered);
-        if not_begun > 0 {
-            text.push_str(&format!("; {not_begun} not begun"));
-        }
-        let filtered = filtered - not_begun;
-        if filtered == 0 {
-            return text;
-        }
-        let word = match report.ending {
-            Some(Ending::BadSubject | Ending::Blind | Ending::Unfit | Ending::Interrupted) => {
-                "not played"
-            }
-            Some(_) | None => "filtered",
-        };
-        text.push_str(&format!("; {filtered} {word}"));
-    }
+    text.push_str(&left_out(report));
     text
+}
+
+/// What applied and was not played, counted by the reason.
+fn left_out(report: &Report) -> String {
+    const WORDS: [&str; 6] = [
+        "not begun",
+        "not begun after the first failure",
+        "not played",
+        "in other shards",
+        "not swept",
+        "filtered",
+    ];
+    let word = |result: &CaseResult| {
+        let why = result.skipped.as_ref().map_or("", |skip| skip.why.as_str());
+        let [late, failed, not_played, elsewhere, unswept, filtered] = WORDS;
+        match why {
+            OUT_OF_TIME => late,
+            ENDED_BY_FAIL_FAST => failed,
+            NO_VERDICT | INTERRUPTED => not_played,
+            ANOTHER_SHARD => elsewhere,
+            why if why.starts_with(CANT_SWEEP) => unswept,
+            _ => filtered,
+        }
+    };
+    let left_out = report.cases.iter();
+    let left_out = left_out.filter(|one| one.status == Status::SkippedFilter);
+    let words: Vec<&str> = left_out.map(word).collect();
+    let counted = WORDS.iter().filter_map(|word| {
+        let count = words.iter().filter(|one| *one == word).count();
+        (count > 0).then(|| format!("; {count} {word}"))
+    });
+    counted.collect()
 }
 
 /// How often something was killed in a flood, and how much was written meanwhile.

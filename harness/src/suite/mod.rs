@@ -29,11 +29,13 @@ pub use out::{Keep, OutDir, OutError};
 pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};
 pub use probe::{Probe, ProbeFailure, probe};
 pub use result::{CaseResult, Counts, Skip, ending, settle};
-pub use run::{ENDED_BY_FAIL_FAST, Progress, SuiteRun, run_suite};
+pub use run::{
+    ENDED_BY_FAIL_FAST, INTERRUPTED, NO_VERDICT, OUT_OF_TIME, Progress, SuiteRun, run_suite,
+};
 pub(crate) use run::{case_deadline, from_here};
 pub use running::running_cases;
 pub use select::{Choice, Filter, FilterError, Selected, choose, of_shard, select};
 pub use shard::{ANOTHER_SHARD, Shard, ShardError};
 pub use single::{Turns, play_single};
 pub use subject::{Subject, SubjectError};
-pub use sweep::{SweptCase, note_sweep, sweep, swept_named};
+pub use sweep::{CANT_SWEEP, SweptCase, note_sweep, sweep, swept_named};

@@ -26,6 +26,12 @@ const STEP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Why a case is not played that `--fail-fast` has left out.
 pub const ENDED_BY_FAIL_FAST: &str = "--fail-fast ended the run";
+/// Why a case was not begun that `--budget` left no time for.
+pub const OUT_OF_TIME: &str = "the time budget was used up";
+/// Why a case was not played that a signal came before.
+pub const INTERRUPTED: &str = "the run was interrupted";
+/// Why a chosen case was not played where the probes found that the run can't go on.
+pub const NO_VERDICT: &str = "no verdict could be given";
 
 /// How often a failure is played again, alone.
 pub(super) const RERUNS: u32 = 2;
@@ -188,9 +194,9 @@ pub fn run_suite(run: &SuiteRun<'_>, mut tell: impl FnMut(Progress<'_>)) -> Vec<
     }
 
     let why = if run.stop.is_asked() {
-        "the run was interrupted"
+        INTERRUPTED
     } else if run.budget.was_used_up() {
-        "the time budget was used up"
+        OUT_OF_TIME
     } else {
         ENDED_BY_FAIL_FAST
     };

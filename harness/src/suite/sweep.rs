@@ -10,6 +10,9 @@ use crate::suite::{CaseResult, Choice, Selected, Subject};
 /// How many points of a case a sweep tries about, unless it is told how far they lie apart.
 const USUAL_POINTS: u64 = 20;
 
+/// How the reason begins why a sweep leaves a case out.
+pub const CANT_SWEEP: &str = "--sweep can't kill logmon in it";
+
 /// One case of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweptCase {
@@ -49,7 +52,7 @@ pub fn sweep(
         let records = match swept_records(&one.scenario) {
             Ok(records) => records,
             Err(why) => {
-                let why = format!("--sweep can't kill logmon in it: {why}");
+                let why = format!("{CANT_SWEEP}: {why}");
                 all.push(Selected {
                     choice: Choice::Filtered { why },
                     ..one
