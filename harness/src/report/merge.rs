@@ -175,7 +175,6 @@ pub fn merge(reports: &[NamedReport]) -> Result<Report, MergeError> {
             .map(|one| one.report.seconds)
             .fold(0.0, f64::max),
         probes: probes(&shards),
-        not_begun: of_all(reports, |report| &report.not_begun),
         fewer,
         expectations,
         counts: Counts::of(&cases),
@@ -248,6 +247,9 @@ fn require_same_run(first: &NamedReport, one: &NamedReport) -> Result<(), MergeE
     } else if a.seed != b.seed {
         let (a, b) = (a.seed, b.seed);
         format!("the seeds were {a} and {b}; give all shards the same --seed")
+    } else if a.stress != b.stress {
+        let (a, b) = (a.stress, b.stress);
+        format!("each case was played {a} and {b} times; give all shards the same --stress")
     } else if expected(a) != expected(b) {
         "they were held to different expected failures; give all shards the same --expected"
             .to_owned()

@@ -144,6 +144,11 @@ fn what_is_not_all_the_shards_of_one_run_is_refused_by_name() {
         told.contains("of 3 shards, these are missing: 2, 3;"),
         "{told}"
     );
+    let told = refused(|reports| reports[1].report.stress = 50);
+    assert!(
+        told.contains("1.json and 2.json are not of one run: each case was played 1 and 50 times"),
+        "{told}"
+    );
     let told = refused(|reports| reports.push(reports[0].clone()));
     assert!(
         told.contains("shard 1 is there twice, in 1.json and in 1.json"),
