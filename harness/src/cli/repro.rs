@@ -50,6 +50,7 @@ pub(super) fn repro(args: &ReproArgs) -> Result<Ending, Refusal> {
     })?;
     let stop = machine.stop();
     let reexec = reexec()?;
+    suite::require_programs(&args.out, &[&wanted.scenario])?;
     let out = OutDir::open(&args.out)?;
     if let Err(failure) = suite::probe(&wanted.subject, &reexec, &out, wanted.seed, &stop) {
         out.finish();

@@ -56,7 +56,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         )
     })?;
     let reexec = reexec()?;
-    let out = OutDir::open(args.out())?;
+    let out = open_out(args, &selected)?;
     // Now, so that a long run does not end in a report that can't be written.
     let targets = args
         .report
@@ -91,6 +91,17 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     let ending = session.go(&subject, &selected, &reexec, &machine.stop());
     out.finish();
     Ok(ending)
+}
+
+/// The folder of the run. What an earlier one left there goes only if this one can begin.
+fn open_out(args: &RunArgs, selected: &[Selected]) -> Result<OutDir, Refusal> {
+    let played: Vec<&Scenario> = selected
+        .iter()
+        .filter(|one| one.choice == Choice::Run)
+        .map(|one| &one.scenario)
+        .collect();
+    suite::require_programs(args.out(), &played)?;
+    Ok(OutDir::open(args.out())?)
 }
 
 /// A run and everything that it tells.

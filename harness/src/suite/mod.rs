@@ -10,6 +10,7 @@ mod machine;
 mod out;
 mod play;
 mod probe;
+mod resolved;
 mod result;
 mod run;
 mod running;
@@ -25,9 +26,10 @@ pub use collect::{CollectError, shipped_files, shipped_scenarios, user_scenarios
 pub use fewer::{Fewer, fewer};
 pub(crate) use machine::CASE_WORD;
 pub use machine::{Machine, Stop};
-pub use out::{Keep, OutDir, OutError};
+pub use out::{Keep, OutDir, OutError, require_programs};
 pub use play::{Attempt, PlayRequest, error_chain, play_once, run_id};
 pub use probe::{Probe, ProbeFailure, probe};
+pub(crate) use resolved::resolved;
 pub use result::{CaseResult, Counts, Skip, ending, settle};
 pub use run::{
     ENDED_BY_FAIL_FAST, INTERRUPTED, NO_VERDICT, OUT_OF_TIME, Progress, SuiteRun, run_suite,

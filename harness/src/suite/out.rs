@@ -13,8 +13,12 @@ use std::io::{self, Write};
 use std::path::{self, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
+
 use crate::case::CaseDir;
 use crate::outcome::Status;
+use crate::scenario::{LogmonBinary, Scenario};
+use crate::suite::resolved;
 
 const MARKER: &str = ".harness";
 const BUNDLE_MARKER: &str = ".harness-bundle";
@@ -81,6 +85,18 @@ pub enum OutError {
         /// The folder.
         path: PathBuf,
     },
+    /// A case starts a program there, and the file system does not allow it.
+    #[error(
+        "{} lies on a file system that starts no program (mounted noexec), and {case} starts one from there; \
+         give another folder with --out, or leave that case out with --exclude",
+        path.display()
+    )]
+    NoExec {
+        /// The folder.
+        path: PathBuf,
+        /// The case.
+        case: String,
+    },
     /// It holds somebody else's report.
     #[error(
         "{} exists and is not from an earlier run; move it, or give --out another folder",
@@ -97,6 +113,27 @@ impl OutError {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
     }
+}
+
+/// Refuses a folder from which a case can't start the programs that it puts there. Nothing is made.
+///
+/// # Errors
+/// The folder is, or would be made, on a file system that is mounted noexec, and one of these cases needs another.
+pub fn require_programs(out: &Path, cases: &[&Scenario]) -> Result<(), OutError> {
+    let path = resolved(out);
+    let there = path.ancestors().find(|folder| folder.exists());
+    let facts = there.and_then(|folder| statvfs(folder).ok());
+    match starting_one_from(facts.map_or(FsFlags::empty(), |facts| facts.flags()), cases) {
+        Some(case) => Err(OutError::NoExec { path, case }),
+        None => Ok(()),
+    }
+}
+
+/// The first case that starts a program from a folder on a file system of these flags, which allows none.
+fn starting_one_from(flags: FsFlags, cases: &[&Scenario]) -> Option<String> {
+    let needs = |one: &&&Scenario| one.host.logmon_binary == LogmonBinary::Copy;
+    let first = cases.iter().find(needs).map(|one| one.id.clone());
+    first.filter(|_| flags.contains(FsFlags::ST_NOEXEC))
 }
 
 /// The folder of a run; locked while this value lives.
@@ -300,6 +337,24 @@ mod tests {
         let keeper = out.case_dir().unwrap().keep().join("keeper.sock");
         std::fs::create_dir(keeper.parent().unwrap()).unwrap();
         drop(std::os::unix::net::UnixListener::bind(keeper).unwrap());
+    }
+
+    #[test]
+    fn a_folder_from_which_no_program_starts_is_refused_for_a_case_that_needs_one_there() {
+        let case = |binary: &str| {
+            let text = format!(
+                "id = \"mon/x\"\ntitle = \"A promise.\"\nrules = [\"MON-1\"]\n[host]\nlogmon_binary = \"{binary}\"\n\
+                 [[plan]]\ndo = \"start-logmon\""
+            );
+            crate::scenario::expand(&text, "x.toml").unwrap().remove(0)
+        };
+        let (usual, copied) = (case("own"), case("copy"));
+        let first = |flags, cases: &[&Scenario]| starting_one_from(flags, cases);
+        let noexec = FsFlags::ST_NOEXEC | FsFlags::ST_NOSUID;
+        assert_eq!(first(noexec, &[&usual]), None);
+        assert_eq!(first(noexec, &[&usual, &copied]).as_deref(), Some("mon/x"));
+        assert_eq!(first(FsFlags::ST_NOSUID, &[&copied]), None);
+        require_programs(tempfile::tempdir().unwrap().path(), &[&copied]).unwrap();
     }
 
     #[test]
