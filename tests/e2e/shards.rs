@@ -145,6 +145,15 @@ fn what_is_not_the_whole_of_one_run_is_refused_with_65_and_says_why() {
     fs::write(&path, report.to_string()).unwrap();
     refused(&["1.json", "2.json"], "shard 2 is incomplete: 2.json");
     assert!(!folder.path().join("whole.json").exists());
+    // What is read is not written.
+    let before = fs::read_to_string(&path).unwrap();
+    harness(&folder)
+        .args(["report", "merge", "1.json", "2.json"])
+        .args(["--report", "md=./2.json"])
+        .assert()
+        .code(64)
+        .stderr(contains("2.json and ./2.json are one file"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
 }
 
 #[test]

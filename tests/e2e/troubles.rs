@@ -173,12 +173,35 @@ fn two_reports_in_one_file_are_wrong_usage() {
     // These are written by every run.
     refused("md=out/report.json");
     refused("json=out/results.jsonl");
+    // Also where a folder is still to be made.
+    refused("text=out/../out/results.jsonl");
     assert!(!folder.path().join("r").exists() && !folder.path().join("out").exists());
     assert_eq!(read(&folder, "here.txt"), "old");
     harness(&folder)
         .args(["report", "merge", "x.json", "--report", "junit=r,md=r"])
         .assert()
         .code(64);
+}
+
+#[test]
+fn a_run_that_can_not_begin_leaves_what_an_earlier_one_left() {
+    let folder = tempdir().unwrap();
+    fs::create_dir(folder.path().join("dir")).unwrap();
+    let run = |reports: &str| {
+        let mut command = harness(&folder);
+        command.args(["run", "--filter", "data/smoke", "--keep", "all"]);
+        command.args(["--report", reports]).assert()
+    };
+    run("md=out/r.md").code(0);
+    let before = read(&folder, "out/report.json");
+    for wrong in ["html=/nonexistent/x.html", "md=dir", "tap=out/none/r.tap"] {
+        run(wrong).code(65).stdout("");
+        assert_eq!(read(&folder, "out/report.json"), before, "{wrong}");
+        assert!(folder.path().join("out/data-smoke.bundle").exists());
+    }
+    // A folder of a run that is still to be made takes a report too.
+    fs::remove_dir_all(folder.path().join("out")).unwrap();
+    run("md=out/r.md").code(0);
 }
 
 #[test]

@@ -8,14 +8,14 @@ use super::args::{MergeArgs, ReportKind};
 use super::console;
 use super::live::Live;
 use super::refusal::{Refusal, with_troubles};
-use super::target::{Target, require_distinct, write_all};
+use super::target::{Taken, Target, require_distinct, write_all};
 use crate::outcome::Ending;
 use crate::report::{self, NamedReport, Paint, Report};
 use crate::suite;
 
 /// Puts the shards together, tells what did not pass, and ends as the whole run would have.
 pub(super) fn merge(args: &MergeArgs) -> Result<Ending, Refusal> {
-    require_distinct(&args.report, None)?;
+    require_distinct(&args.report, Taken::Shards(&args.shards))?;
     let shards: Vec<NamedReport> = args
         .shards
         .iter()

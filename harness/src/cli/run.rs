@@ -14,7 +14,7 @@ use super::console;
 use super::live::Live;
 use super::nothing::nothing_ran;
 use super::refusal::{Refusal, with_troubles};
-use super::target::{Target, require_distinct, write_all};
+use super::target::{Taken, Target, require_distinct, require_writable, write_all};
 use crate::adapter;
 use crate::capability::{Capability, Declarer};
 use crate::outcome::{Ending, Status};
@@ -30,7 +30,7 @@ use crate::suite::{
 
 /// Runs the suite and returns how it ended.
 pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
-    require_distinct(&args.report, Some(args.out()))?;
+    require_distinct(&args.report, Taken::Out(args.out()))?;
     let subject = subject(&args.subject)?;
     let scenarios = scenarios(&args.select.scenario)?;
     let filter = filter(&args.select)?;
@@ -95,6 +95,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
 
 /// The folder of the run. What an earlier one left there goes only if this one can begin.
 fn open_out(args: &RunArgs, selected: &[Selected]) -> Result<OutDir, Refusal> {
+    require_writable(&args.report, args.out())?;
     let played: Vec<&Scenario> = selected
         .iter()
         .filter(|one| one.choice == Choice::Run)

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
 
 use super::args::{ReportKind, ReportTarget};
 use super::refusal::Refusal;
@@ -54,24 +56,34 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Refuses targets of which one would write over another, before anything is opened. `out` is the folder of
-/// a run, which writes two files itself; `report.json` may be asked for again.
+/// Files that no target may name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Taken<'a> {
+    /// Those that a run writes into its folder itself; `report.json` may be asked for again.
+    Out(&'a Path),
+    /// Those that a merge reads.
+    Shards(&'a [PathBuf]),
+}
+
+/// Refuses targets of which one would write over another or over what is taken, before anything is opened.
 ///
 /// # Errors
-/// Two targets name one file.
-pub(super) fn require_distinct(
-    targets: &[ReportTarget],
-    out: Option<&Path>,
-) -> Result<(), Refusal> {
-    let mut taken: BTreeMap<PathBuf, String> = BTreeMap::new();
-    if let Some(out) = out {
-        let results = out.join("results.jsonl");
-        taken.insert(place(&results), results.display().to_string());
-    }
-    let own = out.map(|out| place(&out.join("report.json")));
+/// Two names are of one file.
+pub(super) fn require_distinct(targets: &[ReportTarget], others: Taken<'_>) -> Result<(), Refusal> {
+    let (files, own) = match others {
+        Taken::Out(out) => (
+            vec![out.join("results.jsonl")],
+            Some(suite::resolved(&out.join("report.json"))),
+        ),
+        Taken::Shards(shards) => (shards.to_vec(), None),
+    };
+    let mut taken: BTreeMap<PathBuf, String> = files
+        .iter()
+        .map(|file| (suite::resolved(file), file.display().to_string()))
+        .collect();
     for target in targets {
         let path = target.path.display().to_string();
-        let place = place(&target.path);
+        let place = suite::resolved(&target.path);
         let other = if own.as_ref() == Some(&place) && target.kind != ReportKind::Json {
             Some("the report.json of the run".to_owned())
         } else {
@@ -89,17 +101,29 @@ pub(super) fn require_distinct(
     Ok(())
 }
 
-/// Where a file is, or would be made: links and `..` are followed as far as there is something.
-fn place(path: &Path) -> PathBuf {
-    let of_folder = || {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            Some(_) | None => Path::new("."),
+/// Refuses what can't be written, before anything is made or removed. A target in `out` itself is opened when that
+/// folder is there.
+///
+/// # Errors
+/// A target is a folder, can't be written, or its folder is missing or can't be written.
+pub(super) fn require_writable(targets: &[ReportTarget], out: &Path) -> Result<(), Refusal> {
+    let out = suite::resolved(out);
+    for target in targets {
+        let path = &target.path;
+        let place = suite::resolved(path);
+        let folder = place.parent().unwrap_or(Path::new("/"));
+        let checked = if place.is_dir() {
+            Err(io::ErrorKind::IsADirectory.into())
+        } else if place.exists() {
+            access(&place, AccessFlags::W_OK).map_err(io::Error::from)
+        } else if folder == out {
+            Ok(())
+        } else {
+            access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(io::Error::from)
         };
-        Some(folder.canonicalize().ok()?.join(path.file_name()?))
-    };
-    let found = path.canonicalize().ok().or_else(of_folder);
-    found.unwrap_or_else(|| path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+        checked.map_err(|error| refusal(path, &error))?;
+    }
+    Ok(())
 }
 
 /// Writes every target, whatever becomes of the others. `printed` is what was printed, without colours.

@@ -154,13 +154,14 @@ impl OutDir {
     /// The folder is somebody else's, is in use or can't be written.
     pub fn open(path: &Path) -> Result<Self, OutError> {
         require_text(&path::absolute(path).map_err(OutError::write(path))?)?;
+        // A link may lead to another name.
+        let place = resolved(path);
+        require_text(&place)?;
+        if place.as_os_str().len() > MAX_PATH_BYTES {
+            return Err(OutError::TooLong { path: place });
+        }
         fs::create_dir_all(path).map_err(OutError::write(path))?;
         let path = path.canonicalize().map_err(OutError::write(path))?;
-        // A link may lead to another name.
-        require_text(&path)?;
-        if path.as_os_str().len() > MAX_PATH_BYTES {
-            return Err(OutError::TooLong { path });
-        }
         let marker = path.join(MARKER);
         if !marker.exists() {
             for name in ["report.json", "results.jsonl", RUNNING] {
@@ -332,6 +333,7 @@ mod tests {
         let long = folder.path().join("x".repeat(MAX_PATH_BYTES));
         let text = OutDir::open(&long).unwrap_err().to_string();
         assert!(text.contains("at most 75"), "{text}");
+        assert!(!long.exists(), "made although it is refused");
         let rest = MAX_PATH_BYTES - folder.path().as_os_str().len() - 1;
         let out = OutDir::open(&folder.path().join("x".repeat(rest))).unwrap();
         let keeper = out.case_dir().unwrap().keep().join("keeper.sock");
