@@ -295,7 +295,7 @@ fn a_case_of_ones_own_that_failed_is_played_again_from_its_bundle_alone() {
     fs::write(
         folder.path().join("mine.toml"),
         "id = \"data/mine\"\ntitle = \"It arrives.\"\nrules = [\"DATA-1\"]\n[tasks.main]\n\
-         step = [{ do = \"text\", stream = \"stdout\", text = \"no end\" }]\n\
+         step = [{ do = \"records\", stream = \"stdout\", count = 2 }, { do = \"text\", stream = \"stdout\", text = \"no end\" }]\n\
          [[plan]]\ndo = \"start-logmon\"\n[[plan]]\ndo = \"start-task\"\n\
          [[plan]]\ndo = \"await-exit\"\nwithin_ms = 8000\n",
     )
@@ -307,6 +307,23 @@ fn a_case_of_ones_own_that_failed_is_played_again_from_its_bundle_alone() {
         .code(1)
         .stdout(contains("harness repro out/data-mine.bundle\n"))
         .stdout(contains("As a run").not());
+    let sweeps = ["--sweep", "kill-logmon"];
+    let bundle = "harness repro out/data-mine-kill-logmon-after-1.bundle\n";
+    for (more, words) in [
+        (
+            &["--keep", "none"][..],
+            "harness run --filter data/mine --scenario FILE ",
+        ),
+        (&sweeps, bundle),
+    ] {
+        harness(&folder)
+            .args(["run", "--scenario", "mine.toml", "--driver", LOSES_TAIL])
+            .args(["--capability", "forwards", "--out", "out"])
+            .args(more)
+            .assert()
+            .code(1)
+            .stdout(contains(words));
+    }
     let junit = fs::read_to_string(folder.path().join("junit.xml")).unwrap();
     let mut lines = junit.lines().filter(|line| line.contains("\"re-run\""));
     let line = lines.next().unwrap();

@@ -171,8 +171,12 @@ fn add_again(out: &mut String, id: &str, history: Option<&History>, bundle: Opti
         add("Re-run", &format!("harness repro {bundle}"));
         add("Look", &format!("harness show {bundle} --html"));
         // A run knows a case of somebody's own only by its file, and a bundle brings it with it.
-        let is_own = |history: &History| !is_shipped(&history.case.scenario);
-        if swept_id(id).is_some() || !history.is_some_and(is_own) {
+        let is_changed = |history: &History| !is_shipped(&history.case.scenario);
+        let is_own = match swept_id(id) {
+            Some(_) => rerun::is_own(id),
+            None => history.is_some_and(is_changed),
+        };
+        if !is_own {
             add("As a run", &rerun);
         }
     } else {

@@ -34,8 +34,7 @@ pub(super) fn of_attempt(id: &str, case: Option<&Case>) -> String {
 pub fn rerun(report: &Report, id: &str) -> String {
     let result = report.cases.iter().find(|one| one.id == id);
     if let Some(bundle) = result.and_then(|one| one.bundle.as_ref())
-        && swept_id(id).is_none()
-        && !is_shipped(id)
+        && is_own(id)
     {
         return shell_words::join(["harness", "repro", &bundle.to_string_lossy()]);
     }
@@ -67,11 +66,19 @@ fn beginning(id: &str) -> Vec<String> {
         Some(_) => &["harness", "repro", id],
         None => &["harness", "run", "--filter", id],
     };
-    words.iter().copied().map(String::from).collect()
+    let own: &[&str] = if is_own(id) {
+        // Whoever wrote the case knows its file.
+        &["--scenario", "FILE"]
+    } else {
+        &[]
+    };
+    words.iter().chain(own).copied().map(String::from).collect()
 }
 
-fn is_shipped(id: &str) -> bool {
-    shipped_scenarios().is_ok_and(|all| all.iter().any(|one| one.id == id))
+/// Whether a case is somebody's own: none of the shipped ones has its id, or the id that it was swept from.
+pub(super) fn is_own(id: &str) -> bool {
+    let id = swept_id(id).map_or(id, |(base, _)| base);
+    !shipped_scenarios().is_ok_and(|all| all.iter().any(|one| one.id == id))
 }
 
 fn command(
@@ -114,6 +121,24 @@ mod tests {
 
     use super::*;
     use crate::judge::stage::{good, records};
+
+    #[test]
+    fn a_case_of_ones_own_is_named_with_its_file() {
+        let case = good(vec![records(Stream::Stdout, 1)]).case;
+        let command = |id: &str| of_attempt(id, Some(&case));
+        let begins = |id: &str, words: &str| {
+            let command = command(id);
+            assert!(command.starts_with(&format!("{words} ")), "{command}");
+        };
+        begins("mon/mine", "harness run --filter mon/mine --scenario FILE");
+        begins(
+            "data/mine-kill-logmon-after-1",
+            "harness repro data/mine-kill-logmon-after-1 --scenario FILE",
+        );
+        for shipped in ["data/smoke", "data/smoke-kill-logmon-after-1"] {
+            assert!(!command(shipped).contains("--scenario"));
+        }
+    }
 
     #[test]
     fn a_logmon_for_many_tasks_is_named_with_all_its_commands() {

@@ -249,7 +249,7 @@ mod tap_text {
         report.cases[0].bundle = None;
         let text = tap(&report);
         assert!(
-            text.contains("harness run --filter data/case-0 --driver"),
+            text.contains("harness run --filter data/case-0 --scenario FILE --driver"),
             "{text}"
         );
     }
@@ -411,7 +411,7 @@ mod markdown_text {
             .collect();
         assert_eq!(fences, ["````text", "````"], "{text}");
         assert!(
-            text.contains("```sh\nharness run --filter data/case-0 --driver"),
+            text.contains("```sh\nharness run --filter data/case-0 --scenario FILE --driver"),
             "{text}"
         );
     }
