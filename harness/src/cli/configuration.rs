@@ -83,6 +83,12 @@ fn check(config: &Config) -> Result<(), String> {
     if config.driver.command.is_some() && config.driver.stdio.is_some() {
         return Err("[driver] has `command` and `stdio`; take the one that starts it".into());
     }
+    if let (Some(_), Some(one)) = (&config.driver.stdio, config.driver.capabilities.first()) {
+        return Err(format!(
+            "`capabilities` of [driver] has {one}, but a driver of `stdio` declares its own in its answer to `hello`; \
+             take it out"
+        ));
+    }
     subject_of(&merged_subject(&SubjectArgs::default(), config.clone()))
         .map_err(|error| format!("{}; {FLAGS}", error_chain(&error)))?;
     for (key, globs) in [
@@ -175,6 +181,12 @@ mod tests {
         assert_eq!(read("[driver]\nstdio = \"talks\"\n"), Ok(()));
         let both = read("[driver]\nstdio = \"talks\"\ncommand = \"d {task}\"\n");
         assert!(both.unwrap_err().contains("`command` and `stdio`"));
+        let declared = read("[driver]\nstdio = \"talks\"\ncapabilities = [\"forwards\"]\n");
+        assert!(
+            declared
+                .unwrap_err()
+                .contains("`capabilities` of [driver] has forwards")
+        );
     }
 
     #[test]
