@@ -10,6 +10,16 @@ pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// The beginning of a text that may be long, with the length of the whole if it was cut. Made fit to be shown.
+#[must_use]
+pub fn beginning(text: &str, most_bytes: usize) -> String {
+    if text.len() <= most_bytes {
+        return printable(text);
+    }
+    let start = &text[..text.floor_char_boundary(most_bytes)];
+    format!("{}… ({} bytes in all)", printable(start), text.len())
+}
+
 /// The same for finished output: what sets colours and styles (SGR, ECMA-48) stays as well.
 #[must_use]
 pub fn paintable(text: &str) -> String {

@@ -10,10 +10,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::wire::{Line, Request, read_line};
-use crate::printable::printable;
+use crate::printable::beginning;
 
 /// The longest line that is taken, in bytes without the newline.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
+/// How much of a line is shown, in bytes.
+const SHOWN_LINE_BYTES: usize = 2_000;
 
 /// A request whose answer has not come yet.
 #[derive(Clone, Debug)]
@@ -54,10 +56,10 @@ impl Trouble {
         }
     }
 
-    /// The lines that it is about, each with whose it is.
+    /// The lines that it is about, each with whose it is. Of a long one the beginning.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let shown = |line: &String| printable(line);
+        let shown = |line: &String| beginning(line, SHOWN_LINE_BYTES);
         let request = self
             .request
             .iter()
@@ -407,6 +409,12 @@ mod tests {
                 "answer:  {\"seq\":99}"
             ]
         );
+        let long = Trouble {
+            answer: Some("x".repeat(900_000)),
+            ..trouble
+        };
+        let line = &long.lines()[1];
+        assert!(line.len() < 2_100 && line.ends_with("… (900000 bytes in all)"));
         ends.say("what?\n");
         assert_eq!(ends.trouble().answer.as_deref(), Some("what?"));
     }

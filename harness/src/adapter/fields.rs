@@ -2,6 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::printable::beginning;
+
+/// How much of a wrong value is shown, in bytes.
+const SHOWN_VALUE_BYTES: usize = 200;
+
 /// Reads the fields of one object and collects what is wrong, each as a sentence.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
@@ -33,7 +38,10 @@ impl<'a> Fields<'a> {
         let place = &self.place;
         self.problems.push(match found {
             None => format!("`{place}{name}` is missing; it must be {wanted}"),
-            Some(value) => format!("`{place}{name}` must be {wanted}, and is {value}"),
+            Some(value) => {
+                let value = beginning(&value.to_string(), SHOWN_VALUE_BYTES);
+                format!("`{place}{name}` must be {wanted}, and is {value}")
+            }
         });
     }
 
