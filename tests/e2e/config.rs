@@ -222,6 +222,21 @@ fn init_overwrites_nothing_unless_it_is_told_to() {
 }
 
 #[test]
+fn init_that_can_not_write_one_file_writes_none() {
+    let folder = tempdir().unwrap();
+    write(&folder, ".github", "no folder");
+    let init = || {
+        harness(&folder)
+            .args(["init", "--ci", "github", "--driver", SHELL_DRIVER])
+            .assert()
+    };
+    init().code(65).stderr(contains(".github/workflows"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    fs::remove_file(folder.path().join(".github")).unwrap();
+    init().code(0);
+}
+
+#[test]
 fn a_template_that_a_run_would_refuse_is_not_written() {
     let folder = tempdir().unwrap();
     harness(&folder)

@@ -83,11 +83,8 @@ pub(super) fn init(args: &InitArgs) -> Result<Ending, Refusal> {
     }
     let paths: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
     refuse_what_is_there(&paths, args.force)?;
-    for (path, text) in &files {
-        write(path, text, args.force).map_err(|error| {
-            let text = format!("can't write {}: {error}", path.display());
-            Refusal::new(Ending::BadConfiguration, text)
-        })?;
+    write_all(&files, args.force)?;
+    for path in &paths {
         console::say(&format!("wrote {}\n", path.display()));
     }
     console::say(&next_steps(&wishes));
@@ -134,10 +131,32 @@ fn refuse_what_is_there(paths: &[PathBuf], force: bool) -> Result<(), Refusal> {
     }
 }
 
-fn write(path: &Path, text: &str, force: bool) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|one| !one.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
+/// Makes the folders first, and takes new files back if a later one can't be written.
+fn write_all(files: &[(PathBuf, String)], force: bool) -> Result<(), Refusal> {
+    let refused = |path: &Path, error: &io::Error| {
+        let rest = if force { "" } else { "; nothing was written" };
+        let text = format!("can't write {}: {error}{rest}", path.display());
+        Refusal::new(Ending::BadConfiguration, text)
+    };
+    for (path, _) in files {
+        let folder = path.parent().filter(|one| !one.as_os_str().is_empty());
+        let made = folder.map_or(Ok(()), fs::create_dir_all);
+        made.map_err(|error| refused(path, &error))?;
     }
+    let mut new: Vec<&Path> = Vec::new();
+    for (path, text) in files {
+        if path.symlink_metadata().is_err() {
+            new.push(path);
+        }
+        if let Err(error) = write(path, text, force) {
+            new.iter().for_each(|path| drop(fs::remove_file(path)));
+            return Err(refused(path, &error));
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str, force: bool) -> io::Result<()> {
     let mut options = File::options();
     if force {
         options.write(true).create(true).truncate(true);
