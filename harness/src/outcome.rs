@@ -32,7 +32,8 @@ pub enum Status {
     /// A bug in the suite.
     #[serde(rename = "error:suite")]
     ErrorSuite,
-    /// The machine is to blame.
+    /// The machine is to blame. No case ends so by now: the machine is looked at before the first one. The form
+    /// of the report promises the word, so every reader of a report takes it.
     #[serde(rename = "error:environment")]
     ErrorEnvironment,
 }

@@ -121,21 +121,20 @@ impl Stage {
 }
 
 /// The parent's side: waits until the plan stands still, tells it, and waits until somebody wants to
-/// go on. Says whether the plan came to the point; it did not if the case ended or `limit` was over
+/// go on. Nothing is told if the plan never comes to the point: the case ended, or `limit` was over,
 /// before.
-pub(super) fn attend(child: &mut Child, hold: &Hold<'_>, limit: Duration) -> io::Result<bool> {
+pub(super) fn attend(child: &mut Child, hold: &Hold<'_>, limit: Duration) -> io::Result<()> {
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Ok(false);
+        return Ok(());
     };
     let mut stdout = BufReader::new(stdout);
-    let Some(standing) = standing_of(&mut stdout, limit)? else {
-        return Ok(false);
-    };
-    (hold.tell)(&standing);
-    wait_for_leave(hold, stdout.get_ref());
+    if let Some(standing) = standing_of(&mut stdout, limit)? {
+        (hold.tell)(&standing);
+        wait_for_leave(hold, stdout.get_ref());
+    }
     // Now the case process goes on.
     drop(stdin);
-    Ok(true)
+    Ok(())
 }
 
 /// What the case process tells; none if it ends without or takes too long.
