@@ -13,7 +13,7 @@
 //! - Encrypt: a host that asks for it is refused with the reason. Nomad never asks.
 //!
 //! # Laws
-//! 1. [`handshake`], [`reattach`], [`hclog`] and [`value`] are cores: what is written
+//! 1. [`handshake`], [`reattach`], [`hclog`], [`spec`], [`value`] and [`msgpack`] are cores: what is written
 //!    can be read, and no input makes them fail otherwise than with an error that says where.
 //! 2. The messages in [`proto`] have the names and numbers of the original; their text is our own.
 //! 3. Unknown fields are ignored, and a missing message that a caller needs is an error that names it.
@@ -21,9 +21,11 @@
 pub mod failure;
 pub mod handshake;
 pub mod hclog;
+pub mod msgpack;
 pub mod proto;
 pub mod reattach;
 mod shown;
+pub mod spec;
 pub mod value;
 
 pub use tonic::{Request, Response, Status, Streaming, async_trait};
