@@ -2,7 +2,7 @@
 //!
 //! # Purpose
 //! A plugin is a process that answers gRPC calls on a Unix socket; a host starts it, reads one line from
-//! its standard output to learn where the socket is, calls it, and ends it. `server` makes a program a
+//! its standard output to learn where the socket is, calls it, and ends it. [`server`] makes a program a
 //! plugin. `host` starts, reaches and ends one, of ours or of anybody's.
 //!
 //! # What it must never do
@@ -24,6 +24,7 @@ pub mod hclog;
 pub mod msgpack;
 pub mod proto;
 pub mod reattach;
+pub mod server;
 mod shown;
 pub mod spec;
 pub mod value;
