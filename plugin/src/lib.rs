@@ -3,7 +3,7 @@
 //! # Purpose
 //! A plugin is a process that answers gRPC calls on a Unix socket; a host starts it, reads one line from
 //! its standard output to learn where the socket is, calls it, and ends it. [`server`] makes a program a
-//! plugin. `host` starts, reaches and ends one, of ours or of anybody's.
+//! plugin. [`host`] starts, reaches and ends one, of ours or of anybody's.
 //!
 //! # What it must never do
 //! - As a server: write anything but the handshake to standard output before the host reads on, end
@@ -21,6 +21,7 @@
 pub mod failure;
 pub mod handshake;
 pub mod hclog;
+pub mod host;
 pub mod msgpack;
 pub mod proto;
 pub mod reattach;

@@ -1,0 +1,90 @@
+//! The one connection to a plugin (edge). It is opened once: a connection that opened itself again could
+//! reach somebody else.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tonic::body::Body;
+use tonic::codegen::Service;
+
+use super::error::HostError;
+
+/// What calls are made on.
+#[derive(Clone)]
+pub(super) struct Connection {
+    sender: SendRequest<Body>,
+}
+
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>> + Send>>;
+
+    /// Is always ready: a closed connection is an error of the call, which then has its cause. hyper holds
+    /// nothing back here.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.sender.send_request(request))
+    }
+}
+
+/// The name that stands in requests; a plugin does not look at it.
+pub(super) fn origin() -> Uri {
+    Uri::from_static("http://unused")
+}
+
+/// Connects, and gives the number of the process that listens, if the kernel tells.
+pub(super) async fn connect(
+    path: &Path,
+    within: Duration,
+) -> Result<(UnixStream, Option<i32>), HostError> {
+    let connected = timeout(within, UnixStream::connect(path)).await;
+    let failed = |source| HostError::Connect {
+        path: path.to_owned(),
+        source,
+    };
+    let stream = connected
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(failed)?;
+    // For the one who connects this is the process that called listen(2), see unix(7).
+    let pid = stream.peer_cred().map_err(failed)?.pid();
+    Ok((stream, pid))
+}
+
+/// Begins HTTP/2 on a socket. The task is the connection; it ends with the plugin or with the last call.
+pub(super) async fn speak(
+    stream: UnixStream,
+    path: PathBuf,
+    within: Duration,
+) -> Result<(Connection, JoinHandle<()>), HostError> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new());
+    let hands = timeout(within, http.handshake(TokioIo::new(stream))).await;
+    let (sender, connection) = match hands {
+        Ok(Ok(both)) => both,
+        Ok(Err(error)) => {
+            let reason = error.to_string();
+            return Err(HostError::Http { path, reason });
+        }
+        Err(_) => {
+            let reason = format!("no answer within {within:?}");
+            return Err(HostError::Http { path, reason });
+        }
+    };
+    // What broke is told by the calls that it broke.
+    let task = tokio::spawn(async move { drop(connection.await) });
+    Ok((Connection { sender }, task))
+}

@@ -1,0 +1,230 @@
+//! Starting a plugin (edge): its environment, its handshake, its connection.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use tokio::net::unix::pipe;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::connection;
+use super::deadlines::Deadlines;
+use super::error::HostError;
+use super::output::{self, FirstLine, Listener, Said, Tail};
+use super::plugin::{Parts, Plugin};
+use super::process::Process;
+use crate::handshake::{Address, Line, environment};
+use crate::reattach::Reattach;
+
+/// How to start a plugin.
+#[derive(Clone)]
+pub struct Launch {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
+    deadlines: Deadlines,
+    listener: Option<Listener>,
+}
+
+impl Launch {
+    /// Gives the start of a program without arguments, in the environment of this process.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            folder: None,
+            deadlines: Deadlines::default(),
+            listener: None,
+        }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn arguments<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable. Those of the handshake win over it.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it in this folder.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// Sets how long each step may take.
+    #[must_use]
+    pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
+    }
+
+    /// Sets who hears what the plugin says. While it runs nothing more is read, so it must not wait.
+    #[must_use]
+    pub fn listener(mut self, listener: impl Fn(Said) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Starts the plugin, shakes hands, connects, and opens the two streams that a host opens. Must be called
+    /// within a runtime of tokio with its timers and sockets.
+    ///
+    /// # Errors
+    /// [`HostError`], which names the step; the process is dead then.
+    ///
+    /// # Cancel safety
+    /// The process is killed.
+    pub async fn start(self) -> Result<Plugin, HostError> {
+        let mut started = self.spawn()?;
+        let (line, rest) = started.shake_hands(&self.deadlines).await?;
+        let path = match line.address {
+            Address::Unix(path) => path,
+            Address::Tcp(address) => return Err(HostError::Network { address }),
+        };
+        started.tasks.push(tokio::spawn(output::drain(
+            started.stdout,
+            rest,
+            self.listener.clone(),
+        )));
+        let (stream, _) = connection::connect(&path, self.deadlines.connect).await?;
+        let (connection, task) =
+            connection::speak(stream, path.clone(), self.deadlines.connect).await?;
+        started.tasks.push(task);
+        let birth = started.process.stat()?.birth;
+        Ok(Plugin::new(Parts {
+            reattach: Reattach {
+                address: Address::Unix(path),
+                pid: started.process.pid(),
+            },
+            process: started.process,
+            birth,
+            connection,
+            tail: started.tail,
+            listener: self.listener,
+            deadlines: self.deadlines,
+            tasks: started.tasks,
+        }))
+    }
+
+    fn spawn(&self) -> Result<Started, HostError> {
+        let failed = |source| HostError::Start {
+            program: self.program.clone(),
+            source,
+        };
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .envs(environment())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        let mut child = command.spawn().map_err(failed)?;
+        let pid = i32::try_from(child.id()).expect("a pid is positive and fits");
+        let process = Process::of_child(pid)?;
+        let stdout = child.stdout.take().expect("it was asked for");
+        let stderr = child.stderr.take().expect("it was asked for");
+        let receiver = |fd: OwnedFd| pipe::Receiver::from_owned_fd(fd).map_err(failed);
+        let stdout = receiver(stdout.into())?;
+        let tail = Tail::default();
+        let log = output::read_log(
+            receiver(stderr.into())?,
+            tail.clone(),
+            self.listener.clone(),
+        );
+        Ok(Started {
+            process,
+            stdout,
+            tail,
+            tasks: Tasks(vec![tokio::spawn(log)]),
+        })
+    }
+}
+
+/// Tasks that end when this is dropped.
+pub(super) struct Tasks(Vec<JoinHandle<()>>);
+
+impl Tasks {
+    pub(super) fn push(&mut self, task: JoinHandle<()>) {
+        self.0.push(task);
+    }
+
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// A plugin whose hands were not shaken.
+struct Started {
+    process: Process,
+    stdout: pipe::Receiver,
+    tail: Tail,
+    tasks: Tasks,
+}
+
+impl Started {
+    async fn shake_hands(&mut self, deadlines: &Deadlines) -> Result<(Line, Vec<u8>), HostError> {
+        let within = deadlines.handshake;
+        let (first, rest) = match self.hear(within).await {
+            Some(heard) => heard,
+            None => {
+                let words = self.tail.words();
+                return Err(HostError::HandshakeDeadline { within, words });
+            }
+        };
+        match first {
+            FirstLine::Line(bytes) => match Line::parse(&bytes) {
+                Ok(line) => Ok((line, rest)),
+                Err(source) => {
+                    let words = self.tail.words();
+                    Err(HostError::HandshakeLine { source, words })
+                }
+            },
+            FirstLine::Closed => {
+                let end = self.process.end_within(deadlines.exit).await;
+                // What it said last is still on its way.
+                if let Some(log) = self.tasks.0.first_mut() {
+                    drop(timeout(deadlines.exit, log).await);
+                }
+                let words = self.tail.words();
+                Err(match end {
+                    Some(end) => HostError::HandshakeEnd { end, words },
+                    None => HostError::HandshakeClosed { words },
+                })
+            }
+        }
+    }
+
+    /// Gives the first line. A child of the plugin may hold standard output open behind its end.
+    async fn hear(&mut self, within: std::time::Duration) -> Option<(FirstLine, Vec<u8>)> {
+        let heard = async {
+            tokio::select! {
+                biased;
+                heard = output::first_line(&mut self.stdout) => heard,
+                () = self.process.ended() => (FirstLine::Closed, Vec::new()),
+            }
+        };
+        timeout(within, heard).await.ok()
+    }
+}

@@ -1,0 +1,25 @@
+//! A program as the host of plugins (edge; this file only re-exports).
+//!
+//! [`Launch`] starts one and shakes hands, [`Attach`] finds one again; both give a [`Plugin`], which has
+//! the calls and the end. Every step has a deadline, and an error says which step it was.
+
+mod attach;
+mod calls;
+mod connection;
+mod deadlines;
+mod error;
+mod identity;
+mod launch;
+mod output;
+mod plugin;
+mod process;
+
+pub use attach::Attach;
+pub use calls::{Answers, Base, Driver, Exec, InspectedTask, LogMon, StartedTask, TaskStats};
+pub use deadlines::Deadlines;
+pub use error::{CallError, EndError, HostError};
+pub use identity::{Birth, StatError};
+pub use launch::Launch;
+pub use output::{Said, Words};
+pub use plugin::{Ended, Manner, Plugin, Saved};
+pub use process::End;

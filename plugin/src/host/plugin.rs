@@ -1,0 +1,277 @@
+//! A running plugin (edge): what it is told, and how it is ended.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::calls::{Base, Caller, Driver, LogMon};
+use super::connection::{Connection, origin};
+use super::deadlines::Deadlines;
+use super::error::{CallError, EndError};
+use super::identity::Birth;
+use super::launch::Tasks;
+use super::output::{Listener, Said, Tail, Words};
+use super::process::{End, Process};
+use crate::handshake::Address;
+use crate::proto::go_plugin::grpc_broker_client::GrpcBrokerClient;
+use crate::proto::go_plugin::grpc_controller_client::GrpcControllerClient;
+use crate::proto::go_plugin::grpc_stdio_client::GrpcStdioClient;
+use crate::proto::go_plugin::stdio_data::Channel;
+use crate::proto::go_plugin::{ConnInfo, Empty};
+use crate::reattach::Reattach;
+
+/// What a host keeps to find its plugin again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// What Nomad keeps, as JSON: see [`Reattach`].
+    pub reattach: String,
+    /// When the process started.
+    pub birth: Birth,
+}
+
+/// How a plugin was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// It went when it was asked to.
+    Asked,
+    /// It was killed: it did not answer Shutdown in time, or did not go after it.
+    Killed,
+}
+
+/// The end of a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether it had to be killed.
+    pub manner: Manner,
+    /// How the process ended.
+    pub end: End,
+    /// From the first word about it to the end of the process.
+    pub took: Duration,
+}
+
+pub(super) struct Parts {
+    pub(super) reattach: Reattach,
+    pub(super) process: Process,
+    pub(super) birth: Birth,
+    pub(super) connection: Connection,
+    pub(super) tail: Tail,
+    pub(super) listener: Option<Listener>,
+    pub(super) deadlines: Deadlines,
+    pub(super) tasks: Tasks,
+}
+
+/// A running plugin. When this is dropped, its process is killed and its socket removed, unless it was
+/// detached.
+pub struct Plugin {
+    reattach: Reattach,
+    birth: Birth,
+    deadlines: Deadlines,
+    caller: Caller,
+    /// Removes the socket of a killed plugin.
+    _leftover: Leftover,
+    _tasks: Tasks,
+}
+
+impl Plugin {
+    /// Opens the two streams that a host opens.
+    pub(super) fn new(mut parts: Parts) -> Self {
+        let connection = parts.connection;
+        let stdio = fetch_output(connection.clone(), parts.listener);
+        parts.tasks.push(tokio::spawn(stdio));
+        parts
+            .tasks
+            .push(tokio::spawn(hold_broker(connection.clone())));
+        let process = Arc::new(parts.process);
+        Self {
+            _leftover: Leftover::of(&parts.reattach.address, &process),
+            reattach: parts.reattach,
+            birth: parts.birth,
+            deadlines: parts.deadlines,
+            caller: Caller {
+                connection,
+                process,
+                tail: parts.tail,
+                deadlines: parts.deadlines,
+            },
+            _tasks: parts.tasks,
+        }
+    }
+
+    /// Gives where it is reached, as Nomad keeps it.
+    #[must_use]
+    pub fn reattach(&self) -> &Reattach {
+        &self.reattach
+    }
+
+    /// Gives what finds it again.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        Saved {
+            reattach: self.reattach.to_json(),
+            birth: self.birth,
+        }
+    }
+
+    /// Gives the end of its standard error.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        self.caller.tail.words()
+    }
+
+    /// Gives its end, or nothing if it lives on after this time.
+    pub async fn end_within(&self, within: Duration) -> Option<End> {
+        self.caller.process.end_within(within).await
+    }
+
+    /// Asks whether it is well: whether it says of the service "plugin" that it is serving.
+    ///
+    /// # Errors
+    /// [`CallError`]; not serving is code UNKNOWN.
+    pub async fn ping(&self) -> Result<(), CallError> {
+        self.caller.ping().await
+    }
+
+    /// Gives the calls of a log collector.
+    #[must_use]
+    pub fn log_mon(&self) -> LogMon {
+        LogMon(self.caller.clone())
+    }
+
+    /// Gives the calls of every plugin.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        Base(self.caller.clone())
+    }
+
+    /// Gives the calls of a driver.
+    #[must_use]
+    pub fn driver(&self) -> Driver {
+        Driver(self.caller.clone())
+    }
+
+    /// Leaves it running, and gives what finds it again. Its standard output and error are broken from
+    /// now on.
+    #[must_use]
+    pub fn detach(self) -> Saved {
+        self.caller.process.release();
+        self.saved()
+    }
+
+    /// Ends it: asks it to go, and kills it if it does not answer or does not go in time. All that takes
+    /// at most as long as the deadlines for Shutdown, exit and kill together, for a stopped process as well.
+    ///
+    /// # Errors
+    /// [`EndError`], if it lives on after the kill.
+    pub async fn end(self) -> Result<Ended, EndError> {
+        let begin = Instant::now();
+        let process = &self.caller.process;
+        let ended = |manner, end| Ended {
+            manner,
+            end,
+            took: begin.elapsed(),
+        };
+        if let Some(end) = self.ask_to_end().await {
+            return Ok(ended(Manner::Asked, end));
+        }
+        process.kill()?;
+        let within = self.deadlines.kill;
+        match process.end_within(within).await {
+            Some(end) => Ok(ended(Manner::Killed, end)),
+            None => Err(EndError::LivesOn {
+                pid: process.pid(),
+                within,
+            }),
+        }
+    }
+
+    /// Gives its end, if it goes in time.
+    async fn ask_to_end(&self) -> Option<End> {
+        let connection = self.caller.connection.clone();
+        let mut controller = GrpcControllerClient::with_origin(connection, origin());
+        // Usually there is no answer: the original's server closes the connection at once.
+        let asked = timeout(self.deadlines.shutdown, async {
+            drop(controller.shutdown(Empty {}).await);
+        });
+        tokio::select! {
+            end = self.caller.process.end() => return Some(end),
+            asked = asked => asked.ok()?,
+        }
+        self.caller.process.end_within(self.deadlines.exit).await
+    }
+}
+
+/// The socket of a plugin that this host is to end.
+struct Leftover {
+    address: Address,
+    identity: Option<(u64, u64)>,
+    process: Arc<Process>,
+}
+
+impl Leftover {
+    fn of(address: &Address, process: &Arc<Process>) -> Self {
+        Self {
+            identity: identity(address),
+            address: address.clone(),
+            process: Arc::clone(process),
+        }
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // A caller may still hold the process, so that it would not be killed with the plugin.
+        let ended = self.process.end_now();
+        if let (true, Address::Unix(path)) = (ended, &self.address)
+            && self.identity.is_some()
+            && self.identity == identity(&self.address)
+        {
+            drop(fs::remove_file(Path::new(path)));
+        }
+    }
+}
+
+/// Which file it is: another plugin may have made one of the same name.
+fn identity(address: &Address) -> Option<(u64, u64)> {
+    match address {
+        Address::Unix(path) => {
+            let metadata = fs::symlink_metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        }
+        Address::Tcp(_) => None,
+    }
+}
+
+/// Passes the plugin's output on. A plugin that has none of it is as good.
+async fn fetch_output(connection: Connection, listener: Option<Listener>) {
+    let mut client = GrpcStdioClient::with_origin(connection, origin());
+    let Ok(response) = client.stream_stdio(()).await else {
+        return;
+    };
+    let mut chunks = response.into_inner();
+    while let Ok(Some(chunk)) = chunks.message().await {
+        let channel = chunk.channel();
+        if let Some(listener) = &listener {
+            match channel {
+                Channel::Stdout => listener(Said::Stdout(chunk.data)),
+                Channel::Stderr => listener(Said::Stderr(chunk.data)),
+                Channel::Invalid => {}
+            }
+        }
+    }
+}
+
+/// Holds the stream open on which a plugin could tell of further services.
+async fn hold_broker(connection: Connection) {
+    let mut client = GrpcBrokerClient::with_origin(connection, origin());
+    let silence = tonic::codegen::tokio_stream::pending::<ConnInfo>();
+    let Ok(response) = client.start_stream(silence).await else {
+        return;
+    };
+    let mut from_plugin = response.into_inner();
+    while let Ok(Some(_)) = from_plugin.message().await {}
+}

@@ -1,0 +1,153 @@
+//! Ends: asked for, enforced, and within their time.
+
+use std::process::Command;
+use std::time::Duration;
+
+use plugin::host::{Deadlines, End, Manner};
+use plugin::proto::logmon::StartRequest;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::stage::{LONG, Stage, deadlines, is_gone, trials, until};
+
+trials![
+    a_stopped_plugin_is_killed_in_time,
+    a_plugin_that_never_answers_shutdown_is_killed_in_time,
+    a_plugin_that_is_dead_already_is_no_fault,
+    a_plugin_ends_while_a_call_is_open,
+    a_dropped_host_leaves_nothing_behind,
+    a_detached_plugin_lives_on,
+    a_hundred_launches_leave_nothing_behind,
+    a_plugin_ignores_an_interrupt_and_dies_of_a_termination,
+];
+
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// The state of each thread, a letter each.
+fn thread_states(pid: i32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stats =
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap());
+    let states = stats.map(|stat| stat.rsplit(')').next().unwrap().trim_start()[..1].to_owned());
+    states.collect()
+}
+
+fn short_shutdown() -> Deadlines {
+    Deadlines {
+        shutdown: Duration::from_millis(200),
+        ..deadlines()
+    }
+}
+
+async fn a_stopped_plugin_is_killed_in_time() {
+    let stage = Stage::new();
+    let launch = stage.launch("good").deadlines(short_shutdown());
+    let plugin = launch.start().await.unwrap();
+    plugin.ping().await.unwrap();
+    let pid = plugin.reattach().pid;
+    signal(pid, Signal::STOP);
+    // A thread that still runs could answer.
+    until(|| {
+        let states = thread_states(pid);
+        if states.bytes().all(|state| state == b'T') {
+            Ok(())
+        } else {
+            Err(states)
+        }
+    })
+    .await;
+    let ended = plugin.end().await.unwrap();
+    assert_eq!((ended.manner, ended.end), (Manner::Killed, End::Signal(9)));
+    assert!(ended.took < LONG, "{:?}", ended.took);
+    assert_eq!(stage.files(), [""; 0]);
+}
+
+async fn a_plugin_that_never_answers_shutdown_is_killed_in_time() {
+    let stage = Stage::new();
+    let launch = stage.launch("deaf").deadlines(short_shutdown());
+    let ended = launch.start().await.unwrap().end().await.unwrap();
+    assert_eq!((ended.manner, ended.end), (Manner::Killed, End::Signal(9)));
+    assert!(ended.took < LONG, "{:?}", ended.took);
+    assert_eq!(stage.files(), [""; 0]);
+}
+
+async fn a_plugin_that_is_dead_already_is_no_fault() {
+    let stage = Stage::new();
+    let plugin = stage.launch("good").start().await.unwrap();
+    signal(plugin.reattach().pid, Signal::KILL);
+    assert_eq!(plugin.end_within(LONG).await, Some(End::Signal(9)));
+    let ended = plugin.end().await.unwrap();
+    assert_eq!(ended.end, End::Signal(9));
+    assert_eq!(stage.files(), [""; 0]);
+}
+
+async fn a_plugin_ends_while_a_call_is_open() {
+    let stage = Stage::new();
+    let plugin = stage.launch("good").start().await.unwrap();
+    let log_mon = plugin.log_mon();
+    let call = tokio::spawn(async move {
+        let log_dir = "waits".to_owned();
+        let request = StartRequest {
+            log_dir,
+            ..StartRequest::default()
+        };
+        log_mon.start(request).await
+    });
+    plugin.ping().await.unwrap();
+    let ended = plugin.end().await.unwrap();
+    assert_eq!((ended.manner, ended.end), (Manner::Asked, End::Code(0)));
+    call.await.unwrap().unwrap_err();
+}
+
+async fn a_dropped_host_leaves_nothing_behind() {
+    for kind in ["good", "deaf"] {
+        let stage = Stage::new();
+        let plugin = stage.launch(kind).start().await.unwrap();
+        let pid = plugin.reattach().pid;
+        // What makes calls keeps nothing alive.
+        let log_mon = plugin.log_mon();
+        drop(plugin);
+        assert!(is_gone(pid), "{kind}");
+        assert_eq!(stage.files(), [""; 0], "{kind}");
+        log_mon.stop().await.unwrap_err();
+    }
+}
+
+async fn a_detached_plugin_lives_on() {
+    let stage = Stage::new();
+    let plugin = stage.launch("good").start().await.unwrap();
+    let pid = plugin.reattach().pid;
+    let saved = plugin.detach();
+    assert!(
+        saved.reattach.contains(&format!("\"Pid\":{pid}")),
+        "{saved:?}"
+    );
+    assert!(!is_gone(pid));
+    assert_eq!(stage.files().len(), 1);
+    signal(pid, Signal::KILL);
+}
+
+async fn a_hundred_launches_leave_nothing_behind() {
+    let stage = Stage::new();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["__host", "launches-a-hundred"])
+        .env("TMPDIR", stage.folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+async fn a_plugin_ignores_an_interrupt_and_dies_of_a_termination() {
+    let stage = Stage::new();
+    let plugin = stage.launch("good").start().await.unwrap();
+    let pid = plugin.reattach().pid;
+    signal(pid, Signal::INT);
+    plugin.ping().await.unwrap();
+    signal(pid, Signal::TERM);
+    assert_eq!(plugin.end_within(LONG).await, Some(End::Signal(15)));
+}

@@ -1,0 +1,139 @@
+//! Starts that go well, and each way that one can go wrong.
+
+use std::time::{Duration, Instant};
+
+use plugin::handshake::LineError;
+use plugin::host::{Deadlines, End, HostError, Launch};
+
+use crate::stage::{LONG, Stage, deadlines, is_gone, trials};
+
+trials![
+    a_plugin_is_started_pinged_and_ended,
+    a_program_that_is_not_there_is_named,
+    a_plugin_that_says_nothing_is_killed_at_the_deadline,
+    garbage_is_no_handshake,
+    protocol_1_is_named,
+    a_plugin_that_ends_is_told_with_its_last_words,
+    a_plugin_that_closes_its_output_is_told,
+    a_socket_that_is_not_there_is_named,
+    a_flood_on_standard_error_costs_no_memory_and_no_handshake,
+    a_launch_that_is_given_up_leaves_no_process,
+];
+
+async fn failure(stage: &Stage, kind: &str, deadlines: Deadlines) -> HostError {
+    let Err(error) = stage.launch(kind).deadlines(deadlines).start().await else {
+        panic!("{kind} was started");
+    };
+    error
+}
+
+async fn a_plugin_is_started_pinged_and_ended() {
+    let stage = Stage::new();
+    let plugin = stage.launch("good").start().await.unwrap();
+    plugin.ping().await.unwrap();
+    assert_eq!(stage.files().len(), 1, "{:?}", stage.files());
+    let pid = plugin.reattach().pid;
+    let ended = plugin.end().await.unwrap();
+    assert_eq!(ended.end, End::Code(0));
+    assert!(is_gone(pid));
+    assert_eq!(stage.files(), [""; 0]);
+}
+
+async fn a_program_that_is_not_there_is_named() {
+    let Err(error) = Launch::new("/nowhere/plugin").start().await else {
+        panic!("nothing was started");
+    };
+    assert_eq!(error.to_string(), "start /nowhere/plugin");
+}
+
+async fn a_plugin_that_says_nothing_is_killed_at_the_deadline() {
+    let within = Duration::from_millis(100);
+    let handshake = Deadlines {
+        handshake: within,
+        ..deadlines()
+    };
+    let begin = Instant::now();
+    for kind in ["hangs", "floods"] {
+        let error = failure(&Stage::new(), kind, handshake).await;
+        let HostError::HandshakeDeadline { within: told, .. } = error else {
+            panic!("{kind}: {error}");
+        };
+        assert_eq!(told, within);
+    }
+    assert!(begin.elapsed() < LONG);
+}
+
+async fn garbage_is_no_handshake() {
+    let error = failure(&Stage::new(), "garbage", deadlines()).await;
+    let HostError::HandshakeLine { source, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        source.to_string(),
+        "find the four first fields of a handshake, there are 1: \
+         \"hello from a program that is no plugin\""
+    );
+}
+
+async fn protocol_1_is_named() {
+    let error = failure(&Stage::new(), "protocol-1", deadlines()).await;
+    let HostError::HandshakeLine { source, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(
+        matches!(source, LineError::AppVersion { found, .. } if found == "\"1\""),
+        "{source}"
+    );
+}
+
+async fn a_plugin_that_ends_is_told_with_its_last_words() {
+    let error = failure(&Stage::new(), "ends", deadlines()).await;
+    assert_eq!(
+        error.to_string(),
+        "shake hands: the plugin ended with code 3 before its handshake; it said: \
+         there is no licence / bye"
+    );
+}
+
+async fn a_plugin_that_closes_its_output_is_told() {
+    let exit = Duration::from_millis(50);
+    let short = Deadlines {
+        exit,
+        ..deadlines()
+    };
+    let error = failure(&Stage::new(), "closes", short).await;
+    assert!(
+        matches!(error, HostError::HandshakeClosed { .. }),
+        "{error}"
+    );
+}
+
+async fn a_socket_that_is_not_there_is_named() {
+    let error = failure(&Stage::new(), "no-socket", deadlines()).await;
+    assert_eq!(error.to_string(), "connect to /nowhere/at/all");
+}
+
+async fn a_flood_on_standard_error_costs_no_memory_and_no_handshake() {
+    let stage = Stage::new();
+    let plugin = stage.launch("says-much").start().await.unwrap();
+    plugin.ping().await.unwrap();
+    assert_eq!(stage.heard.lock().unwrap().len(), 20_000);
+    let words = plugin.words();
+    assert!(words.text().len() < 5000, "{}", words.text().len());
+    assert!(words.text().contains("line 19999 "), "{words}");
+    plugin.end().await.unwrap();
+}
+
+async fn a_launch_that_is_given_up_leaves_no_process() {
+    let stage = Stage::new();
+    let mark = stage.folder.path().display().to_string();
+    let start = stage.launch("hangs").variable("MARK", &mark).start();
+    let given_up = tokio::time::timeout(Duration::from_millis(100), start).await;
+    assert!(given_up.is_err());
+    let left: Vec<_> = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.unwrap().path().join("environ")).ok())
+        .filter(|environ| String::from_utf8_lossy(environ).contains(&format!("MARK={mark}")))
+        .collect();
+    assert_eq!(left.len(), 0);
+}

@@ -1,0 +1,198 @@
+//! The plugins of the tests, good and bad.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use plugin::failure;
+use plugin::hclog::Level;
+use plugin::proto::base::base_plugin_server::{BasePlugin, BasePluginServer};
+use plugin::proto::base::{
+    ConfigSchemaRequest, ConfigSchemaResponse, PluginInfoRequest, PluginInfoResponse, PluginType,
+    SetConfigRequest, SetConfigResponse,
+};
+use plugin::proto::driver::driver_server::DriverServer;
+use plugin::proto::logmon::log_mon_server::{LogMon, LogMonServer};
+use plugin::proto::logmon::{StartRequest, StartResponse, StopRequest, StopResponse};
+use plugin::server::{Capture, Log, Server, Services, fail, refuse};
+use plugin::spec::{Spec, Type};
+use plugin::{Request, Response, Status, async_trait};
+
+use tokio::sync::Notify;
+
+use crate::stage::runtime;
+
+mod driver;
+
+/// Plays a plugin of this kind until it is ended.
+pub(crate) fn play(kind: &str) -> ExitCode {
+    match kind {
+        "hangs" => for_ever(),
+        "garbage" => {
+            say("hello from a program that is no plugin\n");
+            for_ever()
+        }
+        "protocol-1" => {
+            say("1|1|unix|/nowhere|grpc|\n");
+            for_ever()
+        }
+        "no-socket" => {
+            say("1|2|unix|/nowhere/at/all|grpc|\n");
+            for_ever()
+        }
+        "ends" => {
+            drop(io::stderr().write_all(b"[ERROR] there is no licence\nbye\n"));
+            ExitCode::from(3)
+        }
+        "closes" => {
+            // Standard output of a child that is put in its place is closed with it.
+            rustix::stdio::dup2_stdout(rustix::stdio::stdin()).unwrap();
+            for_ever()
+        }
+        "floods" => loop {
+            drop(io::stderr().write_all(&[b'x'; 8192]));
+        },
+        "deaf" => deaf(),
+        _ => served(kind),
+    }
+}
+
+fn say(text: &str) {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).unwrap();
+    stdout.flush().unwrap();
+}
+
+fn for_ever() -> ExitCode {
+    loop {
+        thread::park();
+    }
+}
+
+/// Takes connections and never says a word on them.
+fn deaf() -> ExitCode {
+    let path = std::env::temp_dir().join("plugin-deaf");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    say(&format!("1|2|unix|{}|grpc|\n", path.display()));
+    let mut connections = Vec::new();
+    loop {
+        connections.push(listener.accept().unwrap());
+    }
+}
+
+fn served(kind: &str) -> ExitCode {
+    let server = match Server::invited() {
+        Ok(server) => server,
+        Err(refusal) => return refuse(&refusal),
+    };
+    let server = match kind {
+        "captures-all" => server.capture(Capture::StdoutAndStderr),
+        _ => server,
+    };
+    if kind == "says-much" {
+        for n in 0..20_000 {
+            drop(writeln!(
+                io::stderr(),
+                "[INFO] line {n} {}",
+                "x".repeat(200)
+            ));
+        }
+    }
+    let log = server.log("test").unwrap();
+    let stopped = Arc::new(Notify::new());
+    let services = Services::new()
+        .with(BasePluginServer::new(Good))
+        .with(DriverServer::new(driver::Driver {
+            leaves_out: kind == "leaves-out",
+            stopped: Arc::clone(&stopped),
+        }))
+        .with(LogMonServer::new(Collector { log, stopped }));
+    let served = runtime().block_on(server.serve(services));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+struct Good;
+
+#[async_trait]
+impl BasePlugin for Good {
+    async fn plugin_info(
+        &self,
+        _: Request<PluginInfoRequest>,
+    ) -> Result<Response<PluginInfoResponse>, Status> {
+        Ok(Response::new(PluginInfoResponse {
+            r#type: PluginType::Driver.into(),
+            plugin_api_versions: vec!["v0.1.0".to_owned()],
+            plugin_version: "0.1.0".to_owned(),
+            name: "test".to_owned(),
+        }))
+    }
+
+    async fn config_schema(
+        &self,
+        _: Request<ConfigSchemaRequest>,
+    ) -> Result<Response<ConfigSchemaResponse>, Status> {
+        let spec = Spec::object([
+            (
+                "enabled",
+                Spec::optional("enabled", Type::Bool).or(true.into()),
+            ),
+            ("name", Spec::required("name", Type::String)),
+        ]);
+        let spec = Some(spec.to_proto());
+        Ok(Response::new(ConfigSchemaResponse { spec }))
+    }
+
+    async fn set_config(
+        &self,
+        request: Request<SetConfigRequest>,
+    ) -> Result<Response<SetConfigResponse>, Status> {
+        let config = plugin::msgpack::decode(&request.into_inner().msgpack_config)
+            .map_err(|error| failure::plain(error.to_string()))?;
+        if config.to_json()["name"] != "web" {
+            return Err(failure::recoverable(&config.to_json().to_string(), false));
+        }
+        Ok(Response::new(SetConfigResponse {}))
+    }
+}
+
+/// A log collector whose log folder says what it does.
+struct Collector {
+    log: Log,
+    stopped: Arc<Notify>,
+}
+
+#[async_trait]
+impl LogMon for Collector {
+    async fn start(
+        &self,
+        request: Request<StartRequest>,
+    ) -> Result<Response<StartResponse>, Status> {
+        let request = request.into_inner();
+        match request.log_dir.as_str() {
+            "dies" => {
+                self.log.write(Level::Error, "last words", []);
+                std::process::exit(9);
+            }
+            "waits" => tokio::time::sleep(Duration::from_secs(3600)).await,
+            "says" => {
+                let task = request.stdout_file_name.into();
+                self.log.write(Level::Info, "started", [("task", task)]);
+                say(&"o".repeat(1500));
+                drop(io::stderr().write_all(b"[WARN] on standard error\n"));
+            }
+            "" => return Err(failure::recoverable("no folder", true)),
+            _ => {}
+        }
+        Ok(Response::new(StartResponse {}))
+    }
+
+    async fn stop(&self, _: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
+        self.stopped.notify_one();
+        Ok(Response::new(StopResponse {}))
+    }
+}
