@@ -2,8 +2,11 @@
 //! reach somebody else.
 
 use std::io;
+use std::net::Shutdown;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +26,15 @@ use super::error::HostError;
 #[derive(Clone)]
 pub(super) struct Connection {
     sender: SendRequest<Body>,
+    socket: Arc<net::UnixStream>,
+}
+
+impl Connection {
+    /// Closes it under all calls that are open, which fail then.
+    pub(super) fn close(&self) {
+        // ENOTCONN: the plugin was faster.
+        drop(self.socket.shutdown(Shutdown::Both));
+    }
 }
 
 impl Service<Request<Body>> for Connection {
@@ -70,6 +82,13 @@ pub(super) async fn speak(
     path: PathBuf,
     within: Duration,
 ) -> Result<(Connection, JoinHandle<()>), HostError> {
+    let failed = |source| HostError::Connect {
+        path: path.clone(),
+        source,
+    };
+    let stream = stream.into_std().map_err(failed)?;
+    let socket = Arc::new(stream.try_clone().map_err(failed)?);
+    let stream = UnixStream::from_std(stream).map_err(failed)?;
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new());
     let hands = timeout(within, http.handshake(TokioIo::new(stream))).await;
@@ -86,5 +105,5 @@ pub(super) async fn speak(
     };
     // What broke is told by the calls that it broke.
     let task = tokio::spawn(async move { drop(connection.await) });
-    Ok((Connection { sender }, task))
+    Ok((Connection { sender, socket }, task))
 }

@@ -136,7 +136,11 @@ impl Launch {
         }
         let mut child = command.spawn().map_err(failed)?;
         let pid = i32::try_from(child.id()).expect("a pid is positive and fits");
-        let process = Process::of_child(pid)?;
+        let process = Process::of_child(pid).inspect_err(|_| {
+            // Nothing else holds it. That it is gone already is as good.
+            drop(child.kill());
+            drop(child.wait());
+        })?;
         let stdout = child.stdout.take().expect("it was asked for");
         let stderr = child.stderr.take().expect("it was asked for");
         let receiver = |fd: OwnedFd| pipe::Receiver::from_owned_fd(fd).map_err(failed);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::calls::{Base, Caller, Driver, LogMon};
@@ -24,6 +25,9 @@ use crate::proto::go_plugin::grpc_stdio_client::GrpcStdioClient;
 use crate::proto::go_plugin::stdio_data::Channel;
 use crate::proto::go_plugin::{ConnInfo, Empty};
 use crate::reattach::Reattach;
+
+/// How long the rest of the plugin's output may take to come, once it has answered Shutdown.
+const LAST_OUTPUT: Duration = Duration::from_millis(250);
 
 /// What a host keeps to find its plugin again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +76,7 @@ pub struct Plugin {
     birth: Birth,
     deadlines: Deadlines,
     caller: Caller,
+    output: JoinHandle<()>,
     /// Removes the socket of a killed plugin.
     _leftover: Leftover,
     _tasks: Tasks,
@@ -81,8 +86,7 @@ impl Plugin {
     /// Opens the two streams that a host opens.
     pub(super) fn new(mut parts: Parts) -> Self {
         let connection = parts.connection;
-        let stdio = fetch_output(connection.clone(), parts.listener);
-        parts.tasks.push(tokio::spawn(stdio));
+        let output = tokio::spawn(fetch_output(connection.clone(), parts.listener));
         parts
             .tasks
             .push(tokio::spawn(hold_broker(connection.clone())));
@@ -98,6 +102,7 @@ impl Plugin {
                 tail: parts.tail,
                 deadlines: parts.deadlines,
             },
+            output,
             _tasks: parts.tasks,
         }
     }
@@ -167,9 +172,8 @@ impl Plugin {
     ///
     /// # Errors
     /// [`EndError`], if it lives on after the kill.
-    pub async fn end(self) -> Result<Ended, EndError> {
+    pub async fn end(mut self) -> Result<Ended, EndError> {
         let begin = Instant::now();
-        let process = &self.caller.process;
         let ended = |manner, end| Ended {
             manner,
             end,
@@ -178,6 +182,7 @@ impl Plugin {
         if let Some(end) = self.ask_to_end().await {
             return Ok(ended(Manner::Asked, end));
         }
+        let process = &self.caller.process;
         process.kill()?;
         let within = self.deadlines.kill;
         match process.end_within(within).await {
@@ -190,18 +195,29 @@ impl Plugin {
     }
 
     /// Gives its end, if it goes in time.
-    async fn ask_to_end(&self) -> Option<End> {
+    async fn ask_to_end(&mut self) -> Option<End> {
         let connection = self.caller.connection.clone();
-        let mut controller = GrpcControllerClient::with_origin(connection, origin());
+        let mut controller = GrpcControllerClient::with_origin(connection.clone(), origin());
         // Usually there is no answer: the original's server closes the connection at once.
         let asked = timeout(self.deadlines.shutdown, async {
             drop(controller.shutdown(Empty {}).await);
         });
+        let process = Arc::clone(&self.caller.process);
         tokio::select! {
-            end = self.caller.process.end() => return Some(end),
+            end = process.end() => return Some(end),
             asked = asked => asked.ok()?,
         }
-        self.caller.process.end_within(self.deadlines.exit).await
+        drop(timeout(LAST_OUTPUT, &mut self.output).await);
+        // A plugin waits for calls that are open as long as it likes.
+        connection.close();
+        process.end_within(self.deadlines.exit).await
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        self.output.abort();
+        self.caller.connection.close();
     }
 }
 

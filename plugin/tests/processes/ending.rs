@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use plugin::host::{Deadlines, End, Manner};
+use plugin::host::{Deadlines, End, Manner, Said};
 use plugin::proto::logmon::StartRequest;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -14,6 +14,7 @@ trials![
     a_plugin_that_never_answers_shutdown_is_killed_in_time,
     a_plugin_that_is_dead_already_is_no_fault,
     a_plugin_ends_while_a_call_is_open,
+    output_before_the_end_is_not_lost,
     a_dropped_host_leaves_nothing_behind,
     a_detached_plugin_lives_on,
     a_hundred_launches_leave_nothing_behind,
@@ -98,6 +99,26 @@ async fn a_plugin_ends_while_a_call_is_open() {
     let ended = plugin.end().await.unwrap();
     assert_eq!((ended.manner, ended.end), (Manner::Asked, End::Code(0)));
     call.await.unwrap().unwrap_err();
+}
+
+async fn output_before_the_end_is_not_lost() {
+    for _ in 0..10 {
+        let stage = Stage::new();
+        let plugin = stage.launch("good").start().await.unwrap();
+        let log_dir = "says".to_owned();
+        let request = StartRequest {
+            log_dir,
+            ..StartRequest::default()
+        };
+        plugin.log_mon().start(request).await.unwrap();
+        plugin.end().await.unwrap();
+        let heard = stage.heard.lock().unwrap();
+        let chunk = |said: &Said| match said {
+            Said::Stdout(bytes) => bytes.len(),
+            Said::Log(_) | Said::Stray(_) | Said::Stderr(_) => 0,
+        };
+        assert_eq!(heard.iter().map(chunk).sum::<usize>(), 1500, "{heard:?}");
+    }
 }
 
 async fn a_dropped_host_leaves_nothing_behind() {
