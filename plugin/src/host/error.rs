@@ -158,9 +158,9 @@ pub enum CallError {
         /// What it answered.
         status: Box<Status>,
     },
-    /// The answer lacks something.
-    #[error("use the answer")]
-    Missing(#[from] Missing),
+    /// The answer lacks something that the original host takes for granted.
+    #[error("call {}: the answer has no {}", .0.call, .0.field)]
+    Missing(Missing),
 }
 
 impl CallError {
