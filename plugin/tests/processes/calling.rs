@@ -22,6 +22,8 @@ trials![
     a_plugin_that_dies_in_a_call_is_told_with_its_last_words,
     a_call_that_is_not_answered_has_a_deadline,
     a_plugin_without_a_word_has_a_deadline,
+    hundreds_of_calls_are_open_on_one_connection,
+    what_a_plugin_writes_behind_its_handshake_is_read,
     an_error_tells_whether_trying_again_may_help,
     output_comes_in_chunks_and_lines_of_the_log_with_their_fields,
     standard_error_can_be_captured_too,
@@ -223,6 +225,34 @@ async fn a_plugin_without_a_word_has_a_deadline() {
     assert_eq!(stage.files(), [""; 0], "the socket of a killed plugin");
 }
 
+async fn hundreds_of_calls_are_open_on_one_connection() {
+    let stage = Stage::new();
+    let plugin = stage.launch("good").start().await.unwrap();
+    // As many as a driver of 250 tasks has, and more than servers allow unless told otherwise.
+    let calls: Vec<_> = (0..500)
+        .map(|_| {
+            let log_mon = plugin.log_mon();
+            tokio::spawn(async move { log_mon.start(start("waits")).await })
+        })
+        .collect();
+    let driver = plugin.driver();
+    let mut stream = driver.task_events();
+    assert!(stream.next(LONG).await.unwrap().is_none());
+    plugin.ping().await.unwrap();
+    plugin.end().await.unwrap();
+    for call in calls {
+        call.await.unwrap().unwrap_err();
+    }
+}
+
+async fn what_a_plugin_writes_behind_its_handshake_is_read() {
+    let stage = Stage::new();
+    let plugin = stage.launch("chatty").start().await.unwrap();
+    let bytes = |heard: &[Said]| joined(heard, stray).0.len();
+    stage.hears(move |heard| bytes(heard) == 1 << 20).await;
+    drop(plugin);
+}
+
 async fn an_error_tells_whether_trying_again_may_help() {
     let stage = Stage::new();
     let plugin = stage.launch("good").start().await.unwrap();
@@ -252,6 +282,13 @@ fn stdout(said: &Said) -> Option<&Vec<u8>> {
     match said {
         Said::Stdout(bytes) => Some(bytes),
         Said::Log(_) | Said::Stray(_) | Said::Stderr(_) => None,
+    }
+}
+
+fn stray(said: &Said) -> Option<&Vec<u8>> {
+    match said {
+        Said::Stray(bytes) => Some(bytes),
+        Said::Log(_) | Said::Stdout(_) | Said::Stderr(_) => None,
     }
 }
 

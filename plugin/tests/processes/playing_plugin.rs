@@ -54,7 +54,8 @@ pub(crate) fn play(kind: &str) -> ExitCode {
         "floods" => loop {
             drop(io::stderr().write_all(&[b'x'; 8192]));
         },
-        "deaf" => deaf(),
+        "deaf" => deaf(""),
+        "chatty" => deaf(&"x".repeat(1 << 20)),
         _ => served(kind),
     }
 }
@@ -71,11 +72,11 @@ fn for_ever() -> ExitCode {
     }
 }
 
-/// Takes connections and never says a word on them.
-fn deaf() -> ExitCode {
+/// Takes connections and never says a word on them; says this behind the handshake.
+fn deaf(more: &str) -> ExitCode {
     let path = std::env::temp_dir().join("plugin-deaf");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    say(&format!("1|2|unix|{}|grpc|\n", path.display()));
+    say(&format!("1|2|unix|{}|grpc|\n{more}", path.display()));
     let mut connections = Vec::new();
     loop {
         connections.push(listener.accept().unwrap());
