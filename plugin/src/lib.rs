@@ -30,4 +30,5 @@ mod shown;
 pub mod spec;
 pub mod value;
 
-pub use tonic::{Request, Response, Status, Streaming, async_trait};
+pub use tonic::codegen::tokio_stream;
+pub use tonic::{Code, Request, Response, Status, Streaming, async_trait};

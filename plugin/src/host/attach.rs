@@ -93,7 +93,7 @@ impl Attach {
             process,
             birth: stat.birth,
             connection,
-            tail: Tail::default(),
+            tail: Tail::none(),
             listener: self.listener,
             deadlines: self.deadlines,
             tasks,

@@ -32,7 +32,7 @@ pub enum HostError {
         source: io::Error,
     },
     /// No line came.
-    #[error("shake hands: the plugin said nothing on standard output within {within:?}{words}")]
+    #[error("shake hands: no line came on standard output within {within:?}{words}")]
     HandshakeDeadline {
         /// How long the host waited.
         within: Duration,

@@ -16,7 +16,7 @@ use super::error::HostError;
 use super::output::{self, FirstLine, Listener, Said, Tail};
 use super::plugin::{Parts, Plugin};
 use super::process::Process;
-use crate::handshake::{Address, Line, environment};
+use crate::handshake::{Address, CLIENT_CERT, Line, MULTIPLEX_GRPC, environment};
 use crate::reattach::Reattach;
 
 /// How to start a plugin.
@@ -31,7 +31,8 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Gives the start of a program without arguments, in the environment of this process.
+    /// Gives the start of a program without arguments, in the environment of this process and with
+    /// nothing on its standard input.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -126,6 +127,9 @@ impl Launch {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
+            // What a host of this very process asked of it is not asked of the plugin.
+            .env_remove(CLIENT_CERT)
+            .env_remove(MULTIPLEX_GRPC)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .envs(environment())
             .stdin(Stdio::null())
@@ -145,7 +149,7 @@ impl Launch {
         let stderr = child.stderr.take().expect("it was asked for");
         let receiver = |fd: OwnedFd| pipe::Receiver::from_owned_fd(fd).map_err(failed);
         let stdout = receiver(stdout.into())?;
-        let tail = Tail::default();
+        let tail = Tail::coming();
         let log = output::read_log(
             receiver(stderr.into())?,
             tail.clone(),
@@ -205,18 +209,16 @@ impl Started {
                     Err(HostError::HandshakeLine { source, words })
                 }
             },
-            FirstLine::Closed => {
-                let end = self.process.end_within(deadlines.exit).await;
-                // What it said last is still on its way.
-                if let Some(log) = self.tasks.0.first_mut() {
-                    drop(timeout(deadlines.exit, log).await);
+            FirstLine::Closed => Err(match self.process.end_within(deadlines.exit).await {
+                Some(end) => {
+                    let words = self.tail.last_words().await;
+                    HostError::HandshakeEnd { end, words }
                 }
-                let words = self.tail.words();
-                Err(match end {
-                    Some(end) => HostError::HandshakeEnd { end, words },
-                    None => HostError::HandshakeClosed { words },
-                })
-            }
+                None => {
+                    let words = self.tail.words();
+                    HostError::HandshakeClosed { words }
+                }
+            }),
         }
     }
 

@@ -4,8 +4,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::handshake::MAX_LINE_BYTES;
 use crate::hclog::{Reader, Record};
@@ -15,6 +18,9 @@ const MAX_LOG_LINE_BYTES: usize = 64 * 1024;
 
 /// So much of standard error is kept for messages.
 const MAX_WORDS_BYTES: usize = 2048;
+
+/// How long the rest of standard error may take once its plugin has ended.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 
 /// One thing that a plugin said.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,12 +65,33 @@ impl fmt::Display for Words {
 }
 
 /// The tail of standard error, as it is kept.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tail(Arc<Mutex<VecDeque<String>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Tail(Arc<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    lines: Mutex<VecDeque<String>>,
+    is_whole: watch::Sender<bool>,
+}
 
 impl Tail {
+    /// Gives a tail that is still to come.
+    pub(super) fn coming() -> Self {
+        Self(Arc::new(Kept {
+            lines: Mutex::default(),
+            is_whole: watch::Sender::new(false),
+        }))
+    }
+
+    /// Gives the tail of a standard error that somebody else reads.
+    pub(super) fn none() -> Self {
+        let tail = Self::coming();
+        tail.end();
+        tail
+    }
+
     fn add(&self, message: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.push_back(message.chars().take(MAX_WORDS_BYTES / 4).collect());
         while lines.iter().map(String::len).sum::<usize>() > MAX_WORDS_BYTES && lines.len() > 1 {
             lines.pop_front();
@@ -75,9 +102,22 @@ impl Tail {
         }
     }
 
+    fn end(&self) {
+        self.0.is_whole.send_replace(true);
+    }
+
+    /// Gives what was said so far.
     pub(super) fn words(&self) -> Words {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         Words(lines.iter().cloned().collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Gives what a plugin said that has ended, once it has been read to its end. A child of the plugin may
+    /// hold standard error open, so this does not wait for long.
+    pub(super) async fn last_words(&self) -> Words {
+        let mut is_whole = self.0.is_whole.subscribe();
+        drop(timeout(LAST_WORDS_WAIT, is_whole.wait_for(|whole| *whole)).await);
+        self.words()
     }
 }
 
@@ -156,6 +196,7 @@ pub(super) async fn read_log(
     if !line.is_empty() {
         say(&line);
     }
+    tail.end();
 }
 
 #[cfg(test)]
@@ -164,7 +205,7 @@ mod tests {
 
     async fn lines(stderr: &[u8]) -> (Vec<String>, Tail) {
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let tail = Tail::default();
+        let tail = Tail::coming();
         let listener = {
             let heard = Arc::clone(&heard);
             Arc::new(move |said| heard.lock().unwrap().push(said))

@@ -160,7 +160,7 @@ impl Plugin {
     }
 
     /// Leaves it running, and gives what finds it again. Its standard output and error are broken from
-    /// now on.
+    /// now on. If this process outlives it without finding it again, it stays a zombie until then.
     #[must_use]
     pub fn detach(self) -> Saved {
         self.caller.process.release();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plugin::Code;
 use plugin::host::{CallError, Deadlines, End, Said};
 use plugin::proto::base::SetConfigRequest;
 use plugin::proto::driver::exec_task_streaming_request::Setup;
@@ -10,7 +11,6 @@ use plugin::proto::logmon::StartRequest;
 use plugin::spec::Spec;
 use plugin::value::Value;
 use serde_json::json;
-use tonic::Code;
 
 use crate::stage::{LONG, Stage, deadlines, trials};
 

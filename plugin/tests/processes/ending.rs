@@ -168,7 +168,9 @@ async fn a_plugin_ignores_an_interrupt_and_dies_of_a_termination() {
     let plugin = stage.launch("good").start().await.unwrap();
     let pid = plugin.reattach().pid;
     signal(pid, Signal::INT);
-    plugin.ping().await.unwrap();
+    for _ in 0..100 {
+        plugin.ping().await.unwrap();
+    }
     signal(pid, Signal::TERM);
     assert_eq!(plugin.end_within(LONG).await, Some(End::Signal(15)));
 }

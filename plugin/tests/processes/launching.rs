@@ -1,14 +1,17 @@
 //! Starts that go well, and each way that one can go wrong.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use plugin::handshake::LineError;
-use plugin::host::{Deadlines, End, HostError, Launch};
+use plugin::host::{Attach, Deadlines, End, HostError, Launch, Saved};
+use plugin::reattach::Reattach;
 
 use crate::stage::{LONG, Stage, deadlines, is_gone, trials};
 
 trials![
     a_plugin_is_started_pinged_and_ended,
+    a_host_that_is_a_plugin_hands_nothing_of_its_own_on,
     a_program_that_is_not_there_is_named,
     a_plugin_that_says_nothing_is_killed_at_the_deadline,
     garbage_is_no_handshake,
@@ -37,6 +40,22 @@ async fn a_plugin_is_started_pinged_and_ended() {
     assert_eq!(ended.end, End::Code(0));
     assert!(is_gone(pid));
     assert_eq!(stage.files(), [""; 0]);
+}
+
+async fn a_host_that_is_a_plugin_hands_nothing_of_its_own_on() {
+    let stage = Stage::new();
+    let host = Command::new(std::env::current_exe().unwrap())
+        .args(["__host", "dies"])
+        .env("TMPDIR", stage.folder.path())
+        .env("PLUGIN_CLIENT_CERT", "for the host alone")
+        .env("PLUGIN_PROTOCOL_VERSIONS", "7")
+        .output()
+        .unwrap();
+    let saved: Saved = serde_json::from_slice(&host.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&host.stderr)));
+    let reattach = Reattach::parse(&saved.reattach).unwrap();
+    let found = Attach::new(reattach, Some(saved.birth)).start().await;
+    found.unwrap().end().await.unwrap();
 }
 
 async fn a_program_that_is_not_there_is_named() {

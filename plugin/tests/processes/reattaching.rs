@@ -1,8 +1,9 @@
 //! Finding a plugin again, and not somebody else.
 
 use std::process::Command;
+use std::sync::Arc;
 
-use plugin::host::{Attach, Birth, HostError, Manner, Saved};
+use plugin::host::{Attach, Birth, HostError, Manner, Said, Saved};
 use plugin::proto::logmon::StartRequest;
 use plugin::reattach::Reattach;
 
@@ -109,28 +110,46 @@ async fn a_process_that_is_gone_is_named() {
     );
 }
 
+/// How many bytes of output were heard.
+fn output(heard: &[Said]) -> usize {
+    let bytes = |said: &Said| match said {
+        Said::Stdout(bytes) => bytes.len(),
+        Said::Log(_) | Said::Stray(_) | Said::Stderr(_) => 0,
+    };
+    heard.iter().map(bytes).sum()
+}
+
 async fn a_second_host_takes_the_output_over() {
     let stage = Stage::new();
     let first = stage.launch("good").start().await.unwrap();
-    first.ping().await.unwrap();
-    let heard = std::sync::Arc::clone(&stage.heard);
+    let say = async || {
+        let log_dir = "says".to_owned();
+        let request = StartRequest {
+            log_dir,
+            ..StartRequest::default()
+        };
+        first.log_mon().start(request).await.unwrap();
+    };
+    say().await;
+    stage.hears(|heard| output(heard) == 1500).await;
     let later = Stage::new();
-    let also = std::sync::Arc::clone(&later.heard);
+    let also = Arc::clone(&later.heard);
     let second = attach(&first.saved())
         .listener(move |said| also.lock().unwrap().push(said))
         .start()
         .await
         .unwrap();
-    second.ping().await.unwrap();
-    let log_dir = "says".to_owned();
-    let request = StartRequest {
-        log_dir,
-        ..StartRequest::default()
-    };
-    second.log_mon().start(request).await.unwrap();
-    let is_stdout = |said: &plugin::host::Said| matches!(said, plugin::host::Said::Stdout(_));
-    later.hears(move |heard| heard.iter().any(is_stdout)).await;
-    assert!(!heard.lock().unwrap().iter().any(is_stdout));
+    // It has attached some time after it was started.
+    while output(&later.heard.lock().unwrap()) == 0 {
+        say().await;
+    }
+    let before = output(&stage.heard.lock().unwrap());
+    let so_far = output(&later.heard.lock().unwrap());
+    say().await;
+    later
+        .hears(move |heard| output(heard) >= so_far + 1500)
+        .await;
+    assert_eq!(output(&stage.heard.lock().unwrap()), before);
     second.end().await.unwrap();
 }
 

@@ -1,9 +1,9 @@
 //! What a served plugin does beside its calls.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use plugin::handshake::{Address, COOKIE_NAME, COOKIE_VALUE, Line};
 use plugin::host::Manner;
@@ -15,6 +15,7 @@ trials![
     a_host_that_asks_for_encryption_is_told_why_not,
     a_folder_that_cannot_hold_the_socket_is_named,
     a_host_that_asks_hears_whether_calls_share_a_connection,
+    a_host_of_bytes_ends_it_and_the_socket_is_gone,
     the_socket_is_its_users_alone,
     connections_without_a_word_keep_nobody_waiting,
 ];
@@ -76,24 +77,111 @@ async fn a_folder_that_cannot_hold_the_socket_is_named() {
     assert!(text.contains("make a socket in"), "{text}");
 }
 
-/// The line that a plugin answers, as it stands.
-fn line(command: &mut Command) -> String {
+/// Starts it, and gives the line that it answers as it stands.
+fn started(command: &mut Command) -> (Child, String) {
     let mut child = command
         .env(COOKIE_NAME, COOKIE_VALUE)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut stdout = child.stdout.take().unwrap();
+    let stdout = child.stdout.as_mut().unwrap();
     let mut line = Vec::new();
     let mut byte = [0];
     while !line.ends_with(b"\n") {
         stdout.read_exact(&mut byte).unwrap();
         line.extend(byte);
     }
+    (child, String::from_utf8(line).unwrap())
+}
+
+fn line(command: &mut Command) -> String {
+    let (mut child, line) = started(command);
     child.kill().unwrap();
     child.wait().unwrap();
-    String::from_utf8(line).unwrap()
+    line
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// A frame of HTTP/2, see RFC 9113.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
+    frame.extend(payload);
+    frame
+}
+
+/// A call with an empty message, byte by byte: this host is not ours.
+fn call(stream: u8, path: &str) -> Vec<u8> {
+    let text = |text: &str| {
+        let mut bytes = vec![u8::try_from(text.len()).unwrap()];
+        bytes.extend(text.as_bytes());
+        bytes
+    };
+    // HPACK: POST and http by their numbers, then names by number with their values as text.
+    let headers = [
+        vec![0x83, 0x86, 0x04],
+        text(path),
+        vec![0x01],
+        text("unused"),
+        vec![0x0f, 0x10],
+        text("application/grpc"),
+        vec![0x00],
+        text("te"),
+        text("trailers"),
+    ];
+    [
+        frame(HEADERS, END_HEADERS, stream, &headers.concat()),
+        frame(DATA, END_STREAM, stream, &[0; 5]),
+    ]
+    .concat()
+}
+
+/// Kind, flags, stream and payload of each frame.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u8, &[u8])> {
+    let mut frames = Vec::new();
+    while let [_, high, low, kind, flags, _, _, _, stream, rest @ ..] = bytes {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (payload, rest) = rest.split_at(length);
+        frames.push((*kind, *flags, *stream, payload));
+        bytes = rest;
+    }
+    frames
+}
+
+async fn a_host_of_bytes_ends_it_and_the_socket_is_gone() {
+    let stage = Stage::new();
+    let (mut child, line) = started(&mut plugin(&stage));
+    let path = line.split('|').nth(3).unwrap();
+    let mut stream = UnixStream::connect(path).unwrap();
+    let bytes = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(SETTINGS, 0, 0, &[]),
+        call(1, "/plugin.GRPCStdio/StreamStdio"),
+        call(3, "/plugin.GRPCController/Shutdown"),
+    ];
+    stream.write_all(&bytes.concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let frames = frames(&answer);
+    let empty = |(kind, _, stream, payload): &(u8, u8, u8, &[u8])| {
+        (*kind, *stream, *payload) == (DATA, 3, [0; 5].as_slice())
+    };
+    assert!(frames.iter().any(empty), "{frames:?}");
+    // Both calls end as calls do, and not as connections that break.
+    for call in [1, 3] {
+        let end = |(kind, flags, stream, _): &(u8, u8, u8, &[u8])| {
+            (*kind, flags & END_STREAM, *stream) == (HEADERS, END_STREAM, call)
+        };
+        assert!(frames.iter().any(end), "{frames:?}");
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(stage.files(), [""; 0]);
 }
 
 async fn a_host_that_asks_hears_whether_calls_share_a_connection() {

@@ -88,7 +88,7 @@ impl Caller {
             Some(end) => CallError::Ended {
                 call,
                 end,
-                words: self.tail.words(),
+                words: self.tail.last_words().await,
             },
             None => CallError::Disconnected { call, reason },
         }

@@ -18,9 +18,9 @@ use plugin::proto::driver::{
 use plugin::proto::driver::{TaskState, TaskStats};
 use plugin::proto::{NO_TIME, Timestamp};
 use plugin::spec::Spec;
+use plugin::tokio_stream::{Iter, StreamExt, iter};
 use plugin::{Request, Response, Status, Streaming, async_trait};
 use tokio::sync::Notify;
-use tonic::codegen::tokio_stream::{Iter, StreamExt, iter};
 
 pub(super) struct Driver {
     pub(super) leaves_out: bool,
