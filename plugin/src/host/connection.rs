@@ -53,6 +53,10 @@ impl Service<Request<Body>> for Connection {
     }
 }
 
+/// An answer may have so many bytes. The original host takes 2 GiB, which nobody sends; this much a mistaken
+/// plugin may make us hold.
+pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
 /// The name that stands in requests; a plugin does not look at it.
 pub(super) fn origin() -> Uri {
     Uri::from_static("http://unused")

@@ -2,6 +2,17 @@
 //!
 //! [`Launch`] starts one and shakes hands, [`Attach`] finds one again; both give a [`Plugin`], which has
 //! the calls and the end. Every step has a deadline, and an error says which step it was.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use plugin::host::Launch;
+//!
+//! let plugin = Launch::new("/opt/plugins/mine").start().await?;
+//! println!("{}", plugin.base().plugin_info().await?.name);
+//! println!("{:?}", plugin.end().await?);
+//! # Ok(())
+//! # }
+//! ```
 
 mod attach;
 mod calls;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plugin::Code;
-use plugin::host::{CallError, Deadlines, End, Said};
+use plugin::host::{CallError, Deadlines, End, HostError, Said};
 use plugin::proto::base::SetConfigRequest;
 use plugin::proto::driver::exec_task_streaming_request::Setup;
 use plugin::proto::driver::{ExecTaskStreamingIo, ExecTaskStreamingRequest, TaskConfig};
@@ -24,6 +24,7 @@ trials![
     a_plugin_without_a_word_has_a_deadline,
     hundreds_of_calls_are_open_on_one_connection,
     what_a_plugin_writes_behind_its_handshake_is_read,
+    a_plugin_that_speaks_something_else_is_told,
     an_error_tells_whether_trying_again_may_help,
     output_comes_in_chunks_and_lines_of_the_log_with_their_fields,
     standard_error_can_be_captured_too,
@@ -115,6 +116,9 @@ async fn a_driver_answers_every_call() {
     let words = vec!["ls".to_owned(), "-l".to_owned()];
     let executed = driver.exec_task("a", words.clone(), LONG).await.unwrap();
     assert_eq!(executed.stdout, b"ls -l");
+    // Servers and clients of gRPC take 4 MiB unless told otherwise.
+    let much = driver.exec_task("a", vec!["much".to_owned()], LONG).await;
+    assert_eq!(much.unwrap().stdout.len(), 16 << 20);
     plugin.end().await.unwrap();
 
     let plugin = stage.launch("good").start().await.unwrap();
@@ -251,6 +255,25 @@ async fn what_a_plugin_writes_behind_its_handshake_is_read() {
     let bytes = |heard: &[Said]| joined(heard, stray).0.len();
     stage.hears(move |heard| bytes(heard) == 1 << 20).await;
     drop(plugin);
+}
+
+async fn a_plugin_that_speaks_something_else_is_told() {
+    for kind in ["speaks-http-1", "hangs-up"] {
+        let stage = Stage::new();
+        let plugin = match stage.launch(kind).start().await {
+            Ok(plugin) => plugin,
+            // It may be faster than the connection is made.
+            Err(HostError::Http { .. }) => continue,
+            Err(error) => panic!("{kind}: {error}"),
+        };
+        let error = plugin.ping().await.unwrap_err();
+        assert!(
+            matches!(error, CallError::Disconnected { call: "Check", .. }),
+            "{kind}: {error}"
+        );
+        drop(plugin);
+        assert_eq!(stage.files(), [""; 0], "{kind}");
+    }
 }
 
 async fn an_error_tells_whether_trying_again_may_help() {

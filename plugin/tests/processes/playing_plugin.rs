@@ -1,6 +1,7 @@
 //! The plugins of the tests, good and bad.
 
 use std::io::{self, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -54,8 +55,14 @@ pub(crate) fn play(kind: &str) -> ExitCode {
         "floods" => loop {
             drop(io::stderr().write_all(&[b'x'; 8192]));
         },
-        "deaf" => deaf(""),
-        "chatty" => deaf(&"x".repeat(1 << 20)),
+        "deaf" => listen("", hold),
+        "chatty" => listen(&"x".repeat(1 << 20), hold),
+        "hangs-up" => listen("", drop),
+        "speaks-http-1" => listen("", |mut stream| {
+            let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+            drop(stream.write_all(answer));
+            hold(stream);
+        }),
         _ => served(kind),
     }
 }
@@ -72,15 +79,19 @@ fn for_ever() -> ExitCode {
     }
 }
 
-/// Takes connections and never says a word on them; says this behind the handshake.
-fn deaf(more: &str) -> ExitCode {
-    let path = std::env::temp_dir().join("plugin-deaf");
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+/// Takes connections and does this with each; says this behind the handshake.
+fn listen(more: &str, each: fn(UnixStream)) -> ExitCode {
+    let path = std::env::temp_dir().join("plugin-by-hand");
+    let listener = UnixListener::bind(&path).unwrap();
     say(&format!("1|2|unix|{}|grpc|\n{more}", path.display()));
-    let mut connections = Vec::new();
     loop {
-        connections.push(listener.accept().unwrap());
+        each(listener.accept().unwrap().0);
     }
+}
+
+/// Holds a connection open without a word.
+fn hold(stream: UnixStream) {
+    std::mem::forget(stream);
 }
 
 fn served(kind: &str) -> ExitCode {

@@ -16,6 +16,7 @@ trials![
     a_process_that_is_gone_is_named,
     a_second_host_takes_the_output_over,
     a_refused_stranger_lives_on,
+    a_plugin_that_was_found_again_ends_with_its_host,
 ];
 
 fn attach(saved: &Saved) -> Attach {
@@ -166,4 +167,15 @@ async fn a_refused_stranger_lives_on() {
     .await;
     assert!(matches!(error, HostError::Network { .. }), "{error}");
     plugin.ping().await.unwrap();
+}
+
+async fn a_plugin_that_was_found_again_ends_with_its_host() {
+    let stage = Stage::new();
+    let saved = stage.launch("good").start().await.unwrap().detach();
+    let found = attach(&saved).start().await.unwrap();
+    let pid = found.reattach().pid;
+    assert!(!is_gone(pid));
+    drop(found);
+    assert!(is_gone(pid));
+    assert_eq!(stage.files(), [""; 0]);
 }

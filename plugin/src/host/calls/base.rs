@@ -1,7 +1,7 @@
 //! Calls of every plugin (edge).
 
 use super::{Caller, needed};
-use crate::host::connection::origin;
+use crate::host::connection::{Connection, MAX_ANSWER_BYTES, origin};
 use crate::host::error::CallError;
 use crate::proto::base::base_plugin_client::BasePluginClient;
 use crate::proto::base::{
@@ -23,9 +23,7 @@ impl Base {
         let message = PluginInfoRequest {};
         self.0
             .call("PluginInfo", within, message, |connection, request| async {
-                BasePluginClient::with_origin(connection, origin())
-                    .plugin_info(request)
-                    .await
+                client(connection).plugin_info(request).await
             })
             .await
     }
@@ -41,9 +39,7 @@ impl Base {
         let answer = self
             .0
             .call(call, within, message, |connection, request| async {
-                BasePluginClient::with_origin(connection, origin())
-                    .config_schema(request)
-                    .await
+                client(connection).config_schema(request).await
             })
             .await?;
         needed(answer.spec, call, "spec")
@@ -57,11 +53,13 @@ impl Base {
         let within = self.0.deadlines.call;
         self.0
             .call("SetConfig", within, request, |connection, request| async {
-                BasePluginClient::with_origin(connection, origin())
-                    .set_config(request)
-                    .await
+                client(connection).set_config(request).await
             })
             .await
             .map(drop)
     }
+}
+
+fn client(connection: Connection) -> BasePluginClient<Connection> {
+    BasePluginClient::with_origin(connection, origin()).max_decoding_message_size(MAX_ANSWER_BYTES)
 }

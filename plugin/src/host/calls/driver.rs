@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
 use super::{Answers, Caller, needed};
-use crate::host::connection::origin;
+use crate::host::connection::{Connection, MAX_ANSWER_BYTES, origin};
 use crate::host::error::CallError;
 use crate::proto::driver::driver_client::DriverClient;
 use crate::proto::driver::exec_task_streaming_request::Setup;
@@ -62,9 +62,7 @@ macro_rules! call {
         $self
             .0
             .call($name, $within, $message, |connection, request| async {
-                DriverClient::with_origin(connection, origin())
-                    .$method(request)
-                    .await
+                client(connection).$method(request).await
             })
             .await
     };
@@ -74,9 +72,7 @@ macro_rules! call {
 macro_rules! open {
     ($self:ident, $name:literal, $method:ident, $message:expr) => {
         $self.0.open($name, |connection| async move {
-            DriverClient::with_origin(connection, origin())
-                .$method($message)
-                .await
+            client(connection).$method($message).await
         })
     };
 }
@@ -319,4 +315,8 @@ fn span(duration: Duration) -> crate::proto::Duration {
         seconds: i64::MAX,
         nanos: 0,
     })
+}
+
+fn client(connection: Connection) -> DriverClient<Connection> {
+    DriverClient::with_origin(connection, origin()).max_decoding_message_size(MAX_ANSWER_BYTES)
 }

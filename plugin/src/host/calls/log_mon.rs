@@ -1,7 +1,7 @@
 //! Calls of a log collector (edge).
 
 use super::Caller;
-use crate::host::connection::origin;
+use crate::host::connection::{Connection, MAX_ANSWER_BYTES, origin};
 use crate::host::error::CallError;
 use crate::proto::logmon::log_mon_client::LogMonClient;
 use crate::proto::logmon::{StartRequest, StopRequest};
@@ -19,9 +19,7 @@ impl LogMon {
         let within = self.0.deadlines.call;
         self.0
             .call("Start", within, request, |connection, request| async {
-                LogMonClient::with_origin(connection, origin())
-                    .start(request)
-                    .await
+                client(connection).start(request).await
             })
             .await
             .map(drop)
@@ -38,13 +36,13 @@ impl LogMon {
                 "Stop",
                 within,
                 StopRequest {},
-                |connection, request| async {
-                    LogMonClient::with_origin(connection, origin())
-                        .stop(request)
-                        .await
-                },
+                |connection, request| async { client(connection).stop(request).await },
             )
             .await
             .map(drop)
     }
+}
+
+fn client(connection: Connection) -> LogMonClient<Connection> {
+    LogMonClient::with_origin(connection, origin()).max_decoding_message_size(MAX_ANSWER_BYTES)
 }
