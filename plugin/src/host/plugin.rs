@@ -27,7 +27,7 @@ use crate::proto::go_plugin::{ConnInfo, Empty};
 use crate::reattach::Reattach;
 
 /// How long the rest of the plugin's output may take to come, once it has answered Shutdown.
-const LAST_OUTPUT: Duration = Duration::from_millis(250);
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// What a host keeps to find its plugin again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

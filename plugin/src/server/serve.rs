@@ -28,7 +28,7 @@ use crate::proto::go_plugin::stdio_data::Channel;
 
 /// How long calls may take to end after a Shutdown, and output to be fetched. The original host waits 2 s
 /// for the process.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A host that waits for a descriptor to become free asks again so soon.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);

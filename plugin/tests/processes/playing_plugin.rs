@@ -197,6 +197,7 @@ impl LogMon for Collector {
                 say(&"o".repeat(1500));
                 drop(io::stderr().write_all(b"[WARN] on standard error\n"));
             }
+            "says-much" => say(&"o".repeat(60_000)),
             "" => return Err(failure::recoverable("no folder", true)),
             _ => {}
         }
