@@ -236,6 +236,8 @@ mod tests {
         let words = tail.words();
         assert!(words.text().len() < 2 * MAX_WORDS_BYTES);
         assert!(words.text().ends_with("line 9998\nline 9999"));
+        let (_, tail) = lines(format!("{}\n", "x".repeat(500)).repeat(1000).as_bytes()).await;
+        assert!(tail.words().text().len() <= 2 * MAX_WORDS_BYTES);
         let (_, tail) = lines(&[b'\n'; 10_000]).await;
         assert!(tail.words().text().len() <= 64);
     }

@@ -1,18 +1,22 @@
 //! Standard output of a plugin, taken over once the handshake is written (edge): from then on it goes to
-//! the host as chunks, through a pipe of the process to itself.
+//! the host as chunks, through a pipe of the process to itself. A thread of its own reads the pipe: a task of
+//! a runtime whose threads all wait for room in it would never come to make room.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::outlet::Outlet;
 use crate::proto::go_plugin::stdio_data::Channel;
+
+/// Enough for a buffer and a few calls.
+const STACK_BYTES: usize = 64 * 1024;
 
 /// The outlet, as everybody who adds or fetches has it.
 #[derive(Debug, Clone, Default)]
@@ -51,36 +55,49 @@ impl Drop for Original {
 #[derive(Default)]
 pub(super) struct Captured {
     originals: Vec<Original>,
-    pumps: Vec<JoinHandle<()>>,
+    pumps: Vec<oneshot::Receiver<()>>,
 }
 
 impl Captured {
     /// Takes one descriptor over.
     pub(super) fn add(&mut self, channel: Channel, outlet: &SharedOutlet) -> io::Result<()> {
         let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
-        let receiver = pipe::Receiver::from_owned_fd(read_end)?;
+        let (ended, pump_ended) = oneshot::channel::<()>();
+        let outlet = outlet.clone();
+        thread::Builder::new()
+            .name("output".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                pump(File::from(read_end), channel, &outlet);
+                // Dropping this is the word to whoever waits.
+                drop(ended);
+            })?;
         let fd = match channel {
             Channel::Stderr => io::stderr().as_fd().try_clone_to_owned()?,
             Channel::Stdout | Channel::Invalid => io::stdout().as_fd().try_clone_to_owned()?,
         };
         Original::put(channel, write_end)?;
         self.originals.push(Original { channel, fd });
-        self.pumps
-            .push(tokio::spawn(pump(receiver, channel, outlet.clone())));
+        self.pumps.push(pump_ended);
         Ok(())
     }
 
-    /// Gives everything back, and gives the pumps, which end when all that was written is in the outlet. A
-    /// child that has standard output still keeps them from ending.
-    pub(super) fn give_back(mut self) -> Vec<JoinHandle<()>> {
+    /// Gives everything back, and gives the ends of the pumps, which come when all that was written is in the
+    /// outlet. A child that has standard output still keeps them from coming.
+    pub(super) fn give_back(mut self) -> Vec<oneshot::Receiver<()>> {
         self.originals.clear();
         std::mem::take(&mut self.pumps)
     }
 }
 
-async fn pump(mut pipe: pipe::Receiver, channel: Channel, outlet: SharedOutlet) {
+fn pump(mut pipe: File, channel: Channel, outlet: &SharedOutlet) {
     let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        outlet.lock().push(channel, &buffer[..count]);
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => outlet.lock().push(channel, &buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
     }
 }

@@ -21,12 +21,14 @@ trials![
     what_is_missing_in_an_answer_is_named,
     a_plugin_that_dies_in_a_call_is_told_with_its_last_words,
     a_call_that_is_not_answered_has_a_deadline,
+    a_plugin_is_told_the_deadline_of_a_call,
     a_plugin_without_a_word_has_a_deadline,
     hundreds_of_calls_are_open_on_one_connection,
     what_a_plugin_writes_behind_its_handshake_is_read,
     a_plugin_that_speaks_something_else_is_told,
     an_error_tells_whether_trying_again_may_help,
     output_comes_in_chunks_and_lines_of_the_log_with_their_fields,
+    a_plugin_of_one_thread_says_more_than_a_pipe_holds,
     standard_error_can_be_captured_too,
 ];
 
@@ -215,6 +217,20 @@ async fn a_call_that_is_not_answered_has_a_deadline() {
     plugin.end().await.unwrap();
 }
 
+async fn a_plugin_is_told_the_deadline_of_a_call() {
+    let stage = Stage::new();
+    let plugin = stage.launch("good").start().await.unwrap();
+    let told = plugin.log_mon().start(start("tells-the-deadline")).await;
+    assert_eq!(
+        told.unwrap_err().to_string(),
+        format!(
+            "call Start: the plugin answered Unknown: {}u",
+            LONG.as_micros()
+        )
+    );
+    plugin.end().await.unwrap();
+}
+
 async fn a_plugin_without_a_word_has_a_deadline() {
     let stage = Stage::new();
     let call = Duration::from_millis(100);
@@ -351,6 +367,14 @@ async fn output_comes_in_chunks_and_lines_of_the_log_with_their_fields() {
         !heard.iter().any(|said| matches!(said, Said::Stray(_))),
         "{heard:?}"
     );
+    plugin.end().await.unwrap();
+}
+
+async fn a_plugin_of_one_thread_says_more_than_a_pipe_holds() {
+    let stage = Stage::new();
+    let plugin = stage.launch("has-one-thread").start().await.unwrap();
+    plugin.log_mon().start(start("says-more")).await.unwrap();
+    plugin.log_mon().start(start("says-more")).await.unwrap();
     plugin.end().await.unwrap();
 }
 

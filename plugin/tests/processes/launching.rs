@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use plugin::handshake::LineError;
 use plugin::host::{Attach, Deadlines, End, HostError, Launch, Saved};
 use plugin::reattach::Reattach;
+use rustix::process::Signal;
 
+use crate::ending::signal;
 use crate::stage::{LONG, Stage, deadlines, is_gone, trials};
 
 trials![
@@ -17,6 +19,7 @@ trials![
     garbage_is_no_handshake,
     protocol_1_is_named,
     a_plugin_that_ends_is_told_with_its_last_words,
+    a_plugin_whose_child_holds_its_output_has_ended,
     a_plugin_that_closes_its_output_is_told,
     a_socket_that_is_not_there_is_named,
     a_flood_on_standard_error_costs_no_memory_and_no_handshake,
@@ -107,10 +110,32 @@ async fn protocol_1_is_named() {
 
 async fn a_plugin_that_ends_is_told_with_its_last_words() {
     let error = failure(&Stage::new(), "ends", deadlines()).await;
+    let HostError::HandshakeEnd { end, words } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(end, End::Code(3));
+    assert!(
+        words.text().ends_with("there is no licence\nbye"),
+        "{words}"
+    );
+}
+
+async fn a_plugin_whose_child_holds_its_output_has_ended() {
+    let stage = Stage::new();
+    let start = Launch::new("/bin/sh")
+        .arguments(["-c", "sleep 600 & echo $! >pid; exit 3"])
+        .folder(stage.folder.path())
+        .deadlines(deadlines())
+        .start()
+        .await;
+    let child = std::fs::read_to_string(stage.folder.path().join("pid")).unwrap();
+    signal(child.trim().parse().unwrap(), Signal::KILL);
+    let Err(error) = start else {
+        panic!("it was started");
+    };
     assert_eq!(
         error.to_string(),
-        "shake hands: the plugin ended with code 3 before its handshake; it said: \
-         there is no licence / bye"
+        "shake hands: the plugin ended with code 3 before its handshake"
     );
 }
 

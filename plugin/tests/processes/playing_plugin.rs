@@ -27,8 +27,22 @@ use crate::stage::runtime;
 
 mod driver;
 
+/// The kinds that outlive their hosts; a bad one would, too, and never end.
+const GOOD: [&str; 2] = ["good", "captures-all"];
+
+fn end_with_the_host() {
+    let host = rustix::process::getppid();
+    while rustix::process::getppid() == host {
+        thread::park_timeout(Duration::from_millis(500));
+    }
+    std::process::exit(1);
+}
+
 /// Plays a plugin of this kind until it is ended.
 pub(crate) fn play(kind: &str) -> ExitCode {
+    if !GOOD.contains(&kind) {
+        thread::spawn(end_with_the_host);
+    }
     match kind {
         "hangs" => for_ever(),
         "garbage" => {
@@ -44,7 +58,10 @@ pub(crate) fn play(kind: &str) -> ExitCode {
             for_ever()
         }
         "ends" => {
-            drop(io::stderr().write_all(b"[ERROR] there is no licence\nbye\n"));
+            // As much as a pipe holds, so that its end is read behind the end of the process.
+            let before = "[DEBUG] looking for a licence ...............\n".repeat(1000);
+            let text = format!("{before}[ERROR] there is no licence\nbye\n");
+            drop(io::stderr().write_all(text.as_bytes()));
             ExitCode::from(3)
         }
         "closes" => {
@@ -121,7 +138,14 @@ fn served(kind: &str) -> ExitCode {
             stopped: Arc::clone(&stopped),
         }))
         .with(LogMonServer::new(Collector { log, stopped }));
-    let served = runtime().block_on(server.serve(services));
+    let runtime = match kind {
+        "has-one-thread" => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap(),
+        _ => runtime(),
+    };
+    let served = runtime.block_on(server.serve(services));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -184,11 +208,17 @@ impl LogMon for Collector {
         &self,
         request: Request<StartRequest>,
     ) -> Result<Response<StartResponse>, Status> {
+        let deadline = request.metadata().get("grpc-timeout");
+        let deadline = deadline.map(|text| text.to_str().unwrap().to_owned());
         let request = request.into_inner();
         match request.log_dir.as_str() {
             "dies" => {
                 self.log.write(Level::Error, "last words", []);
                 std::process::exit(9);
+            }
+            "tells-the-deadline" => {
+                let deadline = deadline.unwrap_or_default();
+                return Err(failure::plain(deadline));
             }
             "waits" => tokio::time::sleep(Duration::from_secs(3600)).await,
             "says" => {
@@ -197,6 +227,7 @@ impl LogMon for Collector {
                 say(&"o".repeat(1500));
                 drop(io::stderr().write_all(b"[WARN] on standard error\n"));
             }
+            "says-more" => say(&"o".repeat(1 << 20)),
             "says-much" => say(&"o".repeat(60_000)),
             "" => return Err(failure::recoverable("no folder", true)),
             _ => {}
