@@ -242,6 +242,18 @@ mod tests {
         assert!(tail.words().text().len() <= 64);
     }
 
+    #[tokio::test]
+    async fn last_words_are_waited_for_until_standard_error_has_ended() {
+        let tail = Tail::coming();
+        let later = async {
+            tokio::task::yield_now().await;
+            read_log(b"bye".as_slice(), tail.clone(), None).await;
+        };
+        let (words, ()) = tokio::join!(tail.last_words(), later);
+        assert_eq!(words.text(), "bye");
+        assert_eq!(Tail::none().last_words().await, Words::default());
+    }
+
     #[test]
     fn words_stand_on_one_line_of_a_message() {
         assert_eq!(Words::default().to_string(), "");

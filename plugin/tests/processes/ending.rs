@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use plugin::host::{Deadlines, End, Manner, Said};
+use plugin::host::{Deadlines, End, Ended, Manner, Said};
 use plugin::proto::logmon::StartRequest;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -83,7 +83,8 @@ async fn a_plugin_that_is_dead_already_is_no_fault() {
     assert_eq!(stage.files(), [""; 0]);
 }
 
-async fn a_plugin_ends_while_a_call_is_open() {
+/// Ends a plugin that has not answered a call.
+async fn end_with_an_open_call() -> Ended {
     let stage = Stage::new();
     let plugin = stage.launch("good").start().await.unwrap();
     let log_mon = plugin.log_mon();
@@ -97,8 +98,20 @@ async fn a_plugin_ends_while_a_call_is_open() {
     });
     plugin.ping().await.unwrap();
     let ended = plugin.end().await.unwrap();
-    assert_eq!((ended.manner, ended.end), (Manner::Asked, End::Code(0)));
     call.await.unwrap().unwrap_err();
+    ended
+}
+
+async fn a_plugin_ends_while_a_call_is_open() {
+    let mut took = Vec::new();
+    // A server that has a call to answer waits a second for it, unless the connection goes. On a busy
+    // machine any single end may take longer.
+    while took.iter().all(|took| *took >= Duration::from_secs(1)) {
+        assert!(took.len() < 20, "{took:?}");
+        let ended = end_with_an_open_call().await;
+        assert_eq!((ended.manner, ended.end), (Manner::Asked, End::Code(0)));
+        took.push(ended.took);
+    }
 }
 
 async fn output_before_the_end_is_not_lost() {
