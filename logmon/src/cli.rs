@@ -49,6 +49,30 @@ pub(crate) enum Command {
     /// supervisor of the same state folder finds it. SIGTERM or SIGINT: logmon drains, and its exit code
     /// is this one's. Exit codes beside those of `run`: 75 another supervisor works in the folder.
     Supervise(SuperviseArgs),
+    /// Is a plugin of Nomad: a host starts it, and tells it over gRPC which tasks to collect.
+    ///
+    /// It serves Nomad's LogMon: Start collects one task, known by its two FIFOs, and Stop, which names
+    /// none, stops all of them. Diagnostics are JSON lines of hclog on stderr. It outlives its host, and
+    /// another host may find it again. It drains and ends when a host asks for that, or by SIGTERM. Exit
+    /// codes beside those of `run`: 1 not started by a host.
+    #[cfg(feature = "plugin")]
+    Plugin(PluginArgs),
+}
+
+/// The options of `logmon plugin`.
+#[cfg(feature = "plugin")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct PluginArgs {
+    /// Has the FIFOs of all tasks held open by the keeper at this socket, as `run --keeper` does.
+    #[arg(long, value_name = "SOCKET")]
+    pub(crate) keeper: Option<PathBuf>,
+    /// Ends after draining when for so long no host was connected, no FIFO had a writer and nothing was
+    /// left to read; 0 is never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) orphan_after: u64,
+    /// The least level of diagnostics on stderr.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
 }
 
 /// The options of `logmon supervise`.

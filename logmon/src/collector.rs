@@ -193,29 +193,62 @@ impl Collector {
         }
     }
 
-    /// Starts streams of which none runs: all of them, or none. No byte is read before all are open. The
-    /// FIFOs come before the files of any stream, so who waits for a reader of the second one may be let in
-    /// by a start that is then refused for the files of the first.
+    /// Starts the streams that do not run: all of them, or none; those that run get the limits then. No
+    /// byte is read before all are open. The FIFOs come before the files of any stream, so who waits for a
+    /// reader of the second one may be let in by a start that is then refused for the files of the first.
     ///
     /// # Errors
-    /// As [`Collector::start`].
+    /// As [`Collector::start`]; nothing has changed.
     ///
     /// # Panics
     /// As [`Collector::start`].
-    pub(crate) fn start_all(&mut self, configs: Vec<StreamConfig>) -> Result<(), Error> {
-        let opened: Vec<Opened> = configs
+    pub(crate) fn start_together(
+        &mut self,
+        configs: Vec<StreamConfig>,
+    ) -> Result<Vec<(StreamKind, Started)>, Error> {
+        for config in &configs {
+            self.check(config)?;
+        }
+        let kinds: Vec<StreamKind> = configs.iter().map(|config| config.kind).collect();
+        let (running, new): (Vec<_>, Vec<_>) = configs
+            .into_iter()
+            .partition(|config| self.has(config.kind));
+        let opened: Vec<Opened> = new
             .into_iter()
             .map(|config| self.open(Arc::new(config)))
             .collect::<Result<_, Error>>()?;
         let mut listing = Listing::of(opened.iter().map(|one| &one.opening));
-        let streams: Vec<_> = opened
-            .into_iter()
-            .map(|opened| self.keep(opened, &mut listing))
-            .collect::<Result<_, Error>>()?;
+        let mut streams = Vec::with_capacity(opened.len());
+        for opened in opened {
+            match self.keep(opened, &mut listing) {
+                Ok(kept) => streams.push(kept),
+                Err(error) => {
+                    self.take_back(&streams);
+                    return Err(error);
+                }
+            }
+        }
         for (config, stream) in streams {
             self.launch(config, stream);
         }
-        Ok(())
+        let changed: Vec<_> = running
+            .into_iter()
+            .filter_map(|config| Some((config.kind, self.set_limits(config.kind, config.limits)?)))
+            .collect();
+        let told = |kind| {
+            let found = changed.iter().find(|(one, _)| *one == kind);
+            (kind, found.map_or(Started::Now, |(_, started)| *started))
+        };
+        Ok(kinds.into_iter().map(told).collect())
+    }
+
+    /// What was kept for streams that are not to run is kept no more.
+    fn take_back(&self, streams: &[(Arc<StreamConfig>, Stream)]) {
+        if let Some(keeping) = &self.keeping {
+            for (config, _) in streams {
+                keeping.take_back(&config.fifo);
+            }
+        }
     }
 
     fn launch(&mut self, config: Arc<StreamConfig>, stream: Stream) {

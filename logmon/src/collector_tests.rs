@@ -16,7 +16,7 @@ async fn when_one_stream_is_refused_none_of_all_is_begun() {
     std::fs::write(folder.path().join("err"), "no FIFO").unwrap();
 
     let mut collector = Collector::new();
-    let refused = collector.start_all(both_streams(folder.path()));
+    let refused = collector.start_together(both_streams(folder.path()));
     assert!(matches!(refused, Err(Error::Fifo(_))), "{refused:?}");
     assert!(collector.running.is_empty(), "{collector:?}");
     assert_eq!(spare.fill_level().unwrap(), 5);
@@ -24,7 +24,9 @@ async fn when_one_stream_is_refused_none_of_all_is_begun() {
     drop(spare);
 
     std::fs::remove_file(folder.path().join("err")).unwrap();
-    collector.start_all(both_streams(folder.path())).unwrap();
+    collector
+        .start_together(both_streams(folder.path()))
+        .unwrap();
     drop(writer);
     let summaries = collector.stop().await.unwrap();
     let written: Vec<_> = summaries

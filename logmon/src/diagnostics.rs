@@ -17,7 +17,9 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::fmt::format::{DefaultFields, Format};
+use tracing_subscriber::fmt::{FormatEvent, MakeWriter, SubscriberBuilder};
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::error::chain;
@@ -30,6 +32,22 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Starts diagnostics for this process. If they are started already, they stay as they are.
 pub(crate) fn start(level: LogLevel, format: LogFormat) {
+    let builder = builder(level);
+    note(match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().with_target(false).try_init(),
+    });
+}
+
+/// Starts diagnostics as [`start`] does, in a form that is not to be chosen.
+pub(crate) fn start_as<F>(level: LogLevel, format: F)
+where
+    F: FormatEvent<Registry, DefaultFields> + Send + Sync + 'static,
+{
+    note(builder(level).event_format(format).try_init());
+}
+
+fn builder(level: LogLevel) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, Stderr> {
     is_file();
     let level = match level {
         LogLevel::Off => LevelFilter::OFF,
@@ -39,14 +57,13 @@ pub(crate) fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt()
+    tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(false)
-        .with_writer(Stderr);
-    let started = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().with_target(false).try_init(),
-    };
+        .with_writer(Stderr)
+}
+
+fn note<E: std::fmt::Display>(started: Result<(), E>) {
     if let Err(already) = started {
         tracing::debug!(%already, "diagnostics were started before");
     }
@@ -95,7 +112,7 @@ pub(crate) fn leave() {
 
 /// What tracing writes to.
 #[derive(Debug, Clone, Copy)]
-struct Stderr;
+pub(crate) struct Stderr;
 
 impl<'a> MakeWriter<'a> for Stderr {
     type Writer = Stderr;

@@ -3,6 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | drained after SIGTERM or SIGINT, or because supervisor and task were gone; nothing that was read is lost. A keeper: nobody needs it |
+//! | 1 | `plugin`: not started by a host, or the host was not reached; what hosts of plugins expect |
 //! | 64 | usage: an unknown option, a missing one, a command that can't be supervised |
 //! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice; no such task; a descriptor store without a manager; a logmon with other options in the state folder |
 //! | 66 | refused path: not a FIFO, a symbolic link, a log folder that can't be used, a keeper's or supervisor's folder that others can enter, a control socket's folder that others can write |
@@ -10,6 +11,8 @@
 //! | 70 | a bug of logmon's own |
 //! | 71 | the system refused something, or bytes were lost at the stop, or wait at the keeper; a retry may work |
 //! | 75 | another logmon holds the FIFO or the log files, another keeper its socket, another supervisor its folder, another server its control socket |
+
+use std::process::ExitCode;
 
 /// How a run of logmon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,5 +66,11 @@ impl Exit {
             Exit::System => 71,
             Exit::Busy => 75,
         }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
     }
 }

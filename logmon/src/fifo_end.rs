@@ -34,6 +34,18 @@ pub(crate) fn open_existing(config: &StreamConfig) -> Result<Reader, Error> {
     Ok(Reader::open_in(&place(config)?, access(config)?)?)
 }
 
+/// True when the FIFO that is at the stream's path has no byte and no process that could write one, or when
+/// nothing is there any more.
+pub(crate) fn is_deserted(config: &StreamConfig) -> bool {
+    match open_existing(config) {
+        Ok(reader) => reader.is_deserted().unwrap_or(false),
+        Err(Error::Fifo(error)) => error
+            .io_error()
+            .is_some_and(|error| error.kind() == io::ErrorKind::NotFound),
+        Err(_) => false,
+    }
+}
+
 fn place(config: &StreamConfig) -> Result<Place<'_>, fifo::Error> {
     match &config.trusted_root {
         Some(root) => Place::open_below(root, &config.fifo),

@@ -8,6 +8,15 @@
 //! close the read end because of a fault of storage, follow a link to a log file, or delete a file that
 //! it did not write.
 
+#![cfg_attr(
+    not(feature = "plugin"),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "a part of what all faces share is used by `plugin` only"
+    )
+)]
+
 mod accounts;
 mod cli;
 pub mod collect;
@@ -29,6 +38,8 @@ mod log_dir;
 pub mod losses;
 mod mailbox;
 pub mod name;
+#[cfg(feature = "plugin")]
+mod nomad;
 pub mod owner;
 pub mod pacing;
 pub mod planner;

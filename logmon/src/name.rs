@@ -7,6 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The highest index of a log file: the largest number of nine digits.
 ///
@@ -48,7 +49,8 @@ impl fmt::Display for StreamKind {
 pub const MAX_TASK_ID_BYTES: usize = 200;
 
 /// What a task is called at the control socket, such as `web` or `0d5c/web`: not empty, no control
-/// character, at most [`MAX_TASK_ID_BYTES`] bytes. It stands in no path.
+/// character, at most [`MAX_TASK_ID_BYTES`] bytes. It stands in no path. A task that a host of plugins has
+/// started is called after its FIFOs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(Box<str>);
 
@@ -68,6 +70,14 @@ impl TaskId {
             return Err(NameError::ControlCharacter(text.to_owned()));
         }
         Ok(TaskId(text.into()))
+    }
+
+    /// Gives the id of a task that has no other name than the paths of its two FIFOs. Other paths give
+    /// another id; it may be longer than [`MAX_TASK_ID_BYTES`].
+    pub(crate) fn of_fifos(stdout: &Path, stderr: &Path) -> TaskId {
+        // Quoted and escaped, so that it can be read back, and without `//` and `/./`.
+        let [stdout, stderr] = [stdout, stderr].map(|fifo| fifo.components().collect::<PathBuf>());
+        TaskId(format!("{stdout:?} and {stderr:?}").into())
     }
 
     /// Gives the id as text.

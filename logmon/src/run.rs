@@ -16,6 +16,8 @@ use crate::diagnostics;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::keeper::{self, Choice, Keeping};
+#[cfg(feature = "plugin")]
+use crate::nomad;
 use crate::supervise::{Controller, supervise};
 use crate::{control, relaunch, serve, storage};
 
@@ -38,11 +40,13 @@ fn obey(args: Vec<OsString>) -> ExitCode {
             list: false,
         })) => keep(&socket),
         Ok(Command::Supervise(args)) => return look_after(args),
+        #[cfg(feature = "plugin")]
+        Ok(Command::Plugin(args)) => return nomad::run(args),
         Ok(Command::Ctl(args)) => control::order(&args.control, args.order),
         Ok(Command::Status(args)) => control::status(&args.control, args.what),
         Err(error) => tell_usage(&error),
     };
-    ExitCode::from(exit.code())
+    exit.into()
 }
 
 fn tell_usage(error: &clap::Error) -> Exit {
@@ -83,7 +87,7 @@ fn serve(args: ServeArgs) -> Exit {
 }
 
 /// Runs what collects, on threads of which one may hang (see [`storage`]).
-fn to_its_end<T>(life: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(crate) fn to_its_end<T>(life: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(storage::WORKER_THREADS)
         .max_blocking_threads(storage::MAX_THREADS_ASIDE)
@@ -207,7 +211,7 @@ async fn start_all(
     streams: Vec<StreamConfig>,
 ) -> Result<Collector, Error> {
     let turn = storage::first_turn().await;
-    turn.call(|| collector.start_all(streams))?;
+    turn.call(|| collector.start_together(streams))?;
     Ok(collector)
 }
 
@@ -227,14 +231,16 @@ async fn no_longer_needed(controller: Option<Controller>, keeping: Option<&Keepi
     }
 }
 
-struct Signals {
+/// The signals that ask for the end.
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     _file_size_exceeded: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Signals, Error> {
+    /// From now on none of them kills this process.
+    pub(crate) fn listen() -> Result<Signals, Error> {
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -249,6 +255,11 @@ impl Signals {
             _signal = self.terminate.recv() => {}
             _signal = self.interrupt.recv() => {}
         }
+    }
+
+    /// Waits for SIGTERM alone: a terminal sends SIGINT to the plugins of a host as well.
+    pub(crate) async fn terminated(&mut self) {
+        self.terminate.recv().await;
     }
 }
 

@@ -35,6 +35,13 @@ pub enum Reply {
     Died,
 }
 
+impl StreamStatus {
+    /// True when it had no writer when it last looked, and no byte is on the way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.condition == Condition::NoWriter && self.lag_bytes == 0
+    }
+}
+
 /// How a stream is, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamStatus {

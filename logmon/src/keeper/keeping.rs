@@ -235,6 +235,19 @@ impl Keeping {
         self.end();
     }
 
+    /// Takes back what this life has had kept for this FIFO, as its stream does not begin; what an earlier
+    /// life left stays.
+    pub(crate) fn take_back(&self, fifo: &Path) {
+        let key = key_of(fifo);
+        let mut state = lock(&self.0.state);
+        state.kept.remove(&key);
+        if !state.inherited.contains(&key)
+            && let Err(error) = state.place.release(&key)
+        {
+            debug!(error = chain(&error), "can't release what is kept");
+        }
+    }
+
     /// Has nothing kept for this FIFO any more, as its stream is over, unless bytes wait in it: then they
     /// stay kept for the next life. Trouble is told, not returned.
     pub(crate) fn release(&self, fifo: &Path) {

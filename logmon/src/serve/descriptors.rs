@@ -47,6 +47,14 @@ pub(crate) fn prepare() {
     }
 }
 
+/// Raises the limit, and tells if it stays as it is. For a process that has few tasks as a rule, and whose
+/// table may therefore begin small. To be called before the process has a second thread.
+pub(crate) fn raise_limit_or_tell() {
+    if let Err(error) = raise_limit() {
+        warn!(%error, "the limit of descriptors stays as it is");
+    }
+}
+
 /// A table that had to have room for a high number keeps it (`open(2)` gives the lowest one).
 fn grow_table(size: u64) -> std::io::Result<()> {
     let highest = i32::try_from(size.saturating_sub(1)).unwrap_or(i32::MAX);

@@ -22,8 +22,10 @@ use crate::collector::{
 };
 use crate::config::StreamConfig;
 use crate::error::Error;
+use crate::fifo_end;
 use crate::keeper::Keeping;
 use crate::name::{StreamKind, TaskId};
+use crate::status::Reply;
 use crate::storage::{self, unless_it_hangs};
 
 /// After so long a start is answered although it has not ended.
@@ -103,6 +105,28 @@ impl Tasks {
         id: TaskId,
         streams: Vec<StreamConfig>,
     ) -> impl Future<Output = Outcome> + Send + use<> {
+        self.start_as(id, streams, Start::perform_each)
+    }
+
+    /// Starts the streams of a task that do not run: all of them, or none. Otherwise it is as
+    /// [`Tasks::start`].
+    ///
+    /// # Cancel safety
+    /// As [`Tasks::start`].
+    pub(crate) fn start_together(
+        &self,
+        id: TaskId,
+        streams: Vec<StreamConfig>,
+    ) -> impl Future<Output = Outcome> + Send + use<> {
+        self.start_as(id, streams, Start::perform_together)
+    }
+
+    fn start_as(
+        &self,
+        id: TaskId,
+        streams: Vec<StreamConfig>,
+        perform: fn(&mut Collector, Vec<StreamConfig>) -> Outcome,
+    ) -> impl Future<Output = Outcome> + Send + use<> {
         let waited_for = streams.first().map(|config| config.log_dir.to_path_buf());
         let begun = self
             .begin_start(&id, &streams)
@@ -113,7 +137,7 @@ impl Tasks {
                     collector: Some(collector),
                     new_streams,
                 };
-                tokio::spawn(start.perform(streams))
+                tokio::spawn(start.perform(streams, perform))
             });
         let limit = Instant::now() + START_LIMIT;
         async move {
@@ -231,6 +255,14 @@ impl Tasks {
     /// stopped; the others are.
     pub(crate) async fn stop_all(&self) -> Result<u64, Error> {
         self.lock().is_closed = true;
+        self.stop_every().await
+    }
+
+    /// Stops all tasks at once, and takes new ones all the same. Gives the bytes that were lost by that.
+    ///
+    /// # Errors
+    /// As [`Tasks::stop_all`].
+    pub(crate) async fn stop_every(&self) -> Result<u64, Error> {
         let asked_at = Instant::now();
         let mut waiting = self.begin_stop_of_all(asked_at + STOP_LIMIT);
         let grace = asked_at + START_GRACE;
@@ -328,6 +360,39 @@ impl Tasks {
         Ok(Questions(asked))
     }
 
+    /// True when no task has a byte to read or to write, or a process that could write one. A task that is
+    /// being started or stopped, or whose streams do not answer, may have some.
+    pub(crate) async fn is_deserted(&self) -> bool {
+        let asked = {
+            let table = self.lock();
+            let asked: Option<Vec<_>> = table
+                .tasks
+                .values()
+                .map(|task| match task {
+                    Task::Running(collector) => Some(collector.ask()),
+                    Task::Starting(_) | Task::Stopping => None,
+                })
+                .collect();
+            asked
+        };
+        let Some(asked) = asked else {
+            return false;
+        };
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        for asked in asked.into_iter().flatten() {
+            let (config, reply) = asked.reply(deadline).await;
+            if !matches!(reply, Reply::Status(status) if status.is_idle()) {
+                return false;
+            }
+            // A writer that has come and not written is known to the pipe only.
+            let turn = storage::first_turn().await;
+            if !turn.call(|| fifo_end::is_deserted(&config)) {
+                return false;
+            }
+        }
+        true
+    }
+
     fn need_per_stream(&self) -> usize {
         match self.0.keeping {
             Some(_) => NEED_PER_KEPT_STREAM,
@@ -405,14 +470,22 @@ struct Start {
 }
 
 impl Start {
-    async fn perform(mut self, streams: Vec<StreamConfig>) -> Outcome {
+    async fn perform(
+        mut self,
+        streams: Vec<StreamConfig>,
+        perform: fn(&mut Collector, Vec<StreamConfig>) -> Outcome,
+    ) -> Outcome {
+        let turn = storage::first_turn().await;
+        match self.collector.as_mut() {
+            Some(collector) => turn.call(|| perform(collector, streams)),
+            None => (Vec::new(), None),
+        }
+    }
+
+    fn perform_each(collector: &mut Collector, streams: Vec<StreamConfig>) -> Outcome {
         let mut started = Vec::with_capacity(streams.len());
         let mut failure = None;
-        let turn = storage::first_turn().await;
-        let Some(collector) = self.collector.as_mut() else {
-            return (started, failure);
-        };
-        for (kind, outcome) in turn.call(|| collector.start_each(streams)) {
+        for (kind, outcome) in collector.start_each(streams) {
             match outcome {
                 Ok(what) => started.push((kind, what)),
                 Err(error) => {
@@ -421,6 +494,13 @@ impl Start {
             }
         }
         (started, failure)
+    }
+
+    fn perform_together(collector: &mut Collector, streams: Vec<StreamConfig>) -> Outcome {
+        match collector.start_together(streams) {
+            Ok(started) => (started, None),
+            Err(error) => (Vec::new(), Some(error)),
+        }
     }
 }
 

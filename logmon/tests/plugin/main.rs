@@ -1,0 +1,16 @@
+//! Edge: `logmon plugin` as a process, with a real host, real FIFOs, files and signals.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that it did not expect"
+)]
+
+mod dying;
+mod reattaching;
+mod refusing;
+mod stage;
+mod starting;
+mod stopping;
+#[expect(dead_code, reason = "the other faces need more of it")]
+#[path = "../support/mod.rs"]
+mod support;
