@@ -121,12 +121,13 @@ impl Tasks {
         self.start_as(id, streams, Start::perform_together)
     }
 
-    fn start_as(
+    /// How it is performed is a type and no value, so that what waits for a start is no larger for it.
+    fn start_as<P: Perform>(
         &self,
         id: TaskId,
         streams: Vec<StreamConfig>,
-        perform: fn(&mut Collector, Vec<StreamConfig>) -> Outcome,
-    ) -> impl Future<Output = Outcome> + Send + use<> {
+        perform: P,
+    ) -> impl Future<Output = Outcome> + Send + use<P> {
         let waited_for = streams.first().map(|config| config.log_dir.to_path_buf());
         let begun = self
             .begin_start(&id, &streams)
@@ -459,6 +460,11 @@ impl Table {
     }
 }
 
+/// What a start does with the streams when its turn has come.
+trait Perform: FnOnce(&mut Collector, Vec<StreamConfig>) -> Outcome + Send + 'static {}
+
+impl<P: FnOnce(&mut Collector, Vec<StreamConfig>) -> Outcome + Send + 'static> Perform for P {}
+
 /// A start under way. Its task is in the table again when it is dropped, whatever came of it.
 #[derive(Debug)]
 struct Start {
@@ -470,11 +476,7 @@ struct Start {
 }
 
 impl Start {
-    async fn perform(
-        mut self,
-        streams: Vec<StreamConfig>,
-        perform: fn(&mut Collector, Vec<StreamConfig>) -> Outcome,
-    ) -> Outcome {
+    async fn perform(mut self, streams: Vec<StreamConfig>, perform: impl Perform) -> Outcome {
         let turn = storage::first_turn().await;
         match self.collector.as_mut() {
             Some(collector) => turn.call(|| perform(collector, streams)),
