@@ -1,12 +1,13 @@
 //! Edge: Stop, and the ends that are asked for (contract MON-7).
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fifo::{Reader, Writer, Written};
+use fifo::{Writer, Written};
 use nix::sys::signal::Signal;
 use plugin::host::{End, Manner};
 
@@ -133,13 +134,16 @@ async fn a_host_that_asks_for_the_end_gets_everything_written() {
         for task in ["a", "b"] {
             plugin.log_mon().start(stage.request(task)).await.unwrap();
         }
-        // A writer that stays, and one that has gone.
+        // A writer that stays, with a line that waits for its rest as the file is nearly full, and one that
+        // has gone.
         let writer = stage.writer("a", "stdout");
-        write_all(&writer, &lines(0, 600));
+        write_all(&writer, &lines(0, 10_485));
+        stage.wait_for_log("a.stdout", &lines(0, 10_485));
+        write_all(&writer, b"prompt> ");
         write_all(&stage.writer("b", "stderr"), b"the end without a newline");
         let ended = plugin.end().await.unwrap();
         assert_eq!((ended.manner, ended.end), (Manner::Asked, End::Code(0)));
-        assert!(stage.log("a.stdout") == lines(0, 600));
+        assert!(stage.log("a.stdout") == [lines(0, 10_485), b"prompt> ".to_vec()].concat());
         assert_eq!(stage.log("b.stderr"), b"the end without a newline");
         assert_eq!(stage.sockets(), [""; 0]);
         ended.took
@@ -177,18 +181,23 @@ async fn with_a_keeper_a_stop_lets_go_there_too() {
     plugin.log_mon().start(stage.request("web")).await.unwrap();
     assert_eq!(held().lines().count(), 2, "{}", held());
 
-    // A start of which one half is refused: the other half is not kept.
-    std::fs::write(stage.fifo("other", "stderr"), "no FIFO").unwrap();
-    assert!(
-        plugin
-            .log_mon()
-            .start(stage.request("other"))
-            .await
-            .is_err()
-    );
-    let spare = Reader::open(stage.fifo("other", "stdout")).unwrap();
-    assert!(spare.is_deserted().unwrap());
+    // A start of which the second half is refused: the first half, which was kept by then, is not.
+    let path = stage.path("logs/other.stderr.0");
+    let locked = File::create_new(&path).unwrap();
+    locked.try_lock().unwrap();
+    let refused = plugin.log_mon().start(stage.request("other")).await;
+    let text = refused.unwrap_err().to_string();
+    let expected = format!("another logmon writes {}", path.display());
+    assert!(text.contains(&expected), "{text}");
     assert_eq!(held().lines().count(), 2, "{}", held());
+    assert!(Writer::try_open(stage.fifo("other", "stdout")).is_err());
+    drop(locked);
+    plugin
+        .log_mon()
+        .start(stage.request("other"))
+        .await
+        .unwrap();
+    assert_eq!(held().lines().count(), 4, "{}", held());
 
     plugin.log_mon().stop().await.unwrap();
     assert_eq!(held(), "");
