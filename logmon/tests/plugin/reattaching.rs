@@ -3,11 +3,12 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
 use plugin::handshake::{Line, environment};
 use plugin::host::Attach;
 use plugin::reattach::Reattach;
 
-use crate::stage::{Stage, attach, deadlines, is_gone, pid};
+use crate::stage::{Stage, attach, deadlines, is_gone, pid, send};
 use crate::support::{lines, wait_until, write_all};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +77,23 @@ async fn it_outlives_the_process_that_started_it() {
     wait_until("it has ended", || is_gone(process));
 }
 
+/// Kills a process that was let go, so that a test that fails leaves none.
+struct Leftover(i32);
+
+impl Leftover {
+    fn is_gone(&self) -> bool {
+        is_gone(self.0)
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if !self.is_gone() {
+            send(self.0, Signal::SIGKILL);
+        }
+    }
+}
+
 /// How long each of them may be alone, in seconds.
 const ALONE: [&str; 2] = ["--orphan-after", "1"];
 
@@ -92,31 +110,32 @@ async fn it_ends_when_host_and_tasks_are_gone_and_not_before() {
         .unwrap();
     busy.log_mon().start(stage.request("busy")).await.unwrap();
     let writer = stage.writer("busy", "stdout");
-    let busy_pid = pid(&busy);
+    let busy_one = Leftover(pid(&busy));
     drop(busy.detach());
+    let _patient_one = Leftover(pid(&patient));
     let patient = patient.detach();
 
     // Two are alone, one after the other, so that the first three had time for it twice.
     let alone = stage.launch(&ALONE).start().await.unwrap();
     alone.log_mon().start(stage.request("alone")).await.unwrap();
     write_all(&stage.writer("alone", "stdout"), b"the last words");
-    let process = pid(&alone);
+    let alone_one = Leftover(pid(&alone));
     drop(alone.detach());
-    wait_until("the first one has ended", || is_gone(process));
+    wait_until("the first one has ended", || alone_one.is_gone());
     assert_eq!(stage.log("alone.stdout"), b"the last words");
     let idle = stage.launch(&ALONE).start().await.unwrap();
-    let process = pid(&idle);
+    let idle_one = Leftover(pid(&idle));
     drop(idle.detach());
-    wait_until("the second one has ended", || is_gone(process));
+    wait_until("the second one has ended", || idle_one.is_gone());
 
     hosted.ping().await.unwrap();
     let patient = attach(&patient).start().await.unwrap();
     patient.ping().await.unwrap();
-    assert!(!is_gone(busy_pid));
+    assert!(!busy_one.is_gone());
     write_all(&writer, b"a word at last");
     drop(writer);
     wait_until("the task is gone, and so is the plugin", || {
-        is_gone(busy_pid)
+        busy_one.is_gone()
     });
     assert_eq!(stage.log("busy.stdout"), b"a word at last");
     // Only the sockets of those that live are left.
