@@ -6,9 +6,12 @@
 )]
 
 mod dying;
+#[path = "../support/frozen_disk.rs"]
+mod frozen_disk;
 mod reattaching;
 mod refusing;
 mod stage;
+mod stalled;
 mod starting;
 mod stopping;
 #[expect(dead_code, reason = "the other faces need more of it")]
