@@ -75,8 +75,8 @@ fn the_arrows_between_the_rooms_point_one_way() {
         ("fifo", &[]),
         ("plugin", &[]),
         ("logmon", &["fifo", "plugin"]),
-        ("mock_driver", &["fifo"]),
-        ("harness", &["fifo", "logmon", "mock_driver"]),
+        ("mock_driver", &["fifo", "plugin"]),
+        ("harness", &["fifo", "logmon", "mock_driver", "plugin"]),
         ("benches", &["fifo", "logmon"]),
         // A driver of somebody else, which happens to lie here.
         ("examples/rust-driver", &["harness", "logmon"]),

@@ -8,12 +8,13 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
 use crate::driver::{PlayArgs, RunArgs, play, run};
+use crate::executor::{ExecutorArgs, RecoveryFault, execute};
 use crate::fault::Fault;
 use crate::faults::left_behind::{LingerArgs, linger};
+use crate::hosted::{PluginArgs, serve};
 use crate::reexec::Reexec;
 use crate::script::ScriptError;
-use crate::stdio::fault::RecoveryFault;
-use crate::stdio::{ExecutorArgs, StdioArgs, execute, stdio};
+use crate::stdio::{StdioArgs, stdio};
 use crate::task::{HoldArgs, PartArgs, TaskArgs, hold, task, write_part};
 
 /// A command line that makes no sense.
@@ -22,6 +23,18 @@ const USAGE: u8 = 64;
 const CONFIGURATION: u8 = 65;
 /// The system refused something that the program needs.
 const SYSTEM: u8 = 71;
+
+/// What the help of `plugin` says beside its options.
+const PLUGIN_HELP: &str = "\
+A host starts it, and speaks with it over a Unix socket. A task's configuration
+has one of
+  command, args   a command line, run as it stands
+  script          a path, or the text of a script
+  run_for, exit_code, exit_signal, stdout_string, stdout_repeat, kill_after, …
+                  the fields of Nomad's mock driver
+and beside it: fault, start_block_for, start_error, start_error_recoverable,
+signal_error, exit_err_msg, exec_command, plugin_exit_after, driver_ip,
+driver_port_map, driver_advertise. A stop without a signal sends SIGTERM.";
 
 #[derive(Debug, clap::Parser)]
 #[command(about = env!("CARGO_PKG_DESCRIPTION"), version)]
@@ -40,6 +53,9 @@ enum Part {
     Task(TaskArgs),
     /// Run tasks as told over stdin, one JSON object a line, and take them over from a driver before.
     Stdio(StdioArgs),
+    /// Be a task driver that a host starts as a plugin, over Nomad's protocol.
+    #[command(after_help = PLUGIN_HELP)]
+    Plugin(PluginArgs),
     #[command(hide = true)]
     Executor(ExecutorArgs),
     #[command(name = "write-part", hide = true)]
@@ -83,7 +99,7 @@ where
         }
     };
     match dispatch(cli.command, reexec) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             complain(&format!("{error:#}"));
             let is_script = error.chain().any(|cause| cause.is::<ScriptError>());
@@ -98,19 +114,21 @@ pub(crate) fn complain(message: &str) {
     writeln!(std::io::stderr(), "mock_driver: {message}").ok();
 }
 
-fn dispatch(part: Part, reexec: Vec<OsString>) -> Result<u8> {
+fn dispatch(part: Part, reexec: Vec<OsString>) -> Result<ExitCode> {
     let reexec = Reexec::new(reexec).context("cannot find the running executable")?;
-    match part {
+    let status = match part {
         Part::Task(args) => task(args, &reexec),
         Part::Writer(args) => write_part(&args),
         Part::Hold(args) => hold(&args),
         Part::Run(args) => run(args, &reexec),
         Part::Play(args) => play(args, &reexec),
         Part::Stdio(args) => stdio(&args, &reexec),
+        Part::Plugin(args) => return serve(&args, &reexec),
         Part::Executor(args) => execute(args, &reexec),
         Part::Linger(args) => linger(&args),
         Part::Faults => list_faults(),
-    }
+    };
+    status.map(ExitCode::from)
 }
 
 fn list_faults() -> Result<u8> {

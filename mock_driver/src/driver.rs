@@ -20,7 +20,7 @@ mod phase;
 mod pump;
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
@@ -95,26 +95,91 @@ pub(crate) struct PlayArgs {
     task: TaskArgs,
 }
 
+impl RunArgs {
+    /// The fault, if there is one.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.driver.fault
+    }
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The task was never started.
+    Refused {
+        /// The status to exit with.
+        status: u8,
+        /// The reason.
+        why: String,
+    },
+    /// The task ended, and its output was delivered or given up.
+    Ended(Exit),
+}
+
+/// What is reported of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// The status, 128 + n for signal n.
+    pub(crate) code: u8,
+    /// The signal, if that is what the status stands for.
+    pub(crate) signal: Option<i32>,
+}
+
+impl Outcome {
+    /// What is reported. The reason of a refusal is said on stderr.
+    pub(crate) fn told(self) -> Exit {
+        match self {
+            Self::Ended(exit) => exit,
+            Self::Refused { status, why } => {
+                complain(&why);
+                Exit {
+                    code: status,
+                    signal: None,
+                }
+            }
+        }
+    }
+
+    fn refused(status: u8, why: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let why = format!("{:#}", anyhow::Error::new(why));
+        Self::Refused { status, why }
+    }
+}
+
+/// For a driver that signals the task itself: a stop only ends the patience.
+#[derive(Debug)]
+pub(crate) struct Hosting {
+    /// Is told the number of the task's process when it runs.
+    pub(crate) started: fn(i32),
+}
+
 /// Runs the command as a task and gives the status to report.
 pub(crate) fn run(args: RunArgs, reexec: &Reexec) -> Result<u8> {
-    run_with(args, None, reexec)
+    Ok(run_as(args, None, None, reexec)?.told().code)
 }
 
 /// Runs the command as [`run`] does, for a driver that may be away.
-pub(crate) fn run_with(args: RunArgs, absence: Option<Absence>, reexec: &Reexec) -> Result<u8> {
+pub(crate) fn run_as(
+    args: RunArgs,
+    absence: Option<Absence>,
+    hosting: Option<&Hosting>,
+    reexec: &Reexec,
+) -> Result<Outcome> {
     let journal = JournalFile::open(args.journal.as_deref(), Detail::All)?;
     journal.hello(Role::Driver);
     let answers = Answers::default();
     let phase = Phase::new(Policy::of(args.driver.fault).patience, absence);
     let phase = phase.context("cannot make a pipe")?;
-    drive(
-        &args.driver,
-        &args.command,
-        &answers,
-        &journal,
-        &phase,
+    let drive = Drive {
+        args: &args.driver,
+        command: &args.command,
+        answers: &answers,
+        journal: &journal,
+        phase: &phase,
+        hosting,
         reexec,
-    )
+    };
+    drive.run()
 }
 
 /// Plays a script: the payload is this program's own `task`, all else is as in [`run`].
@@ -143,7 +208,16 @@ pub(crate) fn play(args: PlayArgs, reexec: &Reexec) -> Result<u8> {
     let argv = reexec.argv(words);
     let phase = Phase::new(Policy::of(args.driver.fault).patience, None);
     let phase = phase.context("cannot make a pipe")?;
-    let status = drive(&args.driver, &argv, answers, &journal, &phase, reexec)?;
+    let drive = Drive {
+        args: &args.driver,
+        command: &argv,
+        answers,
+        journal: &journal,
+        phase: &phase,
+        hosting: None,
+        reexec,
+    };
+    let status = drive.run()?.told().code;
     if let Some(message) = &answers.exit_err_msg {
         complain(message);
     }
@@ -161,93 +235,110 @@ fn refuse_to_start(script: &Script, reason: &str) -> u8 {
     u8::try_from(script.ending().status()).unwrap_or(u8::MAX)
 }
 
-fn drive(
-    args: &DriverArgs,
-    command: &[OsString],
-    answers: &Answers,
-    journal: &JournalFile,
-    phase: &Phase,
-    reexec: &Reexec,
-) -> Result<u8> {
-    let policy = Policy::of(args.fault);
-    if policy.own_sigpipe == Sigpipe::Default {
-        disposition::set(Signal::SIGPIPE, Disposition::Default)
-            .context("cannot restore SIGPIPE")?;
-    }
-    let paths = [args.stdout.as_path(), args.stderr.as_path()];
-    let destinations = match paths.map(|path| Destination::find(path, policy.opening)) {
-        [Ok(stdout), Ok(stderr)] => [stdout, stderr],
-        [Err(unusable), _] | [_, Err(unusable)] => {
-            complain(&format!("{:#}", anyhow::Error::new(unusable)));
-            return Ok(UNUSABLE);
-        }
-    };
-    // Blocked before any thread exists, so that every thread inherits it.
-    let signals = watch_signals().context("cannot watch for signals")?;
+/// One run: what is run, where its output goes, and who looks on.
+struct Drive<'a> {
+    args: &'a DriverArgs,
+    command: &'a [OsString],
+    answers: &'a Answers,
+    journal: &'a JournalFile,
+    phase: &'a Phase,
+    hosting: Option<&'a Hosting>,
+    reexec: &'a Reexec,
+}
 
-    left_behind::at_start(&policy, paths[0], reexec)?;
-    let held_open = if policy.opening == Opening::BlockingBeforeStart {
-        held_open::both_blocking(paths)?
-    } else if policy.opening == Opening::ThroughLinks {
-        held_open::both_through_links(paths)?
-    } else {
-        held_open::for_the_task(&policy, paths[0])?
-    };
-    let task = match Task::launch(command, destinations, &policy) {
-        Ok(task) => task,
-        Err(error) => {
-            complain(&format!("{:#}", anyhow::Error::new(error.clone())));
-            return Ok(error.status());
+impl Drive<'_> {
+    fn run(&self) -> Result<Outcome> {
+        let policy = Policy::of(self.args.fault);
+        if policy.own_sigpipe == Sigpipe::Default {
+            disposition::set(Signal::SIGPIPE, Disposition::Default)
+                .context("cannot restore SIGPIPE")?;
         }
-    };
-    let (done, running) = nix::unistd::pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
-    let Task { mut child, flows } = task;
-    let (status, lost) = std::thread::scope(|scope| {
-        let mut pumps = Vec::new();
-        for flow in flows {
-            let alive = running.try_clone().context("cannot copy a descriptor")?;
-            let pump = Pump::new(flow, &policy, journal, phase, reexec);
-            pumps.push(scope.spawn(move || {
-                let lost = pump.run();
-                drop(alive);
-                lost
-            }));
-        }
-        drop(running);
-        let mut watch = Watch {
-            policy: &policy,
-            answers,
-            signals: &signals,
-            phase,
-            pid: Pid::from_raw(child.id() as i32),
-            kill_at: None,
-            started: Instant::now(),
+        let paths = [self.args.stdout.as_path(), self.args.stderr.as_path()];
+        let destinations = match paths.map(|path| Destination::find(path, policy.opening)) {
+            [Ok(stdout), Ok(stderr)] => [stdout, stderr],
+            [Err(unusable), _] | [_, Err(unusable)] => {
+                return Ok(Outcome::refused(UNUSABLE, unusable));
+            }
         };
-        let status = watch.until_exit(&mut child);
-        // Whatever happened, the pumps must end: the scope waits for them.
-        phase.exited();
-        watch.until_delivered(&done)?;
-        // A pump opens its FIFO itself, so these have served once all are done.
-        drop(held_open);
-        let mut lost = 0;
-        for pump in pumps {
-            lost += pump
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // Blocked before any thread exists, so that every thread inherits it.
+        let signals = watch_signals().context("cannot watch for signals")?;
+
+        left_behind::at_start(&policy, paths[0], self.reexec)?;
+        let held_open = if policy.opening == Opening::BlockingBeforeStart {
+            held_open::both_blocking(paths)?
+        } else if policy.opening == Opening::ThroughLinks {
+            held_open::both_through_links(paths)?
+        } else {
+            held_open::for_the_task(&policy, paths[0])?
+        };
+        let task = match Task::launch(self.command, destinations, &policy) {
+            Ok(task) => task,
+            Err(error) => return Ok(Outcome::refused(error.status(), error)),
+        };
+        if let Some(hosting) = self.hosting {
+            (hosting.started)(task.child.id() as i32);
         }
-        anyhow::Ok((status?, lost))
-    })?;
-    let mut code = policy
-        .report
-        .status(status.code(), status.signal(), phase.is_stopped());
-    if lost > 0 && code == 0 {
-        code = LOST;
+        let (status, lost) = self.forward(task, &policy, &signals, held_open)?;
+        let (code, signal) = (status.code(), status.signal());
+        let mut code = policy.report.status(code, signal, self.phase.is_stopped());
+        if lost > 0 && code == 0 {
+            code = LOST;
+        }
+        self.journal.add(Event::Exit {
+            code: i32::from(code),
+            signal: None,
+        });
+        let signal = signal.filter(|signal| 128 + signal == i32::from(code));
+        Ok(Outcome::Ended(Exit { code, signal }))
     }
-    journal.add(Event::Exit {
-        code: i32::from(code),
-        signal: None,
-    });
-    Ok(code)
+
+    /// Copies the task's output until it has ended, and gives its status and the number of lost bytes.
+    fn forward(
+        &self,
+        task: Task,
+        policy: &Policy,
+        signals: &SignalFd,
+        held_open: Vec<OwnedFd>,
+    ) -> Result<(ExitStatus, u64)> {
+        let (done, running) = nix::unistd::pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
+        let Task { mut child, flows } = task;
+        std::thread::scope(|scope| {
+            let mut pumps = Vec::new();
+            for flow in flows {
+                let alive = running.try_clone().context("cannot copy a descriptor")?;
+                let pump = Pump::new(flow, policy, self.journal, self.phase, self.reexec);
+                pumps.push(scope.spawn(move || {
+                    let lost = pump.run();
+                    drop(alive);
+                    lost
+                }));
+            }
+            drop(running);
+            let mut watch = Watch {
+                policy,
+                answers: self.answers,
+                signals,
+                phase: self.phase,
+                pid: Pid::from_raw(child.id() as i32),
+                is_hosted: self.hosting.is_some(),
+                kill_at: None,
+                started: Instant::now(),
+            };
+            let status = watch.until_exit(&mut child);
+            // Whatever happened, the pumps must end: the scope waits for them.
+            self.phase.exited();
+            watch.until_delivered(&done)?;
+            // A pump opens its FIFO itself, so these have served once all are done.
+            drop(held_open);
+            let mut lost = 0;
+            for pump in pumps {
+                lost += pump
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
+            anyhow::Ok((status?, lost))
+        })
+    }
 }
 
 /// Blocks the signals that the driver handles and gives a descriptor that reports them.
@@ -264,6 +355,8 @@ struct Watch<'a> {
     signals: &'a SignalFd,
     phase: &'a Phase,
     pid: Pid,
+    /// Whether the driver signals the task itself.
+    is_hosted: bool,
     kill_at: Option<Instant>,
     started: Instant,
 }
@@ -275,7 +368,10 @@ impl Watch<'_> {
                 return Ok(status);
             }
             self.wait(None)?;
-            if self.stop_is_asked()? && self.kill_at.is_none() {
+            let asked = self.stop_is_asked()?;
+            if asked && self.is_hosted && self.policy.stop == Stop::Prompt {
+                self.phase.stop();
+            } else if asked && self.kill_at.is_none() {
                 match self.policy.stop {
                     Stop::Prompt => {}
                     Stop::AfterDelivery => self.phase.until_unblocked(),

@@ -8,10 +8,12 @@ mod cli;
 mod delivery;
 mod disposition;
 mod driver;
+mod executor;
 pub mod fault;
 mod faults;
 mod filler;
 mod gate;
+mod hosted;
 mod inherited;
 pub mod journal;
 mod journal_file;
@@ -23,4 +25,4 @@ pub mod stream;
 mod task;
 
 pub use cli::main_with_args;
-pub use stdio::fault::RecoveryFault;
+pub use executor::RecoveryFault;

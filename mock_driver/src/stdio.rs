@@ -6,9 +6,6 @@
 //! writes the status into a file in the end. The next driver finds it by its process number and the
 //! time of its beginning. docs/adapters.md says what goes over the lines.
 
-mod executor;
-pub(crate) mod fault;
-pub(crate) mod process;
 mod tasks;
 
 use std::io::{BufRead, Write};
@@ -16,9 +13,8 @@ use std::io::{BufRead, Write};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::executor::{ExecutorArgs, execute};
-use self::fault::RecoveryFault;
 use self::tasks::{Failed, Tasks};
+use crate::executor::RecoveryFault;
 use crate::reexec::Reexec;
 
 /// The arguments of `stdio`.

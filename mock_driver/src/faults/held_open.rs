@@ -25,6 +25,11 @@ pub(crate) fn both_blocking(paths: [&Path; 2]) -> Result<Vec<OwnedFd>> {
     paths.into_iter().map(open).collect()
 }
 
+/// Whether somebody reads both FIFOs.
+pub(crate) fn are_read(paths: &[impl AsRef<Path>; 2]) -> bool {
+    paths.iter().all(|path| Writer::try_open(path).is_ok())
+}
+
 /// Opens what stands at both paths as a driver does that follows links: where nobody reads, it fails
 /// (ENXIO, fifo(7)).
 pub(crate) fn both_through_links(paths: [&Path; 2]) -> Result<Vec<OwnedFd>> {

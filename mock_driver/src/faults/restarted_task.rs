@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::getpid;
 
-use crate::stdio::process::child_of;
+use crate::executor::process::child_of;
 
 /// Kills the task, which is the only child of this process, and becomes the driver of its next run.
 /// Gives the reason if that can't be done.

@@ -27,7 +27,8 @@
 //! inherit: such a script has no step that starts one. The two exclude each other.
 //!
 //! Two are refused by name: `exec_command` says what a later exec call prints, and
-//! `plugin_exit_after` ends a plugin that its host starts again. Both need the plugin protocol.
+//! `plugin_exit_after` ends a plugin that its host starts again. Both need the plugin protocol: a task of
+//! `mock_driver plugin` may have them in its configuration.
 
 use std::time::Duration;
 
@@ -274,7 +275,7 @@ fn duration(field: &'static str, text: Option<&str>) -> Result<Option<Duration>,
 }
 
 /// Reads numbers with units one behind the other. Whole milliseconds at the finest.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     if rest.is_empty() {

@@ -10,15 +10,16 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use fifo::Writer;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::answer;
-use super::fault::RecoveryFault;
-use super::process::{began, child_of, until_readable, watch};
+use crate::executor::RecoveryFault;
+use crate::executor::process::{began, child_of, until_readable, watch};
+use crate::executor::start;
+use crate::executor::status::Status;
 use crate::faults::held_open;
 use crate::reexec::Reexec;
 
@@ -111,21 +112,19 @@ impl Tasks {
         // An id may have been used by a driver before this one.
         fs::remove_file(&status).ok();
         let presence = self.be_present(&start)?;
-        let (stdout, stderr) = (start.stdout.clone(), start.stderr.clone());
-        let mut words = vec!["executor".to_owned(), "--status".into(), status];
-        if let Some(away) = self.fault.and_then(RecoveryFault::away) {
-            words.extend(["--away".into(), away.name(), "--presence".into()]);
-            words.push(start.file("driver"));
-        }
-        words.extend(["--stdout".into(), stdout, "--stderr".into(), stderr]);
-        if let Some(journal) = start.env.get("HARNESS_DRIVER_JOURNAL") {
-            words.extend(["--journal".into(), journal.clone()]);
-        }
-        words.push("--".into());
-        words.extend(start.argv.iter().cloned());
+        let away = self.fault.and_then(RecoveryFault::away);
+        let executor = start::Start {
+            argv: start.argv.iter().map(Into::into).collect(),
+            outputs: start.paths().map(Into::into),
+            status: status.into(),
+            fault: None,
+            away: away.map(|away| (away, start.file("driver").into())),
+            journal: start.env.get("HARNESS_DRIVER_JOURNAL").map(Into::into),
+            hosted: false,
+        };
         let child = self
             .reexec
-            .command(words)
+            .command(executor.words())
             .envs(&start.env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -171,8 +170,8 @@ impl Tasks {
         thread::spawn(move || {
             until_readable(end.as_ref(), None);
             let status = fs::read_to_string(status).ok();
-            let code = status.and_then(|text| text.parse().ok());
-            let own: u8 = code.unwrap_or(KILLED_STATUS);
+            let status = status.and_then(|text| Status::parse(&text));
+            let own = status.map_or(KILLED_STATUS, |status| status.code);
             let code = if guesses { 0 } else { own };
             answer(&seq, Ok(json!({ "exit": code, "signal": null })));
         });
@@ -268,7 +267,9 @@ impl Tasks {
                 task.kill();
                 task = self.launch(task.handle.start)?;
             }
-            Some(RecoveryFault::KillsOnRecover) if !task.is_read() => {
+            Some(RecoveryFault::KillsOnRecover)
+                if !held_open::are_read(&task.handle.start.paths()) =>
+            {
                 task.send(Signal::SIGKILL).ok();
             }
             Some(RecoveryFault::HangsInRecover) => {
@@ -310,12 +311,6 @@ impl Task {
             killpg(Pid::from_raw(self.handle.pid), Signal::SIGKILL).ok();
             until_readable(self.end.as_ref(), Some(KILLED));
         }
-    }
-
-    /// Whether somebody reads both FIFOs.
-    fn is_read(&self) -> bool {
-        let paths = self.handle.start.paths();
-        paths.iter().all(|path| Writer::try_open(path).is_ok())
     }
 }
 

@@ -32,7 +32,7 @@ impl RecoveryFault {
     }
 
     /// What an executor does while its driver is away, if that is the fault.
-    pub(super) fn away(self) -> Option<Away> {
+    pub(crate) fn away(self) -> Option<Away> {
         match self {
             Self::LosesGap => Some(Away::Discard),
             Self::RepeatsGap => Some(Away::Replay),

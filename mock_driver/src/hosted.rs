@@ -1,0 +1,79 @@
+//! The driver that a host starts as a plugin, as Nomad does: an edge.
+//!
+//! Each task has a process of its own, the executor, which forwards its output and waits for it; so tasks live
+//! on when the plugin ends, however it does, and the next one takes them over.
+
+mod base;
+mod config;
+mod driver;
+mod exec;
+pub(crate) mod fault;
+mod launch;
+mod observer;
+mod state;
+mod stats;
+mod stop;
+mod task;
+mod tasks;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use plugin::proto::base::base_plugin_server::BasePluginServer;
+use plugin::proto::driver::driver_server::DriverServer;
+use plugin::server::{Server, Services, fail, refuse};
+use tokio::sync::watch;
+
+use self::base::Base;
+use self::driver::Driver;
+use self::fault::AnyFault;
+use self::tasks::Tasks;
+use crate::reexec::Reexec;
+
+/// The name that a job gives as its driver.
+const NAME: &str = "mock_driver";
+
+/// The arguments of `plugin`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PluginArgs {
+    /// Be faulty in this way; `mock_driver faults` lists them.
+    #[arg(long, value_name = "NAME", value_parser = AnyFault::named)]
+    fault: Option<AnyFault>,
+}
+
+/// Answers calls until the host asks for the end. Tasks live on.
+pub(crate) fn serve(args: &PluginArgs, reexec: &Reexec) -> Result<ExitCode> {
+    let server = match Server::invited() {
+        Ok(server) => server,
+        Err(refusal) => return Ok(refuse(&refusal)),
+    };
+    let log = match server.log(NAME) {
+        Ok(log) => log,
+        Err(error) => return Ok(fail(&error)),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot make a runtime")?;
+    let (stopping, stop) = watch::channel(false);
+    let stopped = server.stopped();
+    runtime.spawn(async move {
+        stopped.await;
+        stopping.send_replace(true);
+        // Kept until the end: who waits for a sender that is gone would see a stop as well.
+        stopping.closed().await;
+    });
+    let tasks = Arc::new(Tasks::new(reexec.clone(), args.fault, log, stop));
+    let services = Services::new()
+        .with(BasePluginServer::new(Base(Arc::clone(&tasks))))
+        .with(DriverServer::new(Driver(tasks)));
+    let served = runtime.block_on(server.serve(services));
+    // A thread may wait for a task that lives on.
+    runtime.shutdown_background();
+    Ok(match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    })
+}

@@ -1,0 +1,303 @@
+//! Commands within a task: its folder and its environment, and not its streams: an edge.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use plugin::failure::{plain, required};
+use plugin::proto::driver::exec_task_streaming_request::Setup;
+use plugin::proto::driver::{
+    ExecTaskResponse, ExecTaskStreamingIo, ExecTaskStreamingRequest, ExecTaskStreamingResponse,
+    ExitResult,
+};
+use plugin::{Status, Streaming};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::launch::{EXEC_SCRIPT, environment};
+use super::task::{Task, task_folder};
+use crate::executor::process::{until_readable, watch};
+use crate::reexec::Reexec;
+
+/// A command that says more than this is ended: its output travels in one message.
+const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+/// How long output may still come when the command has ended: a child of it may hold its streams.
+const LAST_OUTPUT: Duration = Duration::from_millis(500);
+/// Bytes of one message of a stream.
+const CHUNK: usize = 16 * 1024;
+
+/// Messages to the host, or why there are no more.
+pub(super) type Answers = mpsc::Sender<Result<ExecTaskStreamingResponse, Status>>;
+
+/// A command with its whole process group, which is killed when this is dropped.
+struct Running {
+    child: Child,
+    group: Pid,
+    /// Readable when the command has ended.
+    end: Arc<OwnedFd>,
+    /// Whether its status was taken: the number may be somebody else's from then on.
+    is_over: bool,
+}
+
+impl Running {
+    fn start(
+        task: &Task,
+        command: &[String],
+        reexec: &Reexec,
+        stdin: Stdio,
+    ) -> Result<Self, Status> {
+        task.must_run()?;
+        let [program, ..] = command else {
+            return Err(plain("command: it is empty"));
+        };
+        let argv: Vec<OsString> = if task.plan.exec_command.is_some() {
+            let script = task.folder.join(EXEC_SCRIPT);
+            reexec.argv(["task".into(), "--script".into(), script.into_os_string()])
+        } else {
+            command.iter().map(Into::into).collect()
+        };
+        let child = Command::new(&argv[0])
+            .args(&argv[1..])
+            .env_clear()
+            .envs(environment(&task.config))
+            .current_dir(task_folder(&task.config))
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| plain(format!("cannot run {program}: {error}")))?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let watched = pid.and_then(|pid| Some((pid, watch(pid)?)));
+        let (pid, end) = watched.ok_or_else(|| plain(format!("cannot watch {program}")))?;
+        Ok(Self {
+            child,
+            group: Pid::from_raw(pid),
+            end: Arc::new(end),
+            is_over: false,
+        })
+    }
+
+    /// Waits for its end, or for that of its task. What it leaves behind in its group is killed, while nobody
+    /// has taken its status and its number is still its own.
+    async fn end(&mut self, task: &Task) -> io::Result<ExitStatus> {
+        let end = Arc::clone(&self.end);
+        let ended = tokio::task::spawn_blocking(move || until_readable(Some(&end), None));
+        tokio::select! {
+            _ = ended => {}
+            () = task.progress.gone() => {}
+        }
+        self.kill();
+        let status = self.child.wait().await;
+        self.is_over = true;
+        status
+    }
+
+    fn kill(&self) {
+        if !self.is_over {
+            // A group that is gone is as good.
+            killpg(self.group, Signal::SIGKILL).ok();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn result_of(status: ExitStatus) -> ExitResult {
+    let signal = status.signal().unwrap_or(0);
+    ExitResult {
+        exit_code: status.code().unwrap_or(128 + signal),
+        signal,
+        oom_killed: false,
+    }
+}
+
+fn failed(error: io::Error) -> Status {
+    plain(format!("cannot wait for the command: {error}"))
+}
+
+/// Runs a command to its end, or kills it when the time is over; without one it has all the time.
+pub(super) async fn run(
+    task: &Task,
+    command: &[String],
+    limit: Option<Duration>,
+    reexec: &Reexec,
+) -> Result<ExecTaskResponse, Status> {
+    let mut running = Running::start(task, command, reexec, Stdio::null())?;
+    let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut output = Box::pin(async {
+        tokio::join!(read_all(stdout, &mut out), read_all(stderr, &mut err));
+    });
+    let ended = async {
+        // Output that is too long stops being read, and the command stops with it.
+        tokio::select! {
+            status = running.end(task) => status.map(Some),
+            () = &mut output => Ok(None),
+        }
+    };
+    let limit = limit.unwrap_or(Duration::MAX);
+    let begin = tokio::time::Instant::now();
+    let early = timeout(limit, ended).await;
+    let left = limit.saturating_sub(begin.elapsed());
+    let status = match early {
+        Ok(Ok(Some(status))) => {
+            drop(timeout(LAST_OUTPUT, output).await);
+            Some(status)
+        }
+        Ok(Ok(None)) => {
+            drop(output);
+            match timeout(left, running.end(task)).await {
+                Ok(status) => Some(status.map_err(failed)?),
+                Err(_) => None,
+            }
+        }
+        Ok(Err(error)) => return Err(failed(error)),
+        Err(_) => {
+            drop(output);
+            None
+        }
+    };
+    let status = match status {
+        Some(status) => status,
+        None => {
+            running.kill();
+            running.end(task).await.map_err(failed)?
+        }
+    };
+    if out.len().max(err.len()) > MAX_OUTPUT_BYTES {
+        return Err(plain(format!(
+            "the output of the command has more than {MAX_OUTPUT_BYTES} bytes"
+        )));
+    }
+    Ok(ExecTaskResponse {
+        stdout: out,
+        stderr: err,
+        result: Some(result_of(status)),
+    })
+}
+
+/// Reads to the end, or until it is too long.
+async fn read_all(from: Option<impl AsyncRead + Unpin>, all: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
+    let mut buffer = vec![0; CHUNK];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        all.extend_from_slice(&buffer[..count]);
+        if all.len() > MAX_OUTPUT_BYTES {
+            return;
+        }
+    }
+}
+
+/// Runs a command whose input and output travel while it runs.
+pub(super) async fn stream(
+    task: Arc<Task>,
+    setup: Setup,
+    input: Streaming<ExecTaskStreamingRequest>,
+    answers: Answers,
+    reexec: Reexec,
+) {
+    let conversation = converse(&task, &setup, input, &answers, &reexec);
+    tokio::select! {
+        // Nobody listens any more: the command goes with the call.
+        () = answers.closed() => {}
+        said = conversation => {
+            let last = said.map(|result| ExecTaskStreamingResponse {
+                exited: true,
+                result: Some(result),
+                ..ExecTaskStreamingResponse::default()
+            });
+            answers.send(last).await.ok();
+        }
+    }
+}
+
+async fn converse(
+    task: &Task,
+    setup: &Setup,
+    input: Streaming<ExecTaskStreamingRequest>,
+    answers: &Answers,
+    reexec: &Reexec,
+) -> Result<ExitResult, Status> {
+    let mut running = Running::start(task, &setup.command, reexec, Stdio::piped())?;
+    let stdin = running.child.stdin.take();
+    let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
+    let feeding = tokio::spawn(feed(input, stdin));
+    let output = async {
+        let out = |io| ExecTaskStreamingResponse {
+            stdout: Some(io),
+            ..ExecTaskStreamingResponse::default()
+        };
+        let err = |io| ExecTaskStreamingResponse {
+            stderr: Some(io),
+            ..ExecTaskStreamingResponse::default()
+        };
+        tokio::join!(pass(stdout, answers, out), pass(stderr, answers, err));
+    };
+    let mut output = Box::pin(output);
+    let status = tokio::select! {
+        status = running.end(task) => {
+            drop(timeout(LAST_OUTPUT, output).await);
+            status
+        }
+        () = &mut output => running.end(task).await,
+    };
+    feeding.abort();
+    status.map(result_of).map_err(failed)
+}
+
+/// Hands input on until the host closes it, goes away, or the command does not want any more.
+async fn feed(mut input: Streaming<ExecTaskStreamingRequest>, stdin: Option<ChildStdin>) {
+    let Some(mut stdin) = stdin else { return };
+    while let Ok(Some(message)) = input.message().await {
+        let Some(io) = message.stdin else { continue };
+        if stdin.write_all(&io.data).await.is_err() || io.close {
+            return;
+        }
+    }
+}
+
+async fn pass(
+    from: Option<impl AsyncRead + Unpin>,
+    answers: &Answers,
+    message: impl Fn(ExecTaskStreamingIo) -> ExecTaskStreamingResponse,
+) {
+    let Some(mut from) = from else { return };
+    let mut buffer = vec![0; CHUNK];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let data = buffer[..count].to_vec();
+        let io = ExecTaskStreamingIo { data, close: false };
+        if answers.send(Ok(message(io))).await.is_err() {
+            return;
+        }
+    }
+    let (data, close) = (Vec::new(), true);
+    let closed = message(ExecTaskStreamingIo { data, close });
+    answers.send(Ok(closed)).await.ok();
+}
+
+/// Takes the first message of a stream, which says what to run.
+pub(super) async fn setup(
+    input: &mut Streaming<ExecTaskStreamingRequest>,
+) -> Result<Setup, Status> {
+    let first = input.message().await?;
+    let setup = first.and_then(|first| first.setup);
+    let setup = required(setup, "ExecTaskStreaming", "setup")?;
+    if setup.tty {
+        return Err(plain("tty: this driver gives no terminal; ask without one"));
+    }
+    Ok(setup)
+}
