@@ -19,17 +19,17 @@ use plugin::proto::driver::{
 use plugin::{Status, Streaming};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 
 use super::launch::{EXEC_SCRIPT, environment};
 use super::task::{Task, task_folder};
-use crate::executor::process::{until_readable, watch};
+use crate::executor::process;
 use crate::reexec::Reexec;
 
 /// A command that says more than this is ended: its output travels in one message.
 const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
-/// How long output may still come when the command has ended: a child of it may hold its streams.
+/// How long a stream may be silent when the command has ended: somebody may hold it who left its group.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
 /// Bytes of one message of a stream.
 const CHUNK: usize = 16 * 1024;
@@ -77,7 +77,7 @@ impl Running {
             .spawn()
             .map_err(|error| plain(format!("cannot run {program}: {error}")))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        let watched = pid.and_then(|pid| Some((pid, watch(pid)?)));
+        let watched = pid.and_then(|pid| Some((pid, process::watch(pid)?)));
         let (pid, end) = watched.ok_or_else(|| plain(format!("cannot watch {program}")))?;
         Ok(Self {
             child,
@@ -91,7 +91,7 @@ impl Running {
     /// has taken its status and its number is still its own.
     async fn end(&mut self, task: &Task) -> io::Result<ExitStatus> {
         let end = Arc::clone(&self.end);
-        let ended = tokio::task::spawn_blocking(move || until_readable(Some(&end), None));
+        let ended = tokio::task::spawn_blocking(move || process::until_readable(Some(&end), None));
         tokio::select! {
             _ = ended => {}
             () = task.progress.gone() => {}
@@ -138,46 +138,25 @@ pub(super) async fn run(
 ) -> Result<ExecTaskResponse, Status> {
     let mut running = Running::start(task, command, reexec, Stdio::null())?;
     let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
+    let (tell_over, over) = watch::channel(false);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut output = Box::pin(async {
-        tokio::join!(read_all(stdout, &mut out), read_all(stderr, &mut err));
-    });
-    let ended = async {
-        // Output that is too long stops being read, and the command stops with it.
-        tokio::select! {
-            status = running.end(task) => status.map(Some),
-            () = &mut output => Ok(None),
-        }
-    };
-    let limit = limit.unwrap_or(Duration::MAX);
-    let begin = tokio::time::Instant::now();
-    let early = timeout(limit, ended).await;
-    let left = limit.saturating_sub(begin.elapsed());
-    let status = match early {
-        Ok(Ok(Some(status))) => {
-            drop(timeout(LAST_OUTPUT, output).await);
-            Some(status)
-        }
-        Ok(Ok(None)) => {
-            drop(output);
-            match timeout(left, running.end(task)).await {
-                Ok(status) => Some(status.map_err(failed)?),
-                Err(_) => None,
+    let ending = async {
+        let limit = limit.unwrap_or(Duration::MAX);
+        let status = match timeout(limit, running.end(task)).await {
+            Ok(status) => status,
+            Err(_) => {
+                running.kill();
+                running.end(task).await
             }
-        }
-        Ok(Err(error)) => return Err(failed(error)),
-        Err(_) => {
-            drop(output);
-            None
-        }
+        };
+        tell_over.send_replace(true);
+        status
     };
-    let status = match status {
-        Some(status) => status,
-        None => {
-            running.kill();
-            running.end(task).await.map_err(failed)?
-        }
-    };
+    let (status, (), ()) = tokio::join!(
+        ending,
+        read_all(stdout, &mut out, &over),
+        read_all(stderr, &mut err, &over)
+    );
     if out.len().max(err.len()) > MAX_OUTPUT_BYTES {
         return Err(plain(format!(
             "the output of the command has more than {MAX_OUTPUT_BYTES} bytes"
@@ -186,15 +165,37 @@ pub(super) async fn run(
     Ok(ExecTaskResponse {
         stdout: out,
         stderr: err,
-        result: Some(result_of(status)),
+        result: Some(result_of(status.map_err(failed)?)),
     })
 }
 
-/// Reads to the end, or until it is too long.
-async fn read_all(from: Option<impl AsyncRead + Unpin>, all: &mut Vec<u8>) {
+/// Reads once. Nothing is the end, or a silence behind the end of the command: somebody else holds the stream.
+async fn read(
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut [u8],
+    over: &watch::Receiver<bool>,
+) -> usize {
+    let mut over = over.clone();
+    let silence = async {
+        // Who would tell is gone when the call is.
+        drop(over.wait_for(|over| *over).await);
+        sleep(LAST_OUTPUT).await;
+    };
+    tokio::select! {
+        count = from.read(buffer) => count.unwrap_or(0),
+        () = silence => 0,
+    }
+}
+
+/// Reads to the end, or until it is too long: then the command finds its stream closed.
+async fn read_all(
+    from: Option<impl AsyncRead + Unpin>,
+    all: &mut Vec<u8>,
+    over: &watch::Receiver<bool>,
+) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0; CHUNK];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+    while let count @ 1.. = read(&mut from, &mut buffer, over).await {
         all.extend_from_slice(&buffer[..count]);
         if all.len() > MAX_OUTPUT_BYTES {
             return;
@@ -236,25 +237,25 @@ async fn converse(
     let stdin = running.child.stdin.take();
     let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
     let feeding = tokio::spawn(feed(input, stdin));
-    let output = async {
-        let out = |io| ExecTaskStreamingResponse {
-            stdout: Some(io),
-            ..ExecTaskStreamingResponse::default()
-        };
-        let err = |io| ExecTaskStreamingResponse {
-            stderr: Some(io),
-            ..ExecTaskStreamingResponse::default()
-        };
-        tokio::join!(pass(stdout, answers, out), pass(stderr, answers, err));
+    let (tell_over, over) = watch::channel(false);
+    let out = |io| ExecTaskStreamingResponse {
+        stdout: Some(io),
+        ..ExecTaskStreamingResponse::default()
     };
-    let mut output = Box::pin(output);
-    let status = tokio::select! {
-        status = running.end(task) => {
-            drop(timeout(LAST_OUTPUT, output).await);
-            status
-        }
-        () = &mut output => running.end(task).await,
+    let err = |io| ExecTaskStreamingResponse {
+        stderr: Some(io),
+        ..ExecTaskStreamingResponse::default()
     };
+    let ending = async {
+        let status = running.end(task).await;
+        tell_over.send_replace(true);
+        status
+    };
+    let (status, (), ()) = tokio::join!(
+        ending,
+        pass(stdout, answers, &over, out),
+        pass(stderr, answers, &over, err)
+    );
     feeding.abort();
     status.map(result_of).map_err(failed)
 }
@@ -273,11 +274,12 @@ async fn feed(mut input: Streaming<ExecTaskStreamingRequest>, stdin: Option<Chil
 async fn pass(
     from: Option<impl AsyncRead + Unpin>,
     answers: &Answers,
+    over: &watch::Receiver<bool>,
     message: impl Fn(ExecTaskStreamingIo) -> ExecTaskStreamingResponse,
 ) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0; CHUNK];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+    while let count @ 1.. = read(&mut from, &mut buffer, over).await {
         let data = buffer[..count].to_vec();
         let io = ExecTaskStreamingIo { data, close: false };
         if answers.send(Ok(message(io))).await.is_err() {

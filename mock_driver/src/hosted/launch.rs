@@ -77,7 +77,8 @@ pub(super) async fn launch(
     fault: Option<AnyFault>,
     reexec: &Reexec,
 ) -> Result<Task, Status> {
-    let folder = make_folder(&config)?;
+    let made = Made::new(&config)?;
+    let folder = made.0.clone();
     let argv = argv(&config, &plan, &folder, reexec)?;
     if let Some(script) = &plan.exec_command {
         write(&folder.join(EXEC_SCRIPT), &script.text)?;
@@ -106,6 +107,7 @@ pub(super) async fn launch(
     let (task_end, task_process) = observed(pid);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let started_ms = u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    made.keep();
     let was_killed = Arc::new(AtomicBool::new(false));
     let observer = Observer {
         executor: executor_end,
@@ -134,13 +136,32 @@ pub(super) fn environment(config: &TaskConfig) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-fn make_folder(config: &TaskConfig) -> Result<PathBuf, Status> {
-    let folder = folder_of(config);
-    // An id may have been used by a driver before this one.
-    fs::remove_dir_all(&folder).ok();
-    let made = fs::create_dir(&folder);
-    made.map_err(|error| plain(format!("cannot make {}: {error}", folder.display())))?;
-    Ok(folder)
+/// The folder of a task that is not started yet. It is gone with this.
+struct Made(PathBuf);
+
+impl Made {
+    fn new(config: &TaskConfig) -> Result<Self, Status> {
+        let folder = folder_of(config);
+        // An id may have been used by a driver before this one.
+        fs::remove_dir_all(&folder).ok();
+        let made = fs::create_dir(&folder);
+        made.map_err(|error| plain(format!("cannot make {}: {error}", folder.display())))?;
+        Ok(Self(folder))
+    }
+
+    fn keep(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if self.0.as_os_str().is_empty() {
+            return;
+        }
+        // What cannot be removed is not worth another error.
+        fs::remove_dir_all(&self.0).ok();
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Status> {

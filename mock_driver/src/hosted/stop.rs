@@ -63,6 +63,7 @@ impl Task {
     /// Done when the main process is gone; what it wrote may still be on its way.
     pub(super) async fn stop(&self, limit: Duration, signal: Signal) -> Result<(), Status> {
         if !self.runs() {
+            self.kill_orphans();
             return Ok(());
         }
         match self.stop_policy() {
@@ -130,6 +131,16 @@ impl Task {
                 return;
             }
             left = now;
+        }
+    }
+
+    /// Kills a task that outlived its executor, unless it is the driver's fault to forget such a one.
+    fn kill_orphans(&self) {
+        let main = self.state.task;
+        if is_still(main) && self.stop_policy() != Stop::ForgetsEarly {
+            let mut orphans = descendants_of(main.pid);
+            orphans.push(main.pid);
+            kill_all(&orphans);
         }
     }
 

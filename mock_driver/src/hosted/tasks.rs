@@ -18,7 +18,7 @@ use super::config::{Plan, Settings};
 use super::fault::AnyFault;
 use super::launch::{check, launch, take_answers};
 use super::state::State;
-use super::task::{Task, folder_of, timestamp};
+use super::task::{Task, timestamp};
 use crate::executor::RecoveryFault;
 use crate::faults::held_open;
 use crate::reexec::Reexec;
@@ -138,13 +138,8 @@ impl Tasks {
             return Err(recoverable(why, *is_recoverable));
         }
         let fault = self.fault_of(&plan);
-        let folder = folder_of(&config);
         let plugin_exit_after = plan.plugin_exit_after;
-        let launched = launch(config, plan, fault, &self.reexec).await;
-        let task = launched.inspect_err(|_| {
-            // It may not have been made.
-            std::fs::remove_dir_all(&folder).ok();
-        })?;
+        let task = launch(config, plan, fault, &self.reexec).await?;
         let task = self.settle(task);
         drop(taken);
         self.tell(&task, "started");

@@ -129,7 +129,7 @@ async fn a_command_ends_with_its_task_and_none_begins_behind_it() {
 async fn a_call_that_goes_away_takes_its_command_along() {
     let (stage, place, _drains) = running().await;
     let driver = stage.driver();
-    let script = "echo $$ >../pid; exec sleep 1000";
+    let script = "sleep 1000 & echo $! >../pid; wait";
     let call = tokio::spawn(async move { driver.exec_task("a/web/1", shell(script), LONG).await });
     let pid = number_in(&place.path("pid"));
     call.abort();
@@ -209,9 +209,21 @@ async fn a_command_hears_its_input_while_it_speaks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_listens_late_gets_all_that_a_command_said() {
+    let (stage, place, _drains) = running().await;
+    let script = "echo $$ >../pid; head -c 1000000 /dev/zero";
+    let mut exec = stage.driver().exec_task_streaming(setup(script, false));
+    number_in(&place.path("pid"));
+    let begin = std::time::Instant::now();
+    wait_until("time to pass", || begin.elapsed() > Duration::from_secs(1));
+    let (out, _, closed, result) = all(&mut exec).await;
+    assert_eq!((out.len(), closed, result), (1_000_000, 2, exit(0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_that_breaks_off_ends_its_command() {
     let (stage, place, _drains) = running().await;
-    let script = "echo $$ >../pid; exec sleep 1000";
+    let script = "sleep 1000 & echo $! >../pid; wait";
     let exec = stage.driver().exec_task_streaming(setup(script, false));
     let pid = number_in(&place.path("pid"));
     drop(exec);

@@ -58,6 +58,36 @@ async fn a_start_fails_after_its_time_and_says_whether_trying_again_may_help() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_nobody_waits_for_any_more_starts_nothing() {
+    let (stage, place) = (Stage::new().await, Place::new());
+    let fault = json!({"command": "true", "fault": "blocks-start-without-reader"});
+    let slow = json!({"run_for": "1000s", "start_block_for": "1000s"});
+    // A start of the same id that fails in any case, and tells whether the id is taken.
+    let mut probe = place.task(&json!({}));
+    probe.stdout_path = "/no/such".to_owned();
+    for config in [fault, slow] {
+        let task = place.task(&config);
+        let driver = stage.driver();
+        let call = tokio::spawn(async move {
+            // A probe may have the id just now.
+            while driver.start_task(task.clone()).await.is_err() {}
+        });
+        let begin = Instant::now();
+        let mut why = String::new();
+        while !why.contains("was started already") {
+            why = refusal(stage.driver().start_task(probe.clone()).await);
+            assert!(begin.elapsed() < LIMIT, "{why}");
+        }
+        call.abort();
+        while why.contains("was started already") {
+            why = refusal(stage.driver().start_task(probe.clone()).await);
+            assert!(begin.elapsed() < LIMIT, "{why}");
+        }
+        place.until_nothing_is_left();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_is_answered_with_an_error_and_the_task_lives_on() {
     let (stage, place) = (Stage::new().await, Place::new());
     let _drains = place.fifos.drains();

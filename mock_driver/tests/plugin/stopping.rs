@@ -94,6 +94,22 @@ async fn a_task_that_does_not_end_in_time_is_killed_with_all_that_it_started() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_time_a_task_is_killed_and_not_asked() {
+    let (stage, place) = (Stage::new().await, Place::new());
+    let drains = place.fifos.drains();
+    stage
+        .start(&place.shell("echo ready; exec sleep 1000"))
+        .await;
+    wait_until("the task", || drains[0].has(b"ready\n"));
+    let driver = stage.driver();
+    driver
+        .stop_task("a/web/1", Duration::ZERO, "SIGTERM")
+        .await
+        .unwrap();
+    assert_eq!(stage.exit("a/web/1").await, exit(137, 9));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_ends_in_time_while_nobody_reads() {
     let (stage, place) = (Stage::new().await, Place::new());
     let readers = place.fifos.readers();
@@ -145,6 +161,28 @@ async fn only_force_destroys_a_task_that_runs_and_then_nothing_is_left() {
     let why = refusal(stage.driver().destroy_task("a/web/1").await);
     assert!(why.contains("running"), "{why}");
     assert!(place.processes().len() >= 4);
+    stage
+        .driver()
+        .kill_and_destroy_task("a/web/1")
+        .await
+        .unwrap();
+    place.until_nothing_is_left();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_outlived_its_executor_is_destroyed_too() {
+    let (stage, place) = (Stage::new().await, Place::new());
+    let drains = place.fifos.drains();
+    stage
+        .start(&place.shell("sleep 1000 & echo ready; wait"))
+        .await;
+    wait_until("the task", || drains[0].has(b"ready\n"));
+    let told = stage.driver().inspect_task("a/web/1").await.unwrap();
+    let executor = &told.answer.driver.unwrap().attributes["executor_pid"];
+    crate::stage::signal(executor.parse().unwrap(), nix::sys::signal::Signal::SIGKILL);
+    let answer = stage.driver().wait_task("a/web/1", LIMIT).await.unwrap();
+    assert!(answer.err.contains("left no status"), "{}", answer.err);
+    assert_eq!(place.processes().len(), 2);
     stage
         .driver()
         .kill_and_destroy_task("a/web/1")
