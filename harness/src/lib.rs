@@ -17,6 +17,7 @@ pub mod faulty_logmon;
 pub mod finding;
 pub mod history;
 pub mod judge;
+mod nomad;
 pub mod observe;
 pub mod outcome;
 pub mod picture;

@@ -15,6 +15,7 @@ mod expected;
 mod interruption;
 mod manual;
 mod many_tasks;
+mod nomad;
 mod program;
 mod recovery;
 mod reports;

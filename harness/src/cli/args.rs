@@ -10,6 +10,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use super::bundle_args::{RecheckArgs, ReproArgs, ShowArgs};
 use super::duration::duration;
 use super::init::InitArgs;
+use super::nomad::{NomadCommand, PluginArgs};
 use super::xfail::XfailCommand;
 use crate::capability::{Capability, declared};
 use crate::rule::{Level, Profile};
@@ -42,7 +43,7 @@ pub(super) enum Command {
     /// Runs the suite.
     Run(Box<RunArgs>),
     /// Lists the cases.
-    List(ListArgs),
+    List(Box<ListArgs>),
     /// Explains a rule (FIFO-10) or a case (mon/kill-full-pipe).
     Explain {
         /// The id of a rule or of a case.
@@ -92,6 +93,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AdapterCommand,
     },
+    /// Looks at plugins of Nomad.
+    Nomad {
+        #[command(subcommand)]
+        command: NomadCommand,
+    },
     /// Tries what this machine allows a case.
     #[command(name = MACHINE_PROBE_WORD, hide = true)]
     Machine {
@@ -136,6 +142,8 @@ pub(super) struct SubjectArgs {
     /// line: docs/adapters.md. It says itself what it declares.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "driver")]
     pub(super) driver_stdio: Option<String>,
+    #[command(flatten)]
+    pub(super) plugin: PluginArgs,
     /// The command that starts logmon, with {log_dir}, {stdout_fifo}, {stdout_name}, {stderr_fifo},
     /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}, {on_full} (block or drop), and
     /// {keep_dir}, a folder that other users can't enter. The bundled one if left out.

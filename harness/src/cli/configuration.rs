@@ -140,7 +140,7 @@ fn merged(args: &RunArgs, found: Found) -> RunArgs {
 fn merged_subject(args: &SubjectArgs, config: Config) -> SubjectArgs {
     let mut args = args.clone();
     let mut declared = Vec::new();
-    if args.driver.is_none() && args.driver_stdio.is_none() {
+    if args.driver.is_none() && args.driver_stdio.is_none() && args.plugin.nomad_plugin.is_none() {
         args.driver = config.driver.command;
         args.driver_stdio = config.driver.stdio;
         declared.extend(config.driver.capabilities);

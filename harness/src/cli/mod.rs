@@ -16,6 +16,8 @@ mod list;
 mod live;
 mod manual;
 mod merge;
+
+mod nomad;
 mod nothing;
 mod previous;
 mod recheck;
@@ -105,6 +107,7 @@ fn command(args: Args) -> Result<Ending, Refusal> {
         Some(Command::Completions { shell }) => Ok(manual::completions(shell)),
         Some(Command::Man { out }) => manual::man(out.as_deref()),
         Some(Command::Adapter { command }) => adapter::adapter(&command),
+        Some(Command::Nomad { command }) => nomad::nomad(&command),
         // Handled before.
         Some(Command::Case { .. } | Command::Machine { .. } | Command::Limited { .. }) => {
             Ok(Ending::SuiteBug)

@@ -254,6 +254,8 @@ pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
     let mut subject = subject_of(args)?;
     if let Some(template) = &args.driver_stdio {
         subject = spoken_to(subject, template, &args.capabilities)?;
+    } else if let Some(template) = args.plugin.as_driver_stdio(&args.capabilities)? {
+        subject = spoken_to(subject, &template, &[])?;
     }
     let commands = subject.serving.iter().flat_map(Serving::options);
     for (flag, words) in commands {

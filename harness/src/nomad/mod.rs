@@ -1,0 +1,16 @@
+//! Plugins of Nomad under test. (edge; this file only re-exports)
+//!
+//! The suite is the host: it starts a plugin, asks it, and ends it. What the protocol is made of stands in
+//! the crate `plugin`; here is what the suite makes of it.
+
+mod doctor;
+mod driver;
+mod file;
+mod loaded;
+mod task;
+mod words;
+
+pub(crate) use doctor::{Asked, examine};
+pub(crate) use driver::speak;
+pub(crate) use file::read;
+pub(crate) use loaded::Wanted;

@@ -1,0 +1,196 @@
+//! Tests of plugins of Nomad: the bundled mock driver as one, and programs that are none or bad ones.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use assert_cmd::assert::Assert;
+use predicates::prelude::*;
+use predicates::str::contains;
+use tempfile::{TempDir, tempdir};
+
+use crate::program::{harness, path, processes_of};
+
+/// The configuration of a task of the mock driver's.
+const TASK: &str = "command = \"{program}\"\nargs = [\"{arguments}\"]\n";
+
+fn doctor(folder: &TempDir, words: &[&str]) -> Assert {
+    harness(folder)
+        .args(["nomad", "doctor", "--within", "2s"])
+        .args(words)
+        .assert()
+}
+
+/// A plugin that is a line of a shell's.
+fn doctor_of_shell(script: &str) -> Assert {
+    doctor(&tempdir().unwrap(), &["sh", "-c", script])
+}
+
+/// The suite with the mock driver as a plugin, in a folder with the configuration of its tasks.
+fn run(folder: &TempDir, task: &str, more: &[&str]) -> Assert {
+    fs::write(folder.path().join("task.toml"), task).unwrap();
+    harness(folder)
+        .env("TMPDIR", folder.path())
+        .args([
+            "run",
+            "--nomad-plugin",
+            path(),
+            "--task-config",
+            "task.toml",
+        ])
+        .args(["--capability", "forwards,no-log-collection,checks-paths"])
+        .args(more)
+        .assert()
+}
+
+#[test]
+fn a_doctor_asks_a_driver_what_nomad_asks_and_nothing_is_left() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .env("TMPDIR", folder.path())
+        .args(["nomad", "doctor", path(), "mock-driver", "plugin"])
+        .assert()
+        .code(0)
+        .stdout(contains("ok     PluginInfo        driver `mock_driver`"))
+        .stdout(contains("ok     TaskConfigSchema  "))
+        .stdout(contains("ok     Fingerprint       healthy"))
+        .stdout(contains("Nomad would load this plugin\n"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_doctor_names_the_key_of_a_configuration_that_the_schema_does_not_have() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("plugin.toml"), "enabeld = true\n").unwrap();
+    harness(&folder)
+        .args(["nomad", "doctor", "--plugin-config", "plugin.toml", path()])
+        .args(["mock-driver", "plugin"])
+        .assert()
+        .code(69)
+        .stdout(contains("WRONG  SetConfig").and(contains("enabeld")));
+    harness(&folder)
+        .args(["nomad", "doctor", "--plugin-config", "plugin.hcl", path()])
+        .assert()
+        .code(65)
+        .stderr(contains("plugin.hcl"));
+}
+
+#[test]
+fn programs_that_are_no_plugins_are_told_by_the_step_in_bounded_time() {
+    let began = Instant::now();
+    doctor_of_shell("exit 3")
+        .code(69)
+        .stdout(contains("WRONG  handshake").and(contains("ended with code 3 before its")));
+    doctor_of_shell("echo 'no plugin' >&2; exit 1")
+        .code(69)
+        .stdout(contains("no plugin"));
+    doctor_of_shell("exec yes")
+        .code(69)
+        .stdout(contains("\"y\""));
+    doctor_of_shell("exec sleep 1000")
+        .code(69)
+        .stdout(contains("no line came on standard output within 2s"));
+    doctor_of_shell("echo '1|1|unix|/tmp/x|grpc|'; exec sleep 1000")
+        .code(69)
+        .stdout(contains("WRONG  handshake").and(contains("1")));
+    doctor_of_shell("echo '1|2|unix|/nonexistent/socket|grpc|'; exec sleep 1000")
+        .code(69)
+        .stdout(contains("/nonexistent/socket"));
+    doctor(&tempdir().unwrap(), &["/nonexistent/plugin"])
+        .code(69)
+        .stdout(contains("start /nonexistent/plugin"));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn a_driver_plugin_passes_and_is_found_again_after_its_crash() {
+    let folder = tempdir().unwrap();
+    let cases =
+        "data/smoke,life/exit-code,life/stop,life/recover-crashed,life/recover-detached,life/storm";
+    run(
+        &folder,
+        TASK,
+        &["--plugin-args", "mock-driver plugin", "--filter", cases],
+    )
+    .code(0)
+    .stdout(contains("6 pass").and(contains("canary seen")));
+    let left = processes_of(folder.path());
+    assert!(left.is_empty(), "{left:?}");
+    let sockets = fs::read_dir(folder.path()).unwrap().flatten();
+    let sockets = sockets.filter(|one| one.file_name().to_string_lossy().starts_with("plugin"));
+    assert_eq!(sockets.count(), 0);
+}
+
+#[test]
+fn a_faulty_driver_is_caught_through_its_plugin_and_its_case_can_be_played_again() {
+    let folder = tempdir().unwrap();
+    let fault = "fault = \"loses-unterminated-tail\"\n";
+    let more = [
+        "--plugin-args",
+        "mock-driver plugin",
+        "--filter",
+        "data/no-final-newline",
+    ];
+    run(&folder, &format!("{TASK}{fault}"), &more)
+        .code(1)
+        .stdout(contains(
+            "shape of faulty subject `loses-unterminated-tail`",
+        ));
+    harness(&folder)
+        .args(["repro", "out/data-no-final-newline.bundle"])
+        .assert()
+        .code(1);
+}
+
+#[test]
+fn what_is_wrong_about_a_tasks_configuration_is_told_before_a_case_is_played() {
+    let of = |task: &str| {
+        let folder = tempdir().unwrap();
+        run(
+            &folder,
+            task,
+            &[
+                "--plugin-args",
+                "mock-driver plugin",
+                "--filter",
+                "data/smoke",
+            ],
+        )
+    };
+    of("comand = \"{task}\"\n")
+        .code(69)
+        .stderr(contains("comand").and(contains("did you mean command?")));
+    of("command = \"sh\"\n")
+        .code(69)
+        .stderr(contains("nothing in it tells the driver what to run"));
+    of("command = \"x {arguments}\"\n")
+        .code(69)
+        .stderr(contains("command: {arguments} is a list"));
+    of("command = \n").code(65).stderr(contains("task.toml"));
+    let folder = tempdir().unwrap();
+    run(&folder, TASK, &["--plugin-args", "mock-driver 'plugin"])
+        .code(64)
+        .stderr(contains("--plugin-args"));
+    harness(&folder)
+        .args(["run", "--nomad-plugin", path()])
+        .assert()
+        .code(64)
+        .stderr(contains("--task-config"));
+}
+
+#[test]
+fn a_program_that_is_no_plugin_is_no_driver() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("task.toml"), TASK).unwrap();
+    harness(&folder)
+        .args([
+            "run",
+            "--nomad-plugin",
+            "true",
+            "--task-config",
+            "task.toml",
+        ])
+        .assert()
+        .code(69)
+        .stderr(contains("handshake"));
+}
