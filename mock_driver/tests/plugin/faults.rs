@@ -137,10 +137,8 @@ async fn a_driver_that_is_deaf_to_stops_answers_none_while_nobody_reads() {
     let readers = place.fifos.readers();
     let script = "echo ready; while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
     let config = json!({"command": "sh", "args": ["-c", script], "fault": "deaf-to-stop"});
-    stage.start(&place.task(&config)).await;
-    wait_until("a full pipe", || {
-        fifo::fill_level(&readers[0]).unwrap_or(0) >= 4096
-    });
+    stage.start(&place.journalled(place.task(&config))).await;
+    place.until_blocked();
     let driver = stage.driver();
     let brief = Duration::from_millis(100);
     let stop = tokio::spawn(async move { driver.stop_task("a/web/1", brief, "").await });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mock_driver::journal::{Event, Line};
 use mock_driver::stream::Stream;
 use plugin::host::{CallError, Deadlines, Launch, Plugin};
 use plugin::msgpack;
@@ -154,6 +155,20 @@ impl Place {
                 cwd.is_ok_and(|cwd| cwd.starts_with(&here)) && !is_gone(*pid)
             })
             .collect()
+    }
+
+    /// The same task, whose driver keeps a journal.
+    pub(crate) fn journalled(&self, mut task: TaskConfig) -> TaskConfig {
+        let journal = self.path("journal").to_str().unwrap().to_owned();
+        task.env
+            .insert("HARNESS_DRIVER_JOURNAL".to_owned(), journal);
+        task
+    }
+
+    /// Waits until the journal says that a stream is blocked.
+    pub(crate) fn until_blocked(&self) {
+        let is = |line: &Line| matches!(line.event, Event::Blocked { .. });
+        wait_until("a full pipe", || self.fifos.folder.journal().iter().any(is));
     }
 
     pub(crate) fn until_nothing_is_left(&self) {

@@ -115,11 +115,9 @@ async fn a_stop_ends_in_time_while_nobody_reads() {
     let readers = place.fifos.readers();
     let script =
         "echo $$ >../pid; while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
-    stage.start(&place.shell(script)).await;
+    stage.start(&place.journalled(place.shell(script))).await;
     let pid = number_in(&place.path("pid"));
-    wait_until("a full pipe", || {
-        fifo::fill_level(&readers[0]).unwrap_or(0) >= 4096
-    });
+    place.until_blocked();
     let begin = Instant::now();
     stage.driver().stop_task("a/web/1", LONG, "").await.unwrap();
     assert!(begin.elapsed() < LONG, "{:?}", begin.elapsed());
