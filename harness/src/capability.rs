@@ -35,6 +35,8 @@ pub enum Capability {
     KeepsDescriptors,
     /// logmon can be told what to do when its disk is full: its template has `{on_full}`.
     DropPolicy,
+    /// logmon can be told how large a file may be in bytes: its template has `{max_file_bytes}`.
+    ByteLimits,
     /// One process of logmon serves many tasks: there are commands that give it one and take it away.
     ManyTasks,
     /// This machine lets a process have descriptors for a thousand tasks.
@@ -74,6 +76,7 @@ impl Capability {
         Self::PayloadExec,
         Self::KeepsDescriptors,
         Self::DropPolicy,
+        Self::ByteLimits,
         Self::ManyTasks,
         Self::ManyDescriptors,
         Self::StorageFaults,
@@ -97,6 +100,7 @@ impl Capability {
             Self::PayloadExec => "payload.exec",
             Self::KeepsDescriptors => "keeps-descriptors",
             Self::DropPolicy => "drop-policy",
+            Self::ByteLimits => "byte-limits",
             Self::ManyTasks => "many-tasks",
             Self::ManyDescriptors => "many-descriptors",
             Self::StorageFaults => "storage-faults",
@@ -119,7 +123,9 @@ impl Capability {
             | Self::UserChange
             | Self::ChecksPaths
             | Self::PayloadExec => Declarer::Driver,
-            Self::KeepsDescriptors | Self::DropPolicy | Self::ManyTasks => Declarer::Logmon,
+            Self::KeepsDescriptors | Self::DropPolicy | Self::ByteLimits | Self::ManyTasks => {
+                Declarer::Logmon
+            }
             Self::ManyDescriptors
             | Self::StorageFaults
             | Self::StallingStorage
@@ -144,6 +150,7 @@ impl Capability {
             | Self::KeepsDescriptors => true,
             Self::Recover
             | Self::DropPolicy
+            | Self::ByteLimits
             | Self::ManyTasks
             | Self::ManyDescriptors
             | Self::StorageFaults

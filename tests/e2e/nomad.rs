@@ -194,3 +194,58 @@ fn a_program_that_is_no_plugin_is_no_driver() {
         .code(69)
         .stderr(contains("handshake"));
 }
+
+#[test]
+fn a_log_collector_that_is_a_plugin_is_killed_and_stopped_itself_and_not_its_host() {
+    let folder = tempdir().unwrap();
+    let cases =
+        "data/smoke,mon/kill-full-pipe-bare,mon/stop-drains,mon/second-logmon,rot/limits-refused-*";
+    harness(&folder)
+        .args([
+            "run",
+            "--nomad-logmon",
+            "{self} logmon plugin",
+            "--filter",
+            cases,
+        ])
+        .assert()
+        .code(0)
+        .stdout(contains("logmon does not declare byte-limits"));
+    let left = processes_of(folder.path());
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_keeper_of_a_plugin_is_told_by_its_folder() {
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args([
+            "run",
+            "--nomad-logmon",
+            "{self} logmon plugin --keeper {keep_dir}/keeper.sock",
+        ])
+        .args([
+            "--capability",
+            "keeps-descriptors",
+            "--filter",
+            "mon/kill-kept-full",
+        ])
+        .assert()
+        .code(0)
+        .stdout(contains("1 pass"));
+}
+
+#[test]
+fn what_is_no_log_collector_is_told_by_the_step() {
+    let run = |logmon: &str| {
+        let folder = tempdir().unwrap();
+        harness(&folder)
+            .args(["run", "--filter", "data/smoke", "--nomad-logmon", logmon])
+            .assert()
+    };
+    run("true").code(69).stderr(contains("handshake"));
+    // A driver has no such service.
+    run("{self} mock-driver plugin")
+        .code(69)
+        .stderr(contains("call Start"));
+}

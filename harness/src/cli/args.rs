@@ -149,6 +149,9 @@ pub(super) struct SubjectArgs {
     /// {keep_dir}, a folder that other users can't enter. The bundled one if left out.
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon: Option<String>,
+    /// The command that starts a log collector which is a plugin of Nomad: docs/nomad.md. It may have {keep_dir}.
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "logmon")]
+    pub(super) nomad_logmon: Option<String>,
     /// The command that starts a logmon for many tasks, with {control}, the path of a socket in a
     /// folder that other users can't enter. It is ready when it prints a line `ready` or takes a
     /// connection there. With --logmon-start and --logmon-stop.

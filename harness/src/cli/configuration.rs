@@ -145,7 +145,7 @@ fn merged_subject(args: &SubjectArgs, config: Config) -> SubjectArgs {
         args.driver_stdio = config.driver.stdio;
         declared.extend(config.driver.capabilities);
     }
-    if args.logmon.is_none() {
+    if args.logmon.is_none() && args.nomad_logmon.is_none() {
         args.logmon = config.logmon.command;
         args.logmon_serve = args.logmon_serve.or(config.logmon.serve);
         args.logmon_start = args.logmon_start.or(config.logmon.start);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 use plugin::host::Deadlines;
+use plugin::proto::logmon::StartRequest;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde_json::{Map, Value};
 
@@ -15,7 +16,7 @@ use super::duration::duration;
 use super::refusal::Refusal;
 use super::run::reexec;
 use crate::capability::Capability;
-use crate::nomad::{self, Asked, Wanted};
+use crate::nomad::{self, Asked, Collecting, CollectingError, Wanted};
 use crate::outcome::Ending;
 use crate::report;
 use crate::suite;
@@ -37,6 +38,9 @@ pub(super) enum NomadCommand {
     /// Speaks for a driver plugin as docs/adapters.md says: what --nomad-plugin starts.
     #[command(hide = true)]
     Driver(DriverArgs),
+    /// Hosts a log collector that is a plugin: what --nomad-logmon starts.
+    #[command(hide = true)]
+    Logmon(LogmonArgs),
     /// Starts a program that is killed when this one's parent ends.
     #[command(hide = true)]
     Tied {
@@ -119,6 +123,39 @@ fn absolute(path: &Path) -> Result<String, Refusal> {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct LogmonArgs {
+    /// The folder of the log files.
+    #[arg(long, value_name = "DIR")]
+    log_dir: String,
+    /// The FIFO of stdout and the name of its files.
+    #[arg(long, value_name = "FIFO=NAME", value_parser = stream)]
+    stdout: (String, String),
+    /// The same of stderr.
+    #[arg(long, value_name = "FIFO=NAME", value_parser = stream)]
+    stderr: (String, String),
+    /// Files that are kept of a stream.
+    #[arg(long, value_name = "N")]
+    max_files: u32,
+    /// The largest size of a file, in units of 1,048,576 bytes.
+    #[arg(long, value_name = "MB")]
+    max_file_mb: u32,
+    /// The plugin's program and its arguments.
+    #[arg(
+        value_name = "PROGRAM",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+}
+
+fn stream(text: &str) -> Result<(String, String), String> {
+    // A path may have the sign; a name of files can't have a slash behind it.
+    let (fifo, name) = text.rsplit_once('=').ok_or("give it as FIFO=NAME")?;
+    Ok((fifo.to_owned(), name.to_owned()))
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct DriverArgs {
     /// A file with the plugin's configuration.
     #[arg(long, value_name = "FILE")]
@@ -132,6 +169,14 @@ pub(super) struct DriverArgs {
     /// The plugin's program and its arguments.
     #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
     command: Vec<String>,
+}
+
+/// The template of a logmon that hosts a plugin, which this one starts.
+pub(super) fn hosted_logmon(plugin: &str) -> String {
+    format!(
+        "{{self}} nomad logmon --log-dir {{log_dir}} --stdout {{stdout_fifo}}={{stdout_name}} \
+         --stderr {{stderr_fifo}}={{stderr_name}} --max-files {{max_files}} --max-file-mb {{max_file_mb}} -- {plugin}"
+    )
 }
 
 /// Runs one of them.
@@ -151,6 +196,7 @@ pub(super) fn nomad(command: &NomadCommand) -> Result<Ending, Refusal> {
             })
         }
         NomadCommand::Driver(args) => driver(args),
+        NomadCommand::Logmon(args) => logmon(args),
         NomadCommand::Tied { parent, command } => Err(tied(*parent, command)),
     }
 }
@@ -184,11 +230,45 @@ fn configuration(path: Option<&Path>) -> Result<Value, Refusal> {
     }
 }
 
+/// The words before a program that is to end with this process.
+fn tying() -> Result<Vec<String>, Refusal> {
+    let mut words = reexec()?;
+    let own = std::process::id().to_string();
+    words.extend(["nomad".to_owned(), "tied".to_owned(), own]);
+    Ok(words)
+}
+
+fn logmon(args: &LogmonArgs) -> Result<Ending, Refusal> {
+    let (program, arguments) = program_of(&args.command)?;
+    let (stdout, stderr) = (args.stdout.clone(), args.stderr.clone());
+    let collecting = Collecting {
+        tied: tying()?,
+        program,
+        arguments,
+        start: StartRequest {
+            log_dir: args.log_dir.clone(),
+            stdout_file_name: stdout.1,
+            stderr_file_name: stderr.1,
+            max_files: args.max_files,
+            max_file_size_mb: args.max_file_mb,
+            stdout_fifo: stdout.0,
+            stderr_fifo: stderr.0,
+        },
+    };
+    nomad::collect(&collecting)
+        .map(|()| Ending::Conformant)
+        .map_err(|error| {
+            let ending = match error {
+                CollectingError::Runtime(_) => Ending::Unfit,
+                CollectingError::Refused(_) | CollectingError::NotStopped(_) => Ending::BadSubject,
+            };
+            Refusal::new(ending, suite::error_chain(&error))
+        })
+}
+
 fn driver(args: &DriverArgs) -> Result<Ending, Refusal> {
     let (program, arguments) = program_of(&args.command)?;
-    let mut tied = reexec()?;
-    let own = std::process::id().to_string();
-    tied.extend(["nomad".to_owned(), "tied".to_owned(), own]);
+    let tied = tying()?;
     let wanted = Wanted {
         tied,
         program,

@@ -12,6 +12,7 @@ use super::args::{RunArgs, SelectArgs, SubjectArgs, SweepKind};
 use super::bounds::Bounds;
 use super::console;
 use super::live::Live;
+use super::nomad::hosted_logmon;
 use super::nothing::nothing_ran;
 use super::refusal::{Refusal, with_troubles};
 use super::target::{Taken, Target, require_distinct, require_writable, write_all};
@@ -268,8 +269,9 @@ pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
 /// to is not yet there.
 pub(super) fn subject_of(args: &SubjectArgs) -> Result<Subject, SubjectError> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
-    let mut subject =
-        Subject::from_templates(args.driver.as_deref(), args.logmon.as_deref(), &declared)?;
+    let hosted = args.nomad_logmon.as_deref().map(hosted_logmon);
+    let logmon = hosted.as_deref().or(args.logmon.as_deref());
+    let mut subject = Subject::from_templates(args.driver.as_deref(), logmon, &declared)?;
     let serving = ServingTemplates::all_or_none(
         args.logmon_serve.as_deref(),
         args.logmon_start.as_deref(),

@@ -167,7 +167,7 @@ fn socket_folder() -> Option<OsString> {
 }
 
 /// A plugin's log goes where this process's own goes, bounded by the suite.
-fn hear(said: Said) {
+pub(super) fn hear(said: Said) {
     match said {
         Said::Log(record) => eprintln!("plugin: {}", record.message),
         Said::Stray(bytes) | Said::Stdout(bytes) | Said::Stderr(bytes) => {

@@ -3,6 +3,7 @@
 //! The suite is the host: it starts a plugin, asks it, and ends it. What the protocol is made of stands in
 //! the crate `plugin`; here is what the suite makes of it.
 
+mod collector;
 mod doctor;
 mod driver;
 mod file;
@@ -10,6 +11,7 @@ mod loaded;
 mod task;
 mod words;
 
+pub(crate) use collector::{Collecting, CollectingError, collect};
 pub(crate) use doctor::{Asked, examine};
 pub(crate) use driver::speak;
 pub(crate) use file::read;

@@ -162,6 +162,7 @@ pub(super) fn logmon(
         ("stderr_name", log_name(Stream::Stderr)),
         ("max_files", limits.max_files_text()),
         ("max_file_bytes", limits.max_file_bytes_text()),
+        ("max_file_mb", limits.max_file_megabytes_text()),
         ("line_guard", limits.line_guard.0.to_string()),
         ("on_full", limits.on_full.as_str().to_owned()),
         ("task_dir", text(&dir.task())),

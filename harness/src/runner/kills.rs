@@ -120,7 +120,7 @@ impl Stage {
 
     /// The living processes of logmon that hold both FIFOs, its main one left out.
     fn keepers(&mut self) -> Vec<i32> {
-        let Some(main) = self.running_logmon().map(|index| self.lives[index].pid) else {
+        let Some(main) = self.running_logmon().map(|index| self.reader_of(index)) else {
             return Vec::new();
         };
         let snapshot = self.look_at_processes();

@@ -22,6 +22,8 @@ use crate::trace::{Event, Exit};
 const BEHIND: &str = "the logmon that reads is the process that was started; it is another one: start \
                       logmon itself, or with `exec`, without a wrapper before it";
 
+/// How long the line of a logmon that reads already may be on its way.
+const SAYS_READY: Duration = Duration::from_millis(500);
 /// How long a new process is not asked which descriptors it holds.
 const BORN: Duration = Duration::from_millis(50);
 /// How long a logmon may take to become ready, to refuse, or to give way.
@@ -154,6 +156,7 @@ impl Stage {
         self.lives.push(Life {
             number,
             pid,
+            reader: None,
             started,
             asked: None,
             is_stopped: false,
@@ -165,14 +168,7 @@ impl Stage {
     /// It says `ready`, or it reads from both FIFOs. One for many tasks has none yet: it says so, or
     /// takes a connection.
     fn is_ready(&mut self, index: usize) -> bool {
-        let life = self.lives[index].number;
-        let said =
-            fs::read_to_string(self.dir.output("logmon", life, Stream::Stdout)).unwrap_or_default();
-        // A whole line: more of it may be on its way.
-        if said
-            .split_inclusive('\n')
-            .any(|line| line.trim_end() == "ready" && line.ends_with('\n'))
-        {
+        if self.has_said_ready(index) {
             return true;
         }
         if self.case.scenario.many.is_some() {
@@ -188,6 +184,22 @@ impl Stage {
             self.watch(stream)
                 .is_some_and(|watch| has_reader(watch.identity(), pids.iter().copied()))
         })
+    }
+
+    /// Whether its line has come. It may name the process that reads, and may come after that does so.
+    fn has_said_ready(&mut self, index: usize) -> bool {
+        let life = self.lives[index].number;
+        let said =
+            fs::read_to_string(self.dir.output("logmon", life, Stream::Stdout)).unwrap_or_default();
+        // A whole line: more of it may be on its way.
+        let mut whole = said
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let Some(reader) = whole.find_map(|line| ready(line.trim_end())) else {
+            return false;
+        };
+        self.lives[index].reader = reader;
+        true
     }
 
     /// The processes of one life: the one that was started may be a shell around logmon. What an
@@ -253,7 +265,13 @@ impl Stage {
             self.record_pipes_exactly();
         }
         let behind = match signal {
-            SignalName::Kill | SignalName::Stop => self.readers_behind(index),
+            SignalName::Kill | SignalName::Stop => {
+                self.wait(SAYS_READY, |stage| {
+                    let is_known = stage.readers_behind(index).is_empty();
+                    (is_known || stage.has_said_ready(index)).then_some(())
+                })?;
+                self.readers_behind(index)
+            }
             SignalName::Term | SignalName::Cont => Vec::new(),
         };
         if signal == SignalName::Stop && !behind.is_empty() {
@@ -266,13 +284,13 @@ impl Stage {
             SignalName::Stop => {
                 self.lives[index].is_stopped = true;
                 self.wait(SETTLE, |stage| {
-                    is_stopped(stage.lives[index].pid).then_some(())
+                    is_stopped(stage.reader_of(index)).then_some(())
                 })?
             }
             SignalName::Cont => {
                 self.lives[index].is_stopped = false;
                 self.wait(SETTLE, |stage| {
-                    (!is_stopped(stage.lives[index].pid)).then_some(())
+                    (!is_stopped(stage.reader_of(index))).then_some(())
                 })?
             }
         };
@@ -287,7 +305,7 @@ impl Stage {
 
     /// The processes of this life that read a FIFO, if the one that was started reads none.
     fn readers_behind(&mut self, index: usize) -> Vec<i32> {
-        let main = self.lives[index].pid;
+        let main = self.reader_of(index);
         let pids = self.processes_of(index);
         let mut readers = Vec::new();
         for stream in Stream::BOTH {
@@ -307,14 +325,27 @@ impl Stage {
         self.lives.iter().rposition(|life| life.exit.is_none())
     }
 
+    /// The process of this life that reads, as far as it is known and was there at the last look.
+    pub(super) fn reader_of(&self, index: usize) -> i32 {
+        let life = &self.lives[index];
+        let reader = life.reader;
+        let is_known = |pid: &i32| self.kin.part(*pid) == Some(Part::Logmon);
+        reader.filter(is_known).unwrap_or(life.pid)
+    }
+
     fn send_to_logmon(&mut self, index: usize, signal: SignalName) {
+        // SIGTERM asks for an order, which is for the process that was started.
+        let pid = match signal {
+            SignalName::Term => self.lives[index].pid,
+            SignalName::Kill | SignalName::Stop | SignalName::Cont => self.reader_of(index),
+        };
         let life = &mut self.lives[index];
         match signal {
             SignalName::Term | SignalName::Kill => life.asked = life.asked.or(Some(Instant::now())),
             SignalName::Stop | SignalName::Cont => {}
         }
         // Not reaped yet, so the number is still its own; it may have ended already.
-        kill(Pid::from_raw(life.pid), as_signal(signal)).ok();
+        kill(Pid::from_raw(pid), as_signal(signal)).ok();
         let life = life.number;
         self.trace.add(Event::LogmonSignalled { life, signal });
     }
@@ -350,6 +381,17 @@ impl Stage {
     }
 }
 
+/// Whether a line says that logmon is ready, and which process reads if it is another one.
+fn ready(line: &str) -> Option<Option<i32>> {
+    match line.split_once(' ') {
+        None => (line == "ready").then_some(None),
+        Some((word, pid)) => {
+            let pid = pid.parse().ok().filter(|pid: &i32| *pid > 1)?;
+            (word == "ready").then_some(Some(pid))
+        }
+    }
+}
+
 /// The signal of this name.
 pub(super) fn as_signal(name: SignalName) -> Signal {
     match name {
@@ -357,5 +399,28 @@ pub(super) fn as_signal(name: SignalName) -> Signal {
         SignalName::Kill => Signal::SIGKILL,
         SignalName::Stop => Signal::SIGSTOP,
         SignalName::Cont => Signal::SIGCONT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_ready_and_may_name_another_process() {
+        assert_eq!(ready("ready"), Some(None));
+        assert_eq!(ready("ready 4711"), Some(Some(4711)));
+        for line in [
+            "",
+            "ready!",
+            "already 12",
+            "ready x",
+            "ready 0",
+            "ready 1",
+            "ready -4",
+            "ready 5 6",
+        ] {
+            assert_eq!(ready(line), None, "{line}");
+        }
     }
 }

@@ -56,6 +56,8 @@ pub(super) enum Stop {
 pub(super) struct Life {
     pub(super) number: u32,
     pub(super) pid: i32,
+    /// The process that reads, where the one that was started has said that it is another one.
+    pub(super) reader: Option<i32>,
     pub(super) started: Instant,
     /// When a signal asked it to end.
     pub(super) asked: Option<Instant>,

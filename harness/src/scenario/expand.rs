@@ -13,7 +13,8 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::check;
-use super::model::{Need, Scenario, Step};
+use super::limits::Limits;
+use super::model::{Action, Need, Scenario, Step};
 use crate::capability::Capability;
 use crate::rule::{Profile, Role, Spec};
 
@@ -116,8 +117,25 @@ impl Scenario {
                 capability: name, ..
             } => name.parse().ok(),
         };
-        self.needs.iter().filter_map(name).collect()
+        let mut needs: Vec<Capability> = self.needs.iter().filter_map(name).collect();
+        if !self.limits.are_megabytes() || !are_megabytes(&self.plan) {
+            needs.push(Capability::ByteLimits);
+        }
+        needs
     }
+}
+
+/// Whether all limits that steps name can be told in megabytes.
+fn are_megabytes(plan: &[Step]) -> bool {
+    plan.iter().all(|step| {
+        if let Action::StartLogmon { limits, .. } | Action::SecondLogmon { limits } = &step.action {
+            limits.as_ref().is_none_or(Limits::are_megabytes)
+        } else if let Action::Repeat { plan, .. } = &step.action {
+            are_megabytes(plan)
+        } else {
+            true
+        }
+    })
 }
 
 /// A value that makes no sense; the file is not known yet.

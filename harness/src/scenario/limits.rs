@@ -57,6 +57,24 @@ impl Limits {
     }
 }
 
+/// Bytes in a megabyte, as those understand it whose limits are in such units.
+const MEGABYTE: u64 = 1 << 20;
+
+impl Limits {
+    /// The largest size of one file in units of 1,048,576 bytes, rounded down, as logmon is told.
+    #[must_use]
+    pub fn max_file_megabytes_text(&self) -> String {
+        let text = self.texts.max_file_bytes.clone();
+        text.unwrap_or_else(|| (self.max_file_bytes.0 / MEGABYTE).to_string())
+    }
+
+    /// Whether they can be told in megabytes.
+    #[must_use]
+    pub fn are_megabytes(&self) -> bool {
+        self.texts.is_empty() && self.max_file_bytes.0.is_multiple_of(MEGABYTE)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -88,5 +106,26 @@ impl OnFull {
             Self::Block => "block",
             Self::Drop => "drop",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_in_megabytes_are_whole_ones() {
+        let of = |bytes: u64| Limits {
+            max_file_bytes: Size(bytes),
+            ..Limits::default()
+        };
+        assert!(Limits::default().are_megabytes() && of(3 << 20).are_megabytes());
+        assert_eq!(of(3 << 20).max_file_megabytes_text(), "3");
+        assert!(!of((3 << 20) + 1).are_megabytes() && !of(300_000).are_megabytes());
+        // One that is refused is refused in any unit.
+        assert!(of(0).are_megabytes());
+        let mut text = of(1 << 20);
+        text.texts.max_file_bytes = Some("many".to_owned());
+        assert!(!text.are_megabytes());
     }
 }

@@ -93,7 +93,7 @@ impl Subject {
             driver: words("driver", BUNDLED_DRIVER).expect("a test splits the constant"),
             adapter: AdapterKind::Command,
             instead_of_task: None,
-            capabilities: with_many_tasks(with_drop_policy(
+            capabilities: with_many_tasks(with_what_it_says(
                 Self::bundled_driver_capabilities(),
                 BUNDLED_LOGMON,
             )),
@@ -141,7 +141,7 @@ impl Subject {
                     template: template.to_owned(),
                 });
             }
-            subject.capabilities = with_many_tasks(with_drop_policy(
+            subject.capabilities = with_many_tasks(with_what_it_says(
                 Capability::of_any_command(),
                 BUNDLED_LOGMON,
             ));
@@ -155,7 +155,7 @@ impl Subject {
                 subject.capabilities.remove(&Capability::ManyTasks);
             }
             subject.logmon = given;
-            subject.capabilities = with_drop_policy(subject.capabilities, template);
+            subject.capabilities = with_what_it_says(subject.capabilities, template);
             subject.under_test.insert(Role::Logmon);
         }
         subject.capabilities.extend(declared);
@@ -349,6 +349,7 @@ const LOGMON_PLACEHOLDERS: &[&str] = &[
     "line_guard",
     "log_dir",
     "max_file_bytes",
+    "max_file_mb",
     "max_files",
     "on_full",
     "self",
@@ -360,11 +361,16 @@ const LOGMON_PLACEHOLDERS: &[&str] = &[
 ];
 
 /// A logmon that is told what to do on a full disk declares that it can do so.
-fn with_drop_policy(mut all: BTreeSet<Capability>, logmon: &str) -> BTreeSet<Capability> {
-    if logmon.contains("{on_full}") {
-        all.insert(Capability::DropPolicy);
-    } else {
-        all.remove(&Capability::DropPolicy);
+fn with_what_it_says(mut all: BTreeSet<Capability>, logmon: &str) -> BTreeSet<Capability> {
+    for (placeholder, capability) in [
+        ("{on_full}", Capability::DropPolicy),
+        ("{max_file_bytes}", Capability::ByteLimits),
+    ] {
+        if logmon.contains(placeholder) {
+            all.insert(capability);
+        } else {
+            all.remove(&capability);
+        }
     }
     all
 }
