@@ -23,6 +23,15 @@ const UNTIL_OPEN: &str = "echo $$ >\"$1\"; until [ -e \"$2\" ]; do sleep 0.02; d
 /// Runs until it is killed.
 const FOR_EVER: &str = "echo $$ >\"$1\"; exec sleep 1000";
 
+/// The files of a task's script. The folder is the driver's too, which may name its own after the task's id.
+fn pid_file(id: &str) -> String {
+    format!("script-of-{id}.pid")
+}
+
+fn gate_file(id: &str) -> String {
+    format!("script-of-{id}.open")
+}
+
 /// Nothing more can be asked; what is wrong has been told.
 pub(super) struct Broken;
 
@@ -66,16 +75,19 @@ impl Check<'_, '_> {
     /// Starts a script that tells its number first, and waits until it has.
     pub(super) fn start_script(&mut self, what: &str, script: &str) -> Go<Option<()>> {
         let id = format!("check-{}", self.began + 1);
-        let [pid, gate] = ["pid", "open"].map(|name| self.place.file(&format!("{id}.{name}")));
+        let [pid, gate] = [pid_file(&id), gate_file(&id)].map(|name| self.place.file(&name));
         let (pid, gate) = (pid.to_string_lossy(), gate.to_string_lossy());
         let Some(started) = self.start(what, &["sh", "-c", script, "sh", &pid, &gate])? else {
             return Ok(None);
         };
         let until = Instant::now() + START;
-        while self.task_pid().is_none() && Instant::now() < until {
+        let runs = loop {
+            let runs = self.task_pid();
+            if runs.is_some() || Instant::now() >= until {
+                break runs;
+            }
             pause();
-        }
-        let runs = self.task_pid();
+        };
         let said = match (runs, started.pid) {
             (None, _) => Err("the command of `argv` to be run"),
             (Some(own), Some(told)) if own != told => {
@@ -97,11 +109,11 @@ impl Check<'_, '_> {
 
     pub(super) fn open(&mut self, id: &str) {
         // Without the file the wait is late, which is told.
-        File::create(self.place.file(&format!("{id}.open"))).ok();
+        File::create(self.place.file(&gate_file(id))).ok();
     }
 
     pub(super) fn task_pid(&self) -> Option<i32> {
-        let text = fs::read_to_string(self.place.file(&format!("{}.pid", self.id()))).ok()?;
+        let text = fs::read_to_string(self.place.file(&pid_file(&self.id()))).ok()?;
         text.ends_with('\n')
             .then(|| text.trim().parse().ok())
             .flatten()
