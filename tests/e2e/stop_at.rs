@@ -267,3 +267,27 @@ fn a_plan_that_ends_before_the_point_is_judged_and_that_is_told() {
         .code(7)
         .stdout(contains("stopped at the end of the plan"));
 }
+
+#[test]
+fn a_file_system_that_hangs_for_somebody_else_keeps_nobody_waiting() {
+    let folder = tempdir().unwrap();
+    let doctor = harness(&folder).arg("doctor").output().unwrap();
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    if !doctor.contains("ok     stalling storage") {
+        println!(
+            "left out, as this machine lets nobody mount a file system that stalls:\n{doctor}"
+        );
+        return;
+    }
+    // Its logmon hangs in a write, and who asks for that file's facts hangs with it.
+    let arguments = ["heal/stalled-storage", "--stop-at", "elapse"];
+    let (child, stdin) = standing(&folder, &arguments);
+    let other = tempdir().unwrap();
+    harness(&other)
+        .args(["run", "--filter", "data/smoke"])
+        .assert()
+        .success()
+        .stdout(contains("ran 1 of"));
+    drop(stdin);
+    ends_as_stopped(&folder, child);
+}

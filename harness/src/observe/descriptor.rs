@@ -1,10 +1,10 @@
 //! Who holds a pipe open, read from `/proc/PID/fd`. (edge)
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use fifo::Identity;
+use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, makedev, statx};
 
 /// A process's descriptor of a FIFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn holds_deleted(folder: &Path, pids: impl IntoIterator<Item = i32>) -> bool
         let path = entry.ok()?.path();
         let target = fs::read_link(&path).ok()?;
         let name = target.to_str()?.strip_suffix(" (deleted)")?;
-        let is_file = fs::metadata(&path).ok()?.is_file();
+        let is_file = kind(&facts(&path)?) == FileType::RegularFile;
         (is_file && Path::new(name).parent() == Some(folder)).then_some(())
     };
     pids.into_iter().any(|pid| {
@@ -77,15 +77,27 @@ fn descriptors(fifo: Identity, pid: i32) -> Vec<Descriptor> {
         .flatten();
     let descriptor = |entry: std::io::Result<fs::DirEntry>| {
         let fd: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        let facts = fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok()?;
-        let same =
-            facts.file_type().is_fifo() && facts.dev() == fifo.dev && facts.ino() == fifo.ino;
+        let facts = facts(Path::new(&format!("/proc/{pid}/fd/{fd}")))?;
+        let dev = makedev(facts.stx_dev_major, facts.stx_dev_minor);
+        let same = kind(&facts) == FileType::Fifo && dev == fifo.dev && facts.stx_ino == fifo.ino;
         if !same {
             return None;
         }
         opened(pid, fd)
     };
     entries.filter_map(descriptor).collect()
+}
+
+/// What the kernel knows by itself of what a link of `/proc/PID/fd` leads to. A file system may hang, one
+/// of a stranger too, and stat(2) would wait for it: type and inode never change, so nobody need be asked
+/// for them (`AT_STATX_DONT_SYNC`, statx(2)).
+fn facts(link: &Path) -> Option<Statx> {
+    let wanted = StatxFlags::TYPE | StatxFlags::INO;
+    statx(CWD, link, AtFlags::STATX_DONT_SYNC, wanted).ok()
+}
+
+fn kind(facts: &Statx) -> FileType {
+    FileType::from_raw_mode(facts.stx_mode.into())
 }
 
 /// What a descriptor can do.
