@@ -4,9 +4,10 @@
 //! [driver]
 //! command = "./mydriver --out {stdout} --err {stderr} -- {task}"
 //! capabilities = ["forwards"]
+//! # or, instead of `command`: stdio = "./mydriver"; or nomad_plugin, plugin_args, plugin_config, task_config
 //!
 //! [logmon]
-//! command = "./mylogmon …"
+//! command = "./mylogmon …" # or nomad_plugin = "nomad logmon"
 //! serve = "…"
 //! start = "…"
 //! stop = "…"
@@ -64,6 +65,14 @@ pub struct DriverTable {
     pub command: Option<String>,
     /// `--driver-stdio`, instead of `command`
     pub stdio: Option<String>,
+    /// `--nomad-plugin`, instead of both; with `task_config`.
+    pub nomad_plugin: Option<PathBuf>,
+    /// `--plugin-args`
+    pub plugin_args: Option<String>,
+    /// `--plugin-config`
+    pub plugin_config: Option<PathBuf>,
+    /// `--task-config`
+    pub task_config: Option<PathBuf>,
     /// `--capability`, of the driver.
     #[serde(deserialize_with = "all_parsed")]
     pub capabilities: Vec<Capability>,
@@ -75,6 +84,8 @@ pub struct DriverTable {
 pub struct LogmonTable {
     /// `--logmon`
     pub command: Option<String>,
+    /// `--nomad-logmon`, instead of `command`
+    pub nomad_plugin: Option<String>,
     /// `--logmon-serve`
     pub serve: Option<String>,
     /// `--logmon-start`
@@ -162,6 +173,8 @@ impl Config {
             *path = folder.join(&*path);
         }
         let joined = |path: PathBuf| folder.join(path);
+        self.driver.plugin_config = self.driver.plugin_config.map(joined);
+        self.driver.task_config = self.driver.task_config.map(joined);
         self.run.expected = self.run.expected.map(joined);
         self.run.out = self.run.out.map(joined);
         self

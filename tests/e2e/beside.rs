@@ -61,7 +61,7 @@ fn a_case_is_explained_with_who_passes_it() {
     let folder = tempdir().unwrap();
     let explained = |id: &str| harness(&folder).args(["explain", id]).assert().code(0);
     explained("mon/kill-full-pipe-bare").stdout(contains(
-        "\nPassed by the good subjects\n  driver `mock-run`, driver `mock-play`, driver `python`, driver `mock-stdio`,\n  logmon `logmon`, logmon `plain`\n",
+        "\nPassed by the good subjects\n  driver `mock-run`, driver `mock-play`, driver `python`, driver `mock-stdio`,\n  driver `plugin-mock`, logmon `logmon`, logmon `plain`\n",
     ));
     // Its variants need different things: only who passes all of them is named.
     explained("mon/kill-full-pipe")

@@ -249,3 +249,56 @@ fn what_is_no_log_collector_is_told_by_the_step() {
         .code(69)
         .stderr(contains("call Start"));
 }
+
+#[test]
+fn a_driver_and_a_log_collector_are_plugins_at_once() {
+    let folder = tempdir().unwrap();
+    let cases = "data/smoke,life/exit-code,life/recover-both-killed,mon/kill-full-pipe-spare,mon/stop-drains";
+    let more = [
+        "--plugin-args",
+        "mock-driver plugin",
+        "--nomad-logmon",
+        "{self} logmon plugin",
+        "--filter",
+        cases,
+    ];
+    run(&folder, TASK, &more)
+        .code(0)
+        .stdout(contains("5 pass").and(contains("canary seen")));
+    let left = processes_of(folder.path());
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_file_instead_of_flags_names_plugins() {
+    let folder = tempdir().unwrap();
+    let text = format!(
+        "[driver]\nnomad_plugin = \"{0}\"\nplugin_args = \"mock-driver plugin\"\n\
+         task_config = \"task.toml\"\ncapabilities = [\"forwards\"]\n\
+         [logmon]\nnomad_plugin = \"{0} logmon plugin\"\n",
+        path()
+    );
+    // The file is not in the current folder: what it names is beside it.
+    let beside = folder.path().join("beside");
+    fs::create_dir(&beside).unwrap();
+    fs::write(beside.join("harness.toml"), text).unwrap();
+    fs::write(beside.join("task.toml"), TASK).unwrap();
+    harness(&folder)
+        .args(["run", "--config", "beside/harness.toml", "--filter"])
+        .arg("data/smoke,life/recover-crashed")
+        .assert()
+        .code(0)
+        .stdout(contains("2 pass"));
+}
+
+#[test]
+fn a_self_test_plays_faulty_drivers_as_plugins_if_they_are_named() {
+    let folder = tempdir().unwrap();
+    let some =
+        "plugin-dies-of-sigpipe,plugin-hangs-in-recover,plugin-swaps-streams,plugin-reads-own-fifo";
+    harness(&folder)
+        .args(["self-test", "--filter", some])
+        .assert()
+        .code(0)
+        .stdout(contains("caught 4 of 4 faulty subjects"));
+}

@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::args::{ReportTarget, RunArgs, SubjectArgs};
+use super::nomad::PluginArgs;
 use super::refusal::Refusal;
 use super::run::subject_of;
-use crate::config::{CONFIG_FILE, Config};
+use crate::config::{CONFIG_FILE, Config, DriverTable};
 use crate::outcome::Ending;
 use crate::report;
 use crate::suite::{Filter, error_chain};
@@ -77,17 +78,14 @@ fn reports(config: &Config) -> Result<Vec<ReportTarget>, String> {
 
 /// Refuses what could not be a flag either, so that the file is blamed and not the command line.
 fn check(config: &Config) -> Result<(), String> {
-    const FLAGS: &str = "in this file --driver is `command` of [driver], --logmon is `command` of \
-                         [logmon], --logmon-serve, -start and -stop are its `serve`, `start` and \
+    const FLAGS: &str = "in this file --driver is `command` of [driver], --logmon is `command` and \
+                         --nomad-logmon `nomad_plugin` of [logmon], --logmon-serve, -start and -stop are its `serve`, `start` and \
                          `stop`, and --capability is `capabilities`";
-    if config.driver.command.is_some() && config.driver.stdio.is_some() {
-        return Err("[driver] has `command` and `stdio`; take the one that starts it".into());
-    }
-    if let (Some(_), Some(one)) = (&config.driver.stdio, config.driver.capabilities.first()) {
-        return Err(format!(
-            "`capabilities` of [driver] has {one}, but a driver of `stdio` declares its own in its answer to `hello`; \
-             take it out"
-        ));
+    check_driver(&config.driver)?;
+    if config.logmon.command.is_some() && config.logmon.nomad_plugin.is_some() {
+        return Err(
+            "[logmon] has `command` and `nomad_plugin`; take the one that starts it".into(),
+        );
     }
     subject_of(&merged_subject(&SubjectArgs::default(), config.clone()))
         .map_err(|error| format!("{}; {FLAGS}", error_chain(&error)))?;
@@ -99,6 +97,42 @@ fn check(config: &Config) -> Result<(), String> {
             .map_err(|error| format!("{key} of [run]: {}", error_chain(&error)))?;
     }
     Ok(())
+}
+
+/// That one key starts the driver, and that it has what it needs.
+fn check_driver(driver: &DriverTable) -> Result<(), String> {
+    let ways = [
+        ("command", driver.command.is_some()),
+        ("stdio", driver.stdio.is_some()),
+        ("nomad_plugin", driver.nomad_plugin.is_some()),
+    ];
+    let mut taken = ways.iter().filter(|(_, is_there)| *is_there);
+    if let (Some((one, _)), Some((other, _))) = (taken.next(), taken.next()) {
+        return Err(format!(
+            "[driver] has `{one}` and `{other}`; take the one that starts it"
+        ));
+    }
+    if let (Some(_), Some(one)) = (&driver.stdio, driver.capabilities.first()) {
+        return Err(format!(
+            "`capabilities` of [driver] has {one}, but a driver of `stdio` declares its own in its answer to `hello`; \
+             take it out"
+        ));
+    }
+    let of_plugins = [
+        ("plugin_args", driver.plugin_args.is_some()),
+        ("plugin_config", driver.plugin_config.is_some()),
+        ("task_config", driver.task_config.is_some()),
+    ];
+    match (&driver.nomad_plugin, &driver.task_config) {
+        (Some(_), None) => Err(
+            "[driver] has `nomad_plugin` and no `task_config`, the file that tells what a task runs: docs/nomad.md".into(),
+        ),
+        (Some(_), Some(_)) => Ok(()),
+        (None, _) => match of_plugins.iter().find(|(_, is_there)| *is_there) {
+            Some((key, _)) => Err(format!("[driver] has `{key}` and no `nomad_plugin` that it is for")),
+            None => Ok(()),
+        },
+    }
 }
 
 fn refused(path: &Path, line: Option<usize>, why: &str) -> Refusal {
@@ -141,12 +175,14 @@ fn merged_subject(args: &SubjectArgs, config: Config) -> SubjectArgs {
     let mut args = args.clone();
     let mut declared = Vec::new();
     if args.driver.is_none() && args.driver_stdio.is_none() && args.plugin.nomad_plugin.is_none() {
+        args.plugin = PluginArgs::of_file(&config.driver);
         args.driver = config.driver.command;
         args.driver_stdio = config.driver.stdio;
         declared.extend(config.driver.capabilities);
     }
     if args.logmon.is_none() && args.nomad_logmon.is_none() {
         args.logmon = config.logmon.command;
+        args.nomad_logmon = config.logmon.nomad_plugin;
         args.logmon_serve = args.logmon_serve.or(config.logmon.serve);
         args.logmon_start = args.logmon_start.or(config.logmon.start);
         args.logmon_stop = args.logmon_stop.or(config.logmon.stop);
@@ -187,6 +223,55 @@ mod tests {
                 .unwrap_err()
                 .contains("`capabilities` of [driver] has forwards")
         );
+    }
+
+    #[test]
+    fn a_plugin_needs_the_configuration_of_its_tasks_and_nothing_else_has_one() {
+        let read = |text: &str| check(&Config::read(text).unwrap());
+        let plugin = "[driver]\nnomad_plugin = \"p\"\n";
+        assert_eq!(
+            read(&format!(
+                "{plugin}task_config = \"t.toml\"\ncapabilities = [\"forwards\"]\n"
+            )),
+            Ok(())
+        );
+        assert!(read(plugin).unwrap_err().contains("no `task_config`"));
+        let alone = read("[driver]\nplugin_args = \"a\"\n").unwrap_err();
+        assert!(
+            alone.contains("`plugin_args` and no `nomad_plugin`"),
+            "{alone}"
+        );
+        let both = read(&format!(
+            "{plugin}command = \"d {{task}}\"\ntask_config = \"t\"\n"
+        ));
+        assert!(both.unwrap_err().contains("`command` and `nomad_plugin`"));
+        let both = read("[logmon]\nnomad_plugin = \"p\"\ncommand = \"l\"\n");
+        assert!(
+            both.unwrap_err()
+                .contains("[logmon] has `command` and `nomad_plugin`")
+        );
+    }
+
+    #[test]
+    fn the_plugins_of_a_file_are_those_of_the_flags() {
+        let text = "[driver]\nnomad_plugin = \"p\"\nplugin_args = \"a b\"\nplugin_config = \"c.toml\"\n\
+                    task_config = \"t.toml\"\n[logmon]\nnomad_plugin = \"l\"\n";
+        let config = Config::read(text).unwrap().in_folder(Path::new("/f"));
+        let args = merged_subject(&SubjectArgs::default(), config.clone());
+        assert_eq!(args.nomad_logmon.as_deref(), Some("l"));
+        assert_eq!(args.plugin, PluginArgs::of_file(&config.driver));
+        assert_eq!(args.plugin.nomad_plugin.as_deref(), Some(Path::new("p")));
+        assert_eq!(
+            config.driver.task_config.as_deref(),
+            Some(Path::new("/f/t.toml"))
+        );
+        let driver = SubjectArgs {
+            driver: Some("other {task}".into()),
+            ..SubjectArgs::default()
+        };
+        let driver = merged_subject(&driver, config);
+        assert_eq!(driver.plugin, PluginArgs::default());
+        assert_eq!(driver.nomad_logmon.as_deref(), Some("l"));
     }
 
     #[test]

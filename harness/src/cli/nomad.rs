@@ -16,6 +16,7 @@ use super::duration::duration;
 use super::refusal::Refusal;
 use super::run::reexec;
 use crate::capability::Capability;
+use crate::config::DriverTable;
 use crate::nomad::{self, Asked, Collecting, CollectingError, Wanted};
 use crate::outcome::Ending;
 use crate::report;
@@ -76,6 +77,16 @@ pub(super) struct PluginArgs {
 }
 
 impl PluginArgs {
+    /// What a configuration file says of it.
+    pub(super) fn of_file(driver: &DriverTable) -> Self {
+        Self {
+            nomad_plugin: driver.nomad_plugin.clone(),
+            plugin_args: driver.plugin_args.clone(),
+            plugin_config: driver.plugin_config.clone(),
+            task_config: driver.task_config.clone(),
+        }
+    }
+
     /// The command that speaks for the plugin; none if there is none. What its author declares is said by that.
     pub(super) fn as_driver_stdio(
         &self,

@@ -31,6 +31,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "life/recover-fifos.toml",
         "life/recover-ended.toml",
         "life/recover-no-logmon.toml",
+        "life/recover-both-killed.toml",
         "life/restarts-100.toml",
         "life/stop-blocked.toml",
         "life/stop.toml",

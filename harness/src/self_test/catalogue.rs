@@ -1,5 +1,6 @@
 //! The subjects whose behaviour is known: the good ones and the faulty ones. (core)
 
+use super::plugged;
 use crate::adapter::AdapterKind;
 use crate::faulty_logmon::Fault as LogmonFault;
 use crate::finding::Shape;
@@ -64,6 +65,31 @@ impl Known {
         self.with_serving(subject?)
     }
 
+    /// The name that a diagnosis gives to its damage: a fault is the same one however its driver is reached.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        self.name
+            .strip_prefix(plugged::PREFIX)
+            .unwrap_or(&self.name)
+    }
+
+    /// Why it is only played if it is named; none if it always is. What a driver that is spoken to does
+    /// otherwise, the bundled ones do as well.
+    #[must_use]
+    pub fn left_out(&self) -> Option<(&'static str, &'static str)> {
+        if self.name.starts_with(plugged::PREFIX) {
+            return Some((
+                plugged::ALL,
+                "they take about two minutes: name them with --filter",
+            ));
+        }
+        let is_example = matches!(self.kind, Kind::Good { program: Some(_) });
+        (self.adapter == AdapterKind::Stdio && is_example).then_some((
+            "stdio-*",
+            "they take about a minute: name them with --filter",
+        ))
+    }
+
     /// Whether it is a program that `harness run` plays where it is told of no other one.
     #[must_use]
     pub fn is_bundled(&self) -> bool {
@@ -100,6 +126,9 @@ pub struct Catch {
     /// The shape of one of its findings.
     pub shape: Shape,
 }
+
+/// The name of a driver's fault, the case that must catch it, and the shape.
+pub(super) type Fault = (&'static str, &'static str, Shape);
 
 /// What a logmon declares whose FIFOs are held while it is dead.
 const KEEPS: &[&str] = &["keeps-descriptors"];
@@ -148,7 +177,7 @@ const RECOVERS: &[&str] = &[
 ];
 
 /// What one declares that can recover and forwards.
-const RECOVERS_AND_FORWARDS: &[&str] = &[
+pub(super) const RECOVERS_AND_FORWARDS: &[&str] = &[
     "forwards",
     "signals",
     "multi-writer",
@@ -192,6 +221,7 @@ pub fn catalogue() -> Vec<Known> {
             shape: *shape,
         }),
     }));
+    all.extend(plugged::faulty());
     all.extend(LogmonFault::ALL.iter().filter_map(|fault| {
         let (case, shape) = logmon_catch(*fault)?;
         Some(faulty_logmon(
@@ -264,6 +294,7 @@ fn good() -> Vec<Known> {
             Some("python3"),
         ),
         spoken_to("mock-stdio", MOCK_STDIO, RECOVERS_AND_FORWARDS, None),
+        plugged::good(),
         Known {
             name: "logmon".to_owned(),
             part: Part::Logmon,
@@ -317,7 +348,7 @@ fn faulty_logmon(name: &str, kind: Kind) -> Known {
 }
 
 /// The mock driver's faults: name, the case that must catch it, and the shape.
-const DRIVERS: &[(&str, &str, Shape)] = &[
+pub(super) const DRIVERS: &[Fault] = &[
     (
         "dies-of-sigpipe",
         "mon/kill-empty-pipe-bare",
@@ -415,7 +446,7 @@ const DRIVERS: &[(&str, &str, Shape)] = &[
 ];
 
 /// The faults of the mock driver that is spoken to, likewise.
-const RECOVERIES: &[(&str, &str, Shape)] = &[
+pub(super) const RECOVERIES: &[Fault] = &[
     ("loses-gap", "life/recover-detached", Shape::LostMiddle),
     ("repeats-gap", "life/recover-crashed", Shape::Repeated),
     (
@@ -535,7 +566,7 @@ mod tests {
     #[test]
     fn every_fault_of_the_mock_driver_must_be_caught() {
         use clap::ValueEnum;
-        use mock_driver::{RecoveryFault, fault::Fault};
+        use mock_driver::{RecoveryFault, fault};
         fn named<T: ValueEnum>() -> BTreeSet<String> {
             let names = T::value_variants().iter().map(ValueEnum::to_possible_value);
             names
@@ -543,10 +574,10 @@ mod tests {
                 .map(|value| value.get_name().to_owned())
                 .collect()
         }
-        let listed = |all: &[(&str, &str, Shape)]| -> BTreeSet<String> {
+        let listed = |all: &[Fault]| -> BTreeSet<String> {
             all.iter().map(|(name, _, _)| (*name).to_owned()).collect()
         };
-        assert_eq!(listed(DRIVERS), named::<Fault>());
+        assert_eq!(listed(DRIVERS), named::<fault::Fault>());
         assert_eq!(listed(RECOVERIES), named::<RecoveryFault>());
     }
 

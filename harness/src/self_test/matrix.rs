@@ -137,7 +137,7 @@ fn faulty(text: &mut String, score: &mut Score, known: &[Known], rows: &[Row], p
         let is_caught = named.is_some_and(|row| row.catches() && row.shapes.contains(&catch.shape));
         score.caught += usize::from(is_caught);
         let blamed = named.and_then(|row| row.blamed.as_deref());
-        let is_diagnosed = blamed == Some(subject.name.as_str());
+        let is_diagnosed = blamed == Some(subject.cause());
         score.diagnosed += usize::from(is_diagnosed);
         let others = of(rows, index).filter(|row| row.catches() && row.case != catch.case);
         let others: Vec<&str> = others.map(|row| row.case.as_str()).collect();
@@ -145,7 +145,7 @@ fn faulty(text: &mut String, score: &mut Score, known: &[Known], rows: &[Row], p
         line(
             text,
             &format!(
-                "{:<33}{:<28}{mark} {:<18}{}",
+                "{:<32} {:<28}{mark} {:<18}{}",
                 subject.name,
                 catch.case,
                 catch.shape,

@@ -6,6 +6,7 @@
 mod catalogue;
 mod matrix;
 mod passing;
+mod plugged;
 mod run;
 
 pub use catalogue::{Catch, Kind, Known, Part, catalogue};

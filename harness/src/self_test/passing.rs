@@ -96,12 +96,19 @@ mod tests {
             "stdio-bash",
             "stdio-python",
             "mock-stdio",
+            "plugin-mock",
         ];
         assert_eq!(names("data/smoke", Part::Driver), all);
         // It needs a driver that forwards.
         assert_eq!(
             names("mon/kill-full-pipe-bare", Part::Driver),
-            ["mock-run", "mock-play", "python", "mock-stdio"]
+            [
+                "mock-run",
+                "mock-play",
+                "python",
+                "mock-stdio",
+                "plugin-mock"
+            ]
         );
         assert_eq!(names("data/smoke", Part::Logmon), ["logmon", "plain"]);
         // No driver has a part in it.

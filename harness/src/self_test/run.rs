@@ -14,6 +14,7 @@ use globset::GlobSet;
 use super::catalogue::{Kind, Known, catalogue};
 use super::matrix::{Row, matrix};
 use super::passing::unplayed;
+use super::plugged::configurations;
 use crate::adapter::AdapterKind;
 use crate::capability::{Capability, Declarer};
 use crate::diagnosis;
@@ -51,6 +52,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "stdio_driver.sh",
         include_str!("../../examples/stdio_driver.sh"),
+    ),
+    (
+        "nomad_task.toml",
+        include_str!("../../examples/nomad_task.toml"),
     ),
 ];
 
@@ -132,9 +137,13 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
         if !options.names.is_empty() && !options.names.is_match(&one.name) {
             continue;
         }
-        if options.names.is_empty() && is_example_spoken_to(one) {
-            let why = "it takes about a minute: name it with --filter".to_owned();
-            left_out.push((one.name.clone(), why));
+        if options.names.is_empty()
+            && let Some((names, why)) = one.left_out()
+        {
+            let line = (names.to_owned(), why.to_owned());
+            if !left_out.contains(&line) {
+                left_out.push(line);
+            }
             continue;
         }
         if let Kind::Good {
@@ -215,12 +224,6 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
     Ok(Outcome { text, ending })
 }
 
-/// Whether it is a good driver that is spoken to and not the bundled one.
-fn is_example_spoken_to(known: &Known) -> bool {
-    let is_example = matches!(known.kind, Kind::Good { program: Some(_) });
-    known.adapter == AdapterKind::Stdio && is_example
-}
-
 /// Whether a good subject plays a case although it was not named. What a driver that is spoken to does
 /// otherwise, one does as well that is a command: only the cases are left that no command can play.
 fn is_played(known: &Known, scenario: &Scenario) -> bool {
@@ -262,9 +265,12 @@ fn write_examples(out: &Path) -> Result<PathBuf, SelfTestError> {
         let path = path.to_owned();
         move |source| SelfTestError::Write { path, source }
     };
-    fs::create_dir_all(&folder).map_err(failed(&folder))?;
-    for (name, text) in EXAMPLES {
+    let given = EXAMPLES.iter();
+    let given = given.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    for (name, text) in given.chain(configurations()) {
         let path = folder.join(name);
+        let parent = path.parent().unwrap_or(&folder);
+        fs::create_dir_all(parent).map_err(failed(parent))?;
         fs::write(&path, text).map_err(failed(&path))?;
     }
     Ok(folder)
@@ -325,7 +331,7 @@ fn side_by_side(
 fn told(known: &Known, row: &Row) -> String {
     let shapes: Vec<&str> = row.shapes.iter().map(|shape| shape.as_str()).collect();
     format!(
-        "{:<12} {:<33}{:<30}{}",
+        "{:<12} {:<32} {:<30}{}",
         row.status,
         known.name,
         row.case,
