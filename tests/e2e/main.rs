@@ -9,6 +9,7 @@ mod asked;
 mod beside;
 mod bundles;
 mod ci;
+mod ci_nomad;
 mod command_line;
 mod config;
 mod expected;
