@@ -25,5 +25,7 @@ mod shards;
 mod stop_at;
 mod subjects;
 mod sweep;
+mod transcript;
 mod troubles;
+mod wire;
 mod wrapped;

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response, Uri};
-use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::UnixStream;
@@ -21,15 +20,22 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 
 use super::error::HostError;
+use super::tap::{Tap, tapped};
 
 /// What calls are made on.
 #[derive(Clone)]
 pub(super) struct Connection {
     sender: SendRequest<Body>,
     socket: Arc<net::UnixStream>,
+    tap: Option<Tap>,
 }
 
 impl Connection {
+    /// The same, whose messages are told.
+    pub(super) fn with_tap(self, tap: Option<Tap>) -> Self {
+        Self { tap, ..self }
+    }
+
     /// Closes it under all calls that are open, which fail then.
     pub(super) fn close(&self) {
         // ENOTCONN: the plugin was faster.
@@ -38,9 +44,9 @@ impl Connection {
 }
 
 impl Service<Request<Body>> for Connection {
-    type Response = Response<Incoming>;
+    type Response = Response<Body>;
     type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, hyper::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, hyper::Error>> + Send>>;
 
     /// Is always ready: a closed connection is an error of the call, which then has its cause. hyper holds
     /// nothing back here.
@@ -49,7 +55,17 @@ impl Service<Request<Body>> for Connection {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.sender.send_request(request))
+        let Some(tap) = self.tap.clone() else {
+            let answer = self.sender.send_request(request);
+            return Box::pin(async { Ok(answer.await?.map(Body::new)) });
+        };
+        let path = request.uri().path().to_owned();
+        let request = request.map(|body| tapped(&tap, &path, false, body));
+        let answer = self.sender.send_request(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(answer.map(|body| tapped(&tap, &path, true, Body::new(body))))
+        })
     }
 }
 
@@ -109,5 +125,10 @@ pub(super) async fn speak(
     };
     // What broke is told by the calls that it broke.
     let task = tokio::spawn(async move { drop(connection.await) });
-    Ok((Connection { sender, socket }, task))
+    let connection = Connection {
+        sender,
+        socket,
+        tap: None,
+    };
+    Ok((connection, task))
 }

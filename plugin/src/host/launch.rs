@@ -16,6 +16,7 @@ use super::error::HostError;
 use super::output::{self, FirstLine, Listener, Said, Tail};
 use super::plugin::{Parts, Plugin};
 use super::process::Process;
+use super::tap::{Tap, Tapped};
 use crate::handshake::{Address, CLIENT_CERT, Line, MULTIPLEX_GRPC, environment};
 use crate::reattach::Reattach;
 
@@ -28,6 +29,7 @@ pub struct Launch {
     folder: Option<PathBuf>,
     deadlines: Deadlines,
     listener: Option<Listener>,
+    tap: Option<Tap>,
 }
 
 impl Launch {
@@ -41,6 +43,7 @@ impl Launch {
             folder: None,
             deadlines: Deadlines::default(),
             listener: None,
+            tap: None,
         }
     }
 
@@ -79,6 +82,13 @@ impl Launch {
         self
     }
 
+    /// Sets who is told of each message in both directions, for a transcript. It must not wait.
+    #[must_use]
+    pub fn tap(mut self, tap: impl Fn(Tapped<'_>) + Send + Sync + 'static) -> Self {
+        self.tap = Some(Arc::new(tap));
+        self
+    }
+
     /// Starts the plugin, shakes hands, connects, and opens the two streams that a host opens. Must be called
     /// within a runtime of tokio with its timers and sockets.
     ///
@@ -111,7 +121,7 @@ impl Launch {
             },
             process: started.process,
             birth,
-            connection,
+            connection: connection.with_tap(self.tap),
             tail: started.tail,
             listener: self.listener,
             deadlines: self.deadlines,

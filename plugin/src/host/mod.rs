@@ -24,6 +24,7 @@ mod launch;
 mod output;
 mod plugin;
 mod process;
+mod tap;
 
 pub use attach::Attach;
 pub use calls::{Answers, Base, Driver, Exec, InspectedTask, LogMon, StartedTask, TaskStats};
@@ -34,3 +35,4 @@ pub use launch::Launch;
 pub use output::{Said, Words};
 pub use plugin::{Ended, Manner, Plugin, Saved};
 pub use process::End;
+pub use tap::Tapped;
