@@ -200,6 +200,13 @@ pub enum Event {
         /// The signal.
         signal: SignalName,
     },
+    /// The host has stopped the driver's processes, all but the task.
+    DriverFrozen {
+        /// Which: none if the task is all that is left of it.
+        pids: Vec<i32>,
+    },
+    /// The host lets them go on.
+    DriverThawed {},
     /// The task's main process was seen to be gone.
     TaskGone {
         /// The generation.

@@ -327,6 +327,8 @@ fn played(history: &History) -> BTreeSet<Fact> {
             | Event::Step { .. }
             | Event::Met { .. }
             | Event::TaskSignalled { .. }
+            | Event::DriverFrozen { .. }
+            | Event::DriverThawed {}
             | Event::TaskGone { .. }
             | Event::Released { .. }
             | Event::Logged { .. }

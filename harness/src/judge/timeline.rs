@@ -233,7 +233,9 @@ impl<'a> Timeline<'a> {
                         one.gone_us.get_or_insert(at);
                     }
                 }
-                Event::Begun { .. }
+                Event::DriverFrozen { .. }
+                | Event::DriverThawed {}
+                | Event::Begun { .. }
                 | Event::Step { .. }
                 | Event::Met { .. }
                 | Event::Unmet { .. }

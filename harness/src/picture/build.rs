@@ -92,6 +92,8 @@ fn injected(event: &Event) -> Option<String> {
                 }
             }
         )),
+        Event::DriverFrozen { .. } => Some("the driver PAUSED".into()),
+        Event::DriverThawed {} => Some("the driver goes on".into()),
         Event::DriverStopAsked { .. } => Some("the driver asked to stop (TERM)".into()),
         Event::Adapter(event) => spoken(event),
         Event::FaultBegan { what } => Some(what.to_string()),

@@ -344,6 +344,8 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             Weight::Break,
             format!("SIG{} <- injected", signal_name(*signal)),
         ),
+        Event::DriverFrozen { .. } => task(Weight::Break, "driver PAUSED <- injected".into()),
+        Event::DriverThawed {} => task(Weight::Step, "driver goes on".into()),
         Event::TaskGone { generation } => task(Weight::Step, format!("task {generation} is gone")),
         Event::Released { gate } => task(Weight::Flow, format!("gate {gate} opened")),
         Event::Pipe {

@@ -174,6 +174,8 @@ pub fn step_words(action: &Action) -> String {
                 .into()
         }
         Action::KillDriver {} => "kill the driver's own process; its tasks live on".into(),
+        Action::FreezeDriver {} => "stop the driver's processes (SIGSTOP), all but the task".into(),
+        Action::ThawDriver {} => "let the driver's processes go on (SIGCONT)".into(),
         Action::RecoverDriver {} => {
             "start the driver again and have it take its tasks over (`recover`), at most 10 s"
                 .into()

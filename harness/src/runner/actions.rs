@@ -57,6 +57,11 @@ impl Stage {
             Action::SignalTask { signal } => self.signal_task(*signal),
             Action::DetachDriver {} => self.detach_driver(),
             Action::KillDriver {} => self.kill_adapter(),
+            Action::FreezeDriver {} => self.freeze_driver(),
+            Action::ThawDriver {} => {
+                self.thaw_driver();
+                Ok(())
+            }
             Action::RecoverDriver {} => self.recover_driver(),
             Action::AwaitExit { within_ms } => self.await_exit(Duration::from_millis(*within_ms)),
             Action::Release { gate } => self.release(gate),

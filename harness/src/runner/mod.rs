@@ -13,6 +13,7 @@ mod conditions;
 mod direct;
 mod faults;
 mod finish;
+mod freeze;
 mod hold;
 mod instants;
 mod kills;

@@ -109,6 +109,8 @@ pub(super) struct Stage {
     pub(super) kin: Kin,
     pub(super) pipes: [Option<PipeWatch>; 2],
     pub(super) spare: Option<[Reader; 2]>,
+    /// The processes of the driver that stand still.
+    pub(super) frozen: Vec<i32>,
     pub(super) samples: Samples,
     /// Watches the FIFOs, where the case is about it.
     pub(super) closings: Option<Closings>,

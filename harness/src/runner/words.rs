@@ -29,6 +29,8 @@ pub(super) fn action(action: &Action) -> String {
         Action::SignalTask { signal } => format!("send {} to the task", signal_name(*signal)),
         Action::DetachDriver {} => "have the driver leave its tasks alone and end".into(),
         Action::KillDriver {} => "kill the driver's own process".into(),
+        Action::FreezeDriver {} => "stop the driver's processes".into(),
+        Action::ThawDriver {} => "let the driver's processes go on".into(),
         Action::RecoverDriver {} => "start the driver again and have it recover".into(),
         Action::AwaitExit { within_ms } => {
             format!("wait up to {within_ms} ms for the driver's end")

@@ -262,6 +262,8 @@ impl Plan<'_> {
             | Action::DetachDriver {}
             | Action::KillDriver {}
             | Action::RecoverDriver {}
+            | Action::FreezeDriver {}
+            | Action::ThawDriver {}
             | Action::SignalTask { .. }
             | Action::AwaitExit { .. }
             | Action::Elapse { .. }

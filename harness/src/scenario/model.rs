@@ -285,6 +285,10 @@ pub enum Action {
     KillDriver {},
     /// Starts another process of the driver, has it take the tasks over, and waits for its answer.
     RecoverDriver {},
+    /// Stops all processes of the driver but the task, as SIGSTOP does, and waits until they stand still.
+    FreezeDriver {},
+    /// Lets them go on.
+    ThawDriver {},
     /// Waits until the driver has ended, and with it the current generation. That of a task which
     /// `recover-driver` did not bring back ends with the task.
     AwaitExit {

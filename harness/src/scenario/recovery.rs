@@ -64,6 +64,8 @@ fn needs_driver(action: &Action) -> Option<bool> {
     | Action::KillDriver {}
     | Action::StartTask { .. }
     | Action::StopDriver { .. }
+    | Action::FreezeDriver {}
+    | Action::ThawDriver {}
     | Action::AwaitExit { .. } = action
     {
         return Some(true);

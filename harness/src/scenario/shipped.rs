@@ -26,6 +26,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "life/child-holds-streams.toml",
         "life/exit-code.toml",
         "life/exit-in-gap.toml",
+        "life/frozen-driver.toml",
         "life/kill-task.toml",
         "life/recover.toml",
         "life/recover-fifos.toml",

@@ -140,6 +140,8 @@ fn fits(scenario: &Scenario) -> Result<(), String> {
             | Action::DetachDriver {}
             | Action::KillDriver {}
             | Action::RecoverDriver {}
+            | Action::FreezeDriver {}
+            | Action::ThawDriver {}
             | Action::SignalTask { .. }
             | Action::HoldReader { .. }
             | Action::DropReader {}
