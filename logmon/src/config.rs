@@ -11,6 +11,83 @@ use crate::limits::{Limits, parse_bytes, parse_count};
 use crate::name::{StreamKind, StreamName};
 use crate::owner::FifoOwner;
 
+/// Settings of a task: where its logs go, the FIFOs of its streams, and their limits. Whatever it is told
+/// in, options, a request or a message, it becomes this, and is passed on as this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TaskConfig {
+    /// The folder of the log files.
+    pub(crate) log_dir: Arc<Path>,
+    /// The folder below which no symbolic link is followed.
+    pub(crate) trusted_root: Option<Arc<Path>>,
+    /// The task's stdout, if it is collected.
+    pub(crate) stdout: Option<Source>,
+    /// The task's stderr, if it is collected.
+    pub(crate) stderr: Option<Source>,
+    /// Limits of the files, of each stream.
+    pub(crate) limits: Limits,
+    /// What to do when the folder takes no bytes.
+    pub(crate) on_full: OnFull,
+    /// Permission bits of a FIFO that has to be made.
+    pub(crate) fifo_mode: u32,
+    /// Whom a FIFO that has to be made is given to.
+    pub(crate) fifo_owner: Option<Arc<FifoOwner>>,
+}
+
+/// Where a stream comes from, and what its files are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The FIFO to read.
+    pub(crate) fifo: Arc<Path>,
+    /// The part of the file names before the index.
+    pub(crate) name: StreamName,
+}
+
+/// What both streams of a task have, and must not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Clash {
+    /// The same name.
+    Name(String),
+    /// The same FIFO.
+    Fifo(PathBuf),
+}
+
+impl TaskConfig {
+    /// Finds what both streams have and must not.
+    pub(crate) fn clash(&self) -> Option<Clash> {
+        let (stdout, stderr) = (self.stdout.as_ref()?, self.stderr.as_ref()?);
+        if stdout.name == stderr.name {
+            Some(Clash::Name(stdout.name.to_string()))
+        } else if stdout.fifo == stderr.fifo {
+            Some(Clash::Fifo(stdout.fifo.to_path_buf()))
+        } else {
+            None
+        }
+    }
+
+    /// Gives the settings of each stream, stdout first. They share what is the same.
+    pub(crate) fn streams(&self) -> Vec<StreamConfig> {
+        let given = [
+            (StreamKind::Stdout, &self.stdout),
+            (StreamKind::Stderr, &self.stderr),
+        ];
+        let stream = |(kind, source): (StreamKind, &Option<Source>)| {
+            let Source { fifo, name } = source.clone()?;
+            Some(StreamConfig {
+                kind,
+                fifo,
+                fifo_mode: self.fifo_mode,
+                fifo_owner: self.fifo_owner.clone(),
+                name,
+                log_dir: Arc::clone(&self.log_dir),
+                trusted_root: self.trusted_root.clone(),
+                limits: self.limits,
+                on_full: self.on_full,
+            })
+        };
+        given.into_iter().filter_map(stream).collect()
+    }
+}
+
 /// Settings of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamConfig {
@@ -125,53 +202,36 @@ impl RawStream {
 }
 
 impl RawConfig {
-    /// Checks everything that can be checked without looking at the system; gives one or two streams.
-    pub(crate) fn checked(self) -> Result<Vec<StreamConfig>, Error> {
+    /// Checks everything that can be checked without looking at the system.
+    pub(crate) fn checked(self) -> Result<TaskConfig, Error> {
+        let source = |kind: StreamKind, raw: Option<RawStream>| -> Result<Option<Source>, Error> {
+            let option = kind.word();
+            raw.map(|RawStream { fifo, name }| {
+                let name =
+                    StreamName::parse(&name).map_err(|source| Error::Name { option, source })?;
+                let fifo = fifo.into();
+                Ok(Source { fifo, name })
+            })
+            .transpose()
+        };
         let limits = checked_limits(&self.max_files, &self.max_file_size, &self.line_guard)?;
         let fifo_mode = parse_mode(&self.fifo_mode)?;
-        let fifo_owner = match &self.fifo_owner {
-            Some(text) => Some(Arc::new(FifoOwner::parse(text)?)),
-            None => None,
+        let fifo_owner = self.fifo_owner.as_deref().map(FifoOwner::parse);
+        let task = TaskConfig {
+            limits,
+            fifo_mode,
+            fifo_owner: fifo_owner.transpose()?.map(Arc::new),
+            log_dir: self.log_dir.into(),
+            trusted_root: self.trusted_root.map(Arc::from),
+            stdout: source(StreamKind::Stdout, self.stdout)?,
+            stderr: source(StreamKind::Stderr, self.stderr)?,
+            on_full: self.on_full,
         };
-        // Both streams, and what they open, have the same ones.
-        let log_dir: Arc<Path> = self.log_dir.into();
-        let trusted_root: Option<Arc<Path>> = self.trusted_root.map(Arc::from);
-        let mut streams: Vec<StreamConfig> = Vec::new();
-        let given = [
-            (StreamKind::Stdout, self.stdout),
-            (StreamKind::Stderr, self.stderr),
-        ];
-        for (kind, raw) in given {
-            let Some(RawStream { fifo, name }) = raw else {
-                continue;
-            };
-            let option = kind.word();
-            let name = StreamName::parse(&name).map_err(|source| Error::Name { option, source })?;
-            streams.push(StreamConfig {
-                kind,
-                fifo: fifo.into(),
-                fifo_mode,
-                fifo_owner: fifo_owner.clone(),
-                name,
-                log_dir: Arc::clone(&log_dir),
-                trusted_root: trusted_root.clone(),
-                limits,
-                on_full: self.on_full,
-            });
+        match task.clash() {
+            Some(Clash::Name(name)) => Err(Error::SameName { name }),
+            Some(Clash::Fifo(path)) => Err(Error::SameFifo { path }),
+            None => Ok(task),
         }
-        if let [first, second] = &streams[..] {
-            if first.name == second.name {
-                return Err(Error::SameName {
-                    name: first.name.to_string(),
-                });
-            }
-            if first.fifo == second.fifo {
-                return Err(Error::SameFifo {
-                    path: first.fifo.to_path_buf(),
-                });
-            }
-        }
-        Ok(streams)
     }
 }
 
@@ -216,7 +276,7 @@ pub(crate) fn both_streams(folder: &std::path::Path) -> Vec<StreamConfig> {
         stderr: stream("err", "web.stderr"),
         ..tests::raw()
     };
-    raw.checked().unwrap()
+    raw.checked().unwrap().streams()
 }
 
 #[cfg(test)]

@@ -64,10 +64,10 @@ fn run(args: RunArgs) -> Exit {
     diagnostics::start(args.diagnostics.log_level, args.diagnostics.log_format);
     let KeepingArgs { keeper, controller } = args.keeping;
     let checked = args.task.into_raw_config().and_then(RawConfig::checked);
-    let result = checked.and_then(|streams| {
+    let result = checked.and_then(|task| {
         let choice = keeper.map(Choice::of_argument);
         let controller = controller.as_deref().map(Controller::open).transpose()?;
-        to_its_end(collect(streams, choice, controller))
+        to_its_end(collect(task.streams(), choice, controller))
     });
     ended(result)
 }

@@ -4,20 +4,19 @@
 //! that is made has mode 0600, and a folder that takes no bytes lets the task wait.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use plugin::proto::logmon::StartRequest;
 
 use crate::collect::OnFull;
-use crate::config::StreamConfig;
+use crate::config::{Clash, Source, TaskConfig};
 use crate::limits::{DEFAULT_LINE_GUARD, LimitError, Limits};
-use crate::name::{NameError, StreamKind, StreamName, TaskId};
+use crate::name::{NameError, StreamName};
 
 /// The mode of a FIFO that has to be made.
-const FIFO_MODE: u32 = 0o600;
+pub(super) const FIFO_MODE: u32 = 0o600;
 /// Bytes in a unit of `max_file_size_mb`.
-const UNIT_BYTES: u64 = 1 << 20;
+pub(super) const UNIT_BYTES: u64 = 1 << 20;
 
 /// Why a Start is refused: which field of the request, and what stands there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,64 +52,41 @@ pub(super) enum Refusal {
     SameFifo { path: PathBuf },
 }
 
-/// A task as it is to be started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Who it is: its two FIFOs.
-    pub(super) id: TaskId,
-    /// Stdout, then stderr.
-    pub(super) streams: Vec<StreamConfig>,
-}
-
-impl Wanted {
-    /// Checks everything that can be checked without looking at the system.
-    pub(super) fn of(request: StartRequest) -> Result<Wanted, Refusal> {
-        let limits = limits(&request)?;
-        let log_dir: Arc<Path> =
-            path("log_dir", request.log_dir, "the folder of the log files")?.into();
-        let stream = |kind, [fifo_field, name_field]: [&'static str; 2], fifo, name: String| {
-            let fifo = path(fifo_field, fifo, "a FIFO")?;
-            let name = StreamName::parse(OsStr::new(&name)).map_err(|source| Refusal::Name {
-                field: name_field,
-                value: name,
-                source,
-            })?;
-            Ok(StreamConfig {
-                kind,
-                fifo: fifo.into(),
-                fifo_mode: FIFO_MODE,
-                fifo_owner: None,
-                name,
-                log_dir: Arc::clone(&log_dir),
-                trusted_root: None,
-                limits,
-                on_full: OnFull::Block,
-            })
-        };
-        let stdout = stream(
-            StreamKind::Stdout,
+/// Gives what a Start asks for, after checking everything that can be checked without looking at the system.
+pub(super) fn asked(request: StartRequest) -> Result<TaskConfig, Refusal> {
+    let limits = limits(&request)?;
+    let log_dir = path("log_dir", request.log_dir, "the folder of the log files")?.into();
+    let source = |[fifo_field, name_field]: [&'static str; 2], fifo, name: String| {
+        let fifo = path(fifo_field, fifo, "a FIFO")?.into();
+        let name = StreamName::parse(OsStr::new(&name)).map_err(|source| Refusal::Name {
+            field: name_field,
+            value: name,
+            source,
+        })?;
+        Ok(Some(Source { fifo, name }))
+    };
+    let task = TaskConfig {
+        log_dir,
+        trusted_root: None,
+        stdout: source(
             ["stdout_fifo", "stdout_file_name"],
             request.stdout_fifo,
             request.stdout_file_name,
-        )?;
-        let stderr = stream(
-            StreamKind::Stderr,
+        )?,
+        stderr: source(
             ["stderr_fifo", "stderr_file_name"],
             request.stderr_fifo,
             request.stderr_file_name,
-        )?;
-        if stdout.name == stderr.name {
-            let name = stdout.name.to_string();
-            return Err(Refusal::SameName { name });
-        }
-        if stdout.fifo == stderr.fifo {
-            let path = stdout.fifo.to_path_buf();
-            return Err(Refusal::SameFifo { path });
-        }
-        Ok(Wanted {
-            id: TaskId::of_fifos(&stdout.fifo, &stderr.fifo),
-            streams: vec![stdout, stderr],
-        })
+        )?,
+        limits,
+        on_full: OnFull::Block,
+        fifo_mode: FIFO_MODE,
+        fifo_owner: None,
+    };
+    match task.clash() {
+        Some(Clash::Name(name)) => Err(Refusal::SameName { name }),
+        Some(Clash::Fifo(path)) => Err(Refusal::SameFifo { path }),
+        None => Ok(task),
     }
 }
 
@@ -143,6 +119,7 @@ fn limits(request: &StartRequest) -> Result<Limits, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::StreamKind;
 
     fn request() -> StartRequest {
         StartRequest {
@@ -158,9 +135,8 @@ mod tests {
 
     #[test]
     fn a_request_becomes_two_streams() {
-        let wanted = Wanted::of(request()).unwrap();
-        let told: Vec<_> = wanted
-            .streams
+        let streams = asked(request()).unwrap().streams();
+        let told: Vec<_> = streams
             .iter()
             .map(|one| (one.kind, one.fifo.to_str().unwrap(), one.name.to_string()))
             .collect();
@@ -177,7 +153,7 @@ mod tests {
             ),
         ];
         assert_eq!(told, expected);
-        for stream in &wanted.streams {
+        for stream in &streams {
             assert_eq!(stream.limits.max_files(), 10);
             assert_eq!(stream.limits.max_file_bytes(), 2 * 1024 * 1024);
             assert_eq!(stream.limits.line_guard(), 32 * 1024);
@@ -189,30 +165,8 @@ mod tests {
     fn the_largest_size_is_no_overflow() {
         let mut largest = request();
         largest.max_file_size_mb = u32::MAX;
-        let wanted = Wanted::of(largest).unwrap();
         let bytes = u64::from(u32::MAX) << 20;
-        assert_eq!(wanted.streams[0].limits.max_file_bytes(), bytes);
-    }
-
-    #[test]
-    fn a_task_is_its_two_fifos_however_they_are_written() {
-        let id = |change: fn(&mut StartRequest)| {
-            let mut request = request();
-            change(&mut request);
-            Wanted::of(request).unwrap().id
-        };
-        let own = id(|_| {});
-        assert_eq!(
-            own,
-            id(|one| one.stdout_fifo = "/logs//./.web.stdout.fifo".into())
-        );
-        assert_eq!(own, id(|one| one.max_files = 3));
-        assert_eq!(own, id(|one| one.stdout_file_name = "other".into()));
-        assert_ne!(own, id(|one| one.stderr_fifo = "/logs/other".into()));
-        assert_ne!(
-            own,
-            id(|one| std::mem::swap(&mut one.stdout_fifo, &mut one.stderr_fifo))
-        );
+        assert_eq!(asked(largest).unwrap().limits.max_file_bytes(), bytes);
     }
 
     #[test]
@@ -267,7 +221,7 @@ mod tests {
         for (change, text) in cases {
             let mut request = request();
             change(&mut request);
-            assert_eq!(Wanted::of(request).unwrap_err().to_string(), text);
+            assert_eq!(asked(request).unwrap_err().to_string(), text);
         }
     }
 }

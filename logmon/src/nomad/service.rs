@@ -14,9 +14,10 @@ use tokio::sync::RwLock;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::request::Wanted;
-use crate::config::StreamConfig;
+use super::request::asked;
+use crate::config::{StreamConfig, TaskConfig};
 use crate::error::{Error, chain};
+use crate::name::TaskId;
 use crate::serve::{Outcome, Tasks};
 
 /// How long a Start waits for one of the same task that is under way.
@@ -40,15 +41,14 @@ impl Service {
 
     /// Starts what does not run. One Start of a task at a time is under way: the next one waits, and
     /// finds what that one has done.
-    async fn begin(&self, wanted: &Wanted) -> Outcome {
+    async fn begin(&self, id: &TaskId, streams: &[StreamConfig]) -> Outcome {
         let deadline = Instant::now() + START_PATIENCE;
         loop {
-            self.tasks.settled(&wanted.id).await;
+            self.tasks.settled(id).await;
             let started = {
                 let _no_stop = self.stopping.read().await;
                 // It is begun here, and only its end is waited for below.
-                self.tasks
-                    .start_together(wanted.id.clone(), wanted.streams.clone())
+                self.tasks.start_together(id.clone(), streams.to_vec())
             };
             match started.await {
                 (_, Some(Error::TaskStarts { .. })) if Instant::now() < deadline => {}
@@ -66,18 +66,19 @@ impl LogMon for Service {
         &self,
         request: Request<StartRequest>,
     ) -> Result<Response<StartResponse>, Status> {
-        let wanted = Wanted::of(request.into_inner()).map_err(|refusal| {
+        let task = asked(request.into_inner()).map_err(|refusal| {
             warn!(error = chain(&refusal), "refused a start");
             Status::invalid_argument(chain(&refusal))
         })?;
-        match self.begin(&wanted).await {
+        let (id, streams) = (task_id(&task), task.streams());
+        match self.begin(&id, &streams).await {
             (started, None) => {
-                info!(task = %wanted.id, ?started, "started");
+                info!(task = %id, ?started, "started");
                 Ok(Response::new(StartResponse {}))
             }
             (_, Some(error)) => {
-                let text = told(&error, &wanted.streams);
-                warn!(task = %wanted.id, error = text, "can't start");
+                let text = told(&error, &streams);
+                warn!(task = %id, error = text, "can't start");
                 // A host that hears of an unavailable plugin starts another one, and this one is about to end.
                 Err(if matches!(error, Error::TaskStops { .. }) {
                     Status::unavailable(text)
@@ -100,6 +101,13 @@ impl LogMon for Service {
             Err(error) => Err(plugin::failure::plain(chain(&error))),
         }
     }
+}
+
+/// Who a task is: its two FIFOs, however they are written.
+fn task_id(task: &TaskConfig) -> TaskId {
+    let [stdout, stderr] = [&task.stdout, &task.stderr]
+        .map(|source| source.as_ref().map_or(Path::new(""), |source| &source.fifo));
+    TaskId::of_fifos(stdout, stderr)
 }
 
 /// The error with its causes, behind the field of the request that it is about.
@@ -127,5 +135,39 @@ fn fifo_of(error: &Error) -> Option<&Path> {
         Some(path)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_its_two_fifos_however_they_are_written() {
+        let id = |change: fn(&mut StartRequest)| {
+            let mut request = StartRequest {
+                log_dir: "/logs".into(),
+                stdout_file_name: "web.stdout".into(),
+                stderr_file_name: "web.stderr".into(),
+                max_files: 10,
+                max_file_size_mb: 2,
+                stdout_fifo: "/logs/.web.stdout.fifo".into(),
+                stderr_fifo: "/logs/.web.stderr.fifo".into(),
+            };
+            change(&mut request);
+            task_id(&asked(request).unwrap())
+        };
+        let own = id(|_| {});
+        assert_eq!(
+            own,
+            id(|one| one.stdout_fifo = "/logs//./.web.stdout.fifo".into())
+        );
+        assert_eq!(own, id(|one| one.max_files = 3));
+        assert_eq!(own, id(|one| one.stdout_file_name = "other".into()));
+        assert_ne!(own, id(|one| one.stderr_fifo = "/logs/other".into()));
+        assert_ne!(
+            own,
+            id(|one| std::mem::swap(&mut one.stdout_fifo, &mut one.stderr_fifo))
+        );
     }
 }

@@ -354,7 +354,7 @@ impl Start {
                 .unwrap_or_else(|| DEFAULT_FIFO_MODE.to_owned()),
             fifo_owner: self.fifo_owner,
         };
-        let streams = raw.checked().map_err(Refusal::Config)?;
+        let streams = raw.checked().map_err(Refusal::Config)?.streams();
         if streams.is_empty() {
             return Err(Refusal::NoStream);
         }
