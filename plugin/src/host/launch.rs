@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct Launch {
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     folder: Option<PathBuf>,
+    has_own_group: bool,
     deadlines: Deadlines,
     listener: Option<Listener>,
     tap: Option<Tap>,
@@ -41,6 +43,7 @@ impl Launch {
             arguments: Vec::new(),
             variables: Vec::new(),
             folder: None,
+            has_own_group: false,
             deadlines: Deadlines::default(),
             listener: None,
             tap: None,
@@ -65,6 +68,13 @@ impl Launch {
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// Starts it in a process group of its own, so that a terminal's signals are for this process alone.
+    #[must_use]
+    pub fn group_of_its_own(mut self) -> Self {
+        self.has_own_group = true;
         self
     }
 
@@ -147,6 +157,9 @@ impl Launch {
             .stderr(Stdio::piped());
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
+        }
+        if self.has_own_group {
+            command.process_group(0);
         }
         let mut child = command.spawn().map_err(failed)?;
         let pid = i32::try_from(child.id()).expect("a pid is positive and fits");
