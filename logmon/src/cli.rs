@@ -47,7 +47,8 @@ pub(crate) enum Command {
     ///
     /// Prints the line `ready` once logmon is ready. After its own death logmon goes on, and the next
     /// supervisor of the same state folder finds it. SIGTERM or SIGINT: logmon drains, and its exit code
-    /// is this one's. Exit codes beside those of `run`: 75 another supervisor works in the folder.
+    /// is this one's. Exit codes beside those of `run`: 69 the program of `--plugin` is no plugin,
+    /// 75 another supervisor works in the folder.
     Supervise(SuperviseArgs),
     /// Is a plugin of Nomad: a host starts it, and tells it over gRPC which tasks to collect.
     ///
@@ -82,6 +83,17 @@ pub(crate) struct SuperviseArgs {
     /// 0700 if it is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: PathBuf,
+    /// Looks after this log collector, a plugin of Nomad such as `nomad logmon`, in the place of a logmon of
+    /// its own: starts it, tells it what the options of `run` say, asks every 3 seconds whether it is well,
+    /// and starts it again when it is dead or does not answer. Words are split as a shell does it. Sizes
+    /// must be whole MiB.
+    #[cfg(feature = "plugin")]
+    #[arg(long, value_name = "PROGRAM ARGS", allow_hyphen_values = true)]
+    pub(crate) plugin: Option<String>,
+    /// Starts and makes nothing, for a task whose output goes to /dev/null; says that it is ready, and ends
+    /// when it is told to.
+    #[arg(long)]
+    pub(crate) no_log_collection: bool,
     /// The least level of diagnostics on stderr.
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LogLevel,
@@ -89,8 +101,41 @@ pub(crate) struct SuperviseArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// What logmon is started with: `run` and its options.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(
+        last = true,
+        required_unless_present = "no_log_collection",
+        value_name = "COMMAND"
+    )]
     pub(crate) command: Vec<OsString>,
+}
+
+impl SuperviseArgs {
+    /// True if no logmon of our own reads the words of the command.
+    pub(crate) fn reads_command(&self) -> bool {
+        #[cfg(feature = "plugin")]
+        let is_for_plugin = self.plugin.is_some();
+        #[cfg(not(feature = "plugin"))]
+        let is_for_plugin = false;
+        is_for_plugin || self.no_log_collection
+    }
+
+    /// Reads the command if no logmon of our own does; gives none if it does, or if it is not `run`.
+    pub(crate) fn read_command(&self) -> Result<Option<RunArgs>, clap::Error> {
+        if !self.reads_command() || self.command.first().is_none_or(|first| first != "run") {
+            return Ok(None);
+        }
+        let words = std::iter::once("logmon".into()).chain(self.command.iter().cloned());
+        Cli::try_parse_from(words).map(|cli| match cli.command {
+            Command::Run(args) => Some(args),
+            Command::Serve(_)
+            | Command::Ctl(_)
+            | Command::Status(_)
+            | Command::Keeper(_)
+            | Command::Supervise(_) => None,
+            #[cfg(feature = "plugin")]
+            Command::Plugin(_) => None,
+        })
+    }
 }
 
 /// The options of `logmon keeper`.

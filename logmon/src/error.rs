@@ -462,7 +462,8 @@ impl Error {
     }
 }
 
-fn is_transient(source: &io::Error) -> bool {
+/// True when the system may not give this error the next time.
+pub(crate) fn is_transient(source: &io::Error) -> bool {
     use nix::libc;
     matches!(
         source.raw_os_error(),

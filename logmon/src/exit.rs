@@ -5,9 +5,9 @@
 //! | 0 | drained after SIGTERM or SIGINT, or because supervisor and task were gone; nothing that was read is lost. A keeper: nobody needs it |
 //! | 1 | `plugin`: not started by a host, or the host was not reached; what hosts of plugins expect |
 //! | 64 | usage: an unknown option, a missing one, a command that can't be supervised |
-//! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice; no such task; a descriptor store without a manager; a logmon with other options in the state folder |
+//! | 65 | refused configuration: a limit of 0, an unsafe name, one name twice; no such task; a descriptor store without a manager; a logmon with other options in the state folder; options that a plugin can't be told, or refuses |
 //! | 66 | refused path: not a FIFO, a symbolic link, a log folder that can't be used, a keeper's or supervisor's folder that others can enter, a control socket's folder that others can write |
-//! | 69 | `ctl` and `status`: no server answers at the control socket, or it ended before it answered |
+//! | 69 | `ctl` and `status`: no server answers at the control socket, or it ended before it answered; `supervise`: the program is no plugin, or none that collects |
 //! | 70 | a bug of logmon's own |
 //! | 71 | the system refused something, or bytes were lost at the stop, or wait at the keeper; a retry may work |
 //! | 75 | another logmon holds the FIFO or the log files, another keeper its socket, another supervisor its folder, another server its control socket |
@@ -25,7 +25,7 @@ pub enum Exit {
     Config,
     /// A path is refused.
     Path,
-    /// No server answers.
+    /// No server answers, or a program is no plugin.
     Unavailable,
     /// A bug of logmon's own.
     Bug,

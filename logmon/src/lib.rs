@@ -59,5 +59,7 @@ mod watched;
 pub use collector::{Collector, Started, Summary};
 pub use error::Error;
 pub use keeper::KeeperError;
+#[cfg(feature = "plugin")]
+pub use nomad::Unsayable;
 pub use run::main_with_args;
 pub use supervise::SuperviseError;

@@ -115,12 +115,16 @@ fn ended(result: Result<u64, Error>) -> Exit {
 
 fn look_after(args: SuperviseArgs) -> ExitCode {
     diagnostics::start(args.log_level, args.log_format);
+    let command = match args.read_command() {
+        Ok(command) => command,
+        Err(error) => return tell_usage(&error).into(),
+    };
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|source| Error::Runtime { source })
-        .and_then(|runtime| runtime.block_on(supervise(&args.state, args.command)));
+        .and_then(|runtime| runtime.block_on(supervise(args, command)));
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -250,7 +254,8 @@ impl Signals {
         })
     }
 
-    async fn asked_to_end(&mut self) {
+    /// Waits for either of the two that ask.
+    pub(crate) async fn asked_to_end(&mut self) {
         tokio::select! {
             _signal = self.terminate.recv() => {}
             _signal = self.interrupt.recv() => {}

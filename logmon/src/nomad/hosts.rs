@@ -44,7 +44,7 @@ fn own_sockets() -> io::Result<BTreeSet<u64>> {
 }
 
 /// Reads `socket:[4711]`.
-fn socket_number(target: &Path) -> Option<u64> {
+pub(crate) fn socket_number(target: &Path) -> Option<u64> {
     let text = target.to_str()?;
     text.strip_prefix("socket:[")?
         .strip_suffix(']')?

@@ -1,5 +1,6 @@
 //! Core: what can go wrong in a supervisor.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -15,6 +16,41 @@ pub enum SuperviseError {
     Command {
         /// The first of the words.
         word: String,
+    },
+    /// What is asked for can't be said to a plugin.
+    #[cfg(feature = "plugin")]
+    #[error(transparent)]
+    Unsayable(#[from] crate::nomad::Unsayable),
+    /// The command of a plugin can't be split into words.
+    #[cfg(feature = "plugin")]
+    #[error("option --plugin: can't split {text:?} into words as a shell does")]
+    Words {
+        /// The command.
+        text: String,
+        /// What is wrong with it.
+        source: shell_words::ParseError,
+    },
+    /// The command of a plugin is empty.
+    #[cfg(feature = "plugin")]
+    #[error("option --plugin names no program; give one, such as --plugin 'nomad logmon'")]
+    NoProgram,
+    /// The program of a plugin is none, or could not become one.
+    #[cfg(feature = "plugin")]
+    #[error("{program:?} did not become a plugin")]
+    NoPlugin {
+        /// Program and arguments.
+        program: String,
+        /// Which step failed.
+        source: plugin::host::HostError,
+    },
+    /// A plugin does not collect what it was told to.
+    #[cfg(feature = "plugin")]
+    #[error("the plugin {program:?} does not collect")]
+    Refused {
+        /// Program and arguments.
+        program: String,
+        /// What it answered.
+        source: plugin::host::CallError,
     },
     /// The state folder can't be used, or the keeper can't be asked.
     #[error("can't use the state folder")]
@@ -58,11 +94,27 @@ pub enum SuperviseError {
 }
 
 impl SuperviseError {
+    /// Says that these words are no command that can be supervised.
+    pub(super) fn of_command(words: &[OsString]) -> SuperviseError {
+        let word = words.first().map(|word| word.to_string_lossy());
+        SuperviseError::Command {
+            word: word.unwrap_or_default().into_owned(),
+        }
+    }
+
     /// Gives the exit code of this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             SuperviseError::Command { .. } => Exit::Usage,
+            #[cfg(feature = "plugin")]
+            SuperviseError::Words { .. } | SuperviseError::NoProgram => Exit::Usage,
+            #[cfg(feature = "plugin")]
+            SuperviseError::Unsayable(_) => Exit::Config,
+            #[cfg(feature = "plugin")]
+            SuperviseError::NoPlugin { .. } => Exit::Unavailable,
+            #[cfg(feature = "plugin")]
+            SuperviseError::Refused { source, .. } => super::verdict::exit_of_refusal(source),
             SuperviseError::Folder(source) => source.exit(),
             SuperviseError::OtherOptions { .. } => Exit::Config,
             SuperviseError::Busy { .. } => Exit::Busy,

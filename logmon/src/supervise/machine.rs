@@ -1,26 +1,42 @@
-//! Core: what a supervisor does next.
+//! Core: what a supervisor does next, for a logmon of our own and for a plugin.
+//!
+//! The two differ in what they are told, not in what is decided. A logmon of our own begins by itself, and
+//! is told to drain and end by a signal. A plugin is told by calls: what to collect, to drain, to end; so it
+//! can refuse, and it can be asked whether it is well.
 //!
 //! Laws, for every order of events:
 //! - there is never more than one logmon: a start follows only the end of the one before;
 //! - `ready` is said once, and only after a logmon was ready;
 //! - after a request to stop no logmon is started, except one to drain what a dead one left;
+//! - one that does not answer is killed, and only its end is followed by a start;
+//! - one is told to drain only after it was ready, and one that refused is only told to end;
+//! - it is asked whether it is well only while it is ready, and one question at a time;
 //! - it ends only when no logmon is left.
 
 use std::time::Duration;
 
-use super::restart::Restart;
+use super::restart::{FIRST_PAUSE, Restart};
 use crate::exit::Exit;
 
-/// How long a logmon may take to become ready, or to end when it was told to, before it is killed.
-pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How long what may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// How long a logmon may take to end when it was told to, and to become ready when it is to end, before
+    /// it is killed.
+    pub(crate) stop_limit: Duration,
+    /// How long after it was ready, or well, it is asked whether it is well; never if none.
+    pub(crate) check_every: Option<Duration>,
+}
 
 /// How a logmon ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// With an exit code.
+    /// With an exit code, and on its own or because it was asked to.
     Code(u8),
     /// By a signal.
     Signal,
+    /// It is a plugin, and nothing was drained: nobody had asked it to, or it was not able to.
+    Undrained,
     /// It was another process's child, so nobody told. True if the keeper still holds something.
     Unseen {
         /// What the keeper says.
@@ -35,8 +51,16 @@ pub(crate) enum Event {
     FoundNone,
     /// A logmon of an earlier supervisor runs, at the beginning or when one more was refused.
     Found,
+    /// A plugin of an earlier supervisor runs at the beginning, and is to be told again what it collects.
+    FoundPlugin,
     /// The logmon is ready.
     Ready,
+    /// The plugin refuses what it is told to collect; with the exit code for that.
+    Refused(u8),
+    /// The plugin is well.
+    Well,
+    /// The plugin does not answer in time, or answers wrongly.
+    Unwell,
     /// The logmon has ended.
     Ended(Ending),
     /// No logmon could be started.
@@ -52,13 +76,37 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Start a logmon.
     Start,
+    /// Tell the plugin that was found what it collects.
+    Resume,
     /// Say that it is ready.
     Announce,
+    /// Ask the plugin whether it is well.
+    Check,
     /// Ask the logmon to drain and end.
     Terminate,
+    /// Ask the plugin to end; it collects nothing.
+    Dismiss,
     /// Kill the logmon.
     Kill,
     /// End with this code.
+    End(u8),
+}
+
+/// When a plugin that is ready is asked whether it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Never,
+    At(Duration),
+    /// It is asked, and has not answered.
+    Asked,
+}
+
+/// What follows the end of a logmon that has to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Another one.
+    Again,
+    /// The end, with this code.
     End(u8),
 }
 
@@ -69,10 +117,20 @@ enum Phase {
     /// A logmon was started and is not ready.
     Starting {
         since: Duration,
+        /// True if it was there already.
+        is_found: bool,
     },
     /// A logmon is at work.
     Running {
         since: Duration,
+        check: Check,
+    },
+    /// A logmon that does not do has to go.
+    Going {
+        since: Duration,
+        until: Duration,
+        is_killed: bool,
+        then: Then,
     },
     /// No logmon runs; the next one is started then.
     Waiting {
@@ -92,6 +150,7 @@ enum Phase {
 /// The supervisor's state.
 #[derive(Debug)]
 pub(crate) struct Machine {
+    pace: Pace,
     phase: Phase,
     restart: Restart,
     was_ready: bool,
@@ -99,8 +158,9 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Makes the state before anything has happened.
-    pub(crate) fn new() -> Machine {
+    pub(crate) fn new(pace: Pace) -> Machine {
         Machine {
+            pace,
             phase: Phase::New,
             restart: Restart::default(),
             was_ready: false,
@@ -110,13 +170,23 @@ impl Machine {
     /// Gives when [`Event::Tick`] is due; none if only another event matters.
     pub(crate) fn tick_at(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Waiting { until } => Some(until),
-            Phase::Stopping {
+            Phase::Waiting { until }
+            | Phase::Running {
+                check: Check::At(until),
+                ..
+            }
+            | Phase::Going {
+                until,
+                is_killed: false,
+                ..
+            }
+            | Phase::Stopping {
                 until,
                 is_killed: false,
                 ..
             } => Some(until),
             Phase::Stopping { .. }
+            | Phase::Going { .. }
             | Phase::New
             | Phase::Starting { .. }
             | Phase::Running { .. }
@@ -129,31 +199,54 @@ impl Machine {
         match event {
             Event::FoundNone => self.start(now),
             Event::Found => self.found(now),
+            Event::FoundPlugin => self.begin(now, true),
             Event::Ready => self.ready(now),
+            Event::Refused(code) => self.refused(code, now),
+            Event::Well => self.well(now),
+            Event::Unwell => self.unwell(now),
             Event::Ended(ending) => self.ended(ending, now),
-            Event::NotStarted => self.again(Exit::System.code(), now),
+            Event::NotStarted => self.not_started(now),
             Event::StopAsked => self.stop(now),
             Event::Tick => self.tick(now),
         }
     }
 
     fn start(&mut self, now: Duration) -> Vec<Action> {
-        self.phase = Phase::Starting { since: now };
-        vec![Action::Start]
+        self.begin(now, false)
+    }
+
+    fn begin(&mut self, now: Duration, is_found: bool) -> Vec<Action> {
+        let since = now;
+        self.phase = Phase::Starting { since, is_found };
+        vec![if is_found {
+            Action::Resume
+        } else {
+            Action::Start
+        }]
+    }
+
+    /// The phase of a logmon that is at work since then.
+    fn running(&self, since: Duration, now: Duration) -> Phase {
+        let check = self
+            .pace
+            .check_every
+            .map_or(Check::Never, |every| Check::At(now + every));
+        Phase::Running { since, check }
     }
 
     fn found(&mut self, now: Duration) -> Vec<Action> {
         match self.phase {
             Phase::Stopping { may_start, .. } => {
-                self.phase = asked(now, may_start);
+                self.phase = self.asked(now, may_start);
                 vec![Action::Terminate]
             }
             Phase::New
             | Phase::Starting { .. }
             | Phase::Running { .. }
+            | Phase::Going { .. }
             | Phase::Waiting { .. }
             | Phase::Ended => {
-                self.phase = Phase::Running { since: now };
+                self.phase = self.running(now, now);
                 self.announce()
             }
         }
@@ -169,30 +262,113 @@ impl Machine {
 
     fn ready(&mut self, now: Duration) -> Vec<Action> {
         match self.phase {
-            Phase::Starting { since } => {
-                self.phase = Phase::Running { since };
+            Phase::Starting { since, .. } => {
+                self.phase = self.running(since, now);
                 self.announce()
             }
             Phase::Stopping {
                 is_asked: false,
+                is_killed: false,
                 may_start,
                 ..
             } => {
-                self.phase = asked(now, may_start);
+                self.phase = self.asked(now, may_start);
                 vec![Action::Terminate]
             }
             Phase::Stopping { .. }
             | Phase::New
             | Phase::Running { .. }
+            | Phase::Going { .. }
             | Phase::Waiting { .. }
             | Phase::Ended => Vec::new(),
         }
     }
 
+    /// What is refused at the first start is refused at the next one, too. Later the options are those that
+    /// were good before, so another plugin may take them; and so may one in the place of one that was found.
+    fn refused(&mut self, code: u8, now: Duration) -> Vec<Action> {
+        let (since, then) = match self.phase {
+            Phase::Starting { since, is_found } if is_found || self.was_ready => {
+                (since, Then::Again)
+            }
+            Phase::Starting { since, .. } => (since, Then::End(code)),
+            Phase::Stopping {
+                is_asked: false,
+                is_killed: false,
+                ..
+            } => (now, Then::End(code)),
+            Phase::Stopping { .. }
+            | Phase::New
+            | Phase::Running { .. }
+            | Phase::Going { .. }
+            | Phase::Waiting { .. }
+            | Phase::Ended => return Vec::new(),
+        };
+        self.phase = Phase::Going {
+            since,
+            until: now + self.pace.stop_limit,
+            is_killed: false,
+            then,
+        };
+        vec![Action::Dismiss]
+    }
+
+    fn well(&mut self, now: Duration) -> Vec<Action> {
+        if let Phase::Running {
+            since,
+            check: Check::Asked,
+        } = self.phase
+        {
+            self.phase = self.running(since, now);
+        }
+        Vec::new()
+    }
+
+    fn unwell(&mut self, now: Duration) -> Vec<Action> {
+        let phase = match self.phase {
+            Phase::Starting { since, .. } | Phase::Running { since, .. } => Phase::Going {
+                since,
+                until: now,
+                is_killed: true,
+                then: Then::Again,
+            },
+            Phase::Going {
+                since,
+                until,
+                is_killed: false,
+                then,
+            } => Phase::Going {
+                since,
+                until,
+                is_killed: true,
+                then,
+            },
+            // Another one may drain what this one did not.
+            Phase::Stopping {
+                until,
+                is_asked,
+                is_killed: false,
+                may_start,
+            } => Phase::Stopping {
+                until,
+                is_asked,
+                is_killed: true,
+                may_start,
+            },
+            Phase::Stopping { .. }
+            | Phase::Going { .. }
+            | Phase::New
+            | Phase::Waiting { .. }
+            | Phase::Ended => return Vec::new(),
+        };
+        self.phase = phase;
+        vec![Action::Kill]
+    }
+
     fn ended(&mut self, ending: Ending, now: Duration) -> Vec<Action> {
         let code = match ending {
             Ending::Code(code) => code,
-            Ending::Signal => Exit::System.code(),
+            Ending::Signal | Ending::Undrained => Exit::System.code(),
             Ending::Unseen { left_something } => {
                 if left_something {
                     Exit::System.code()
@@ -202,32 +378,34 @@ impl Machine {
             }
         };
         match self.phase {
-            Phase::Starting { since } | Phase::Running { since } => {
+            Phase::Starting { since, .. } | Phase::Running { since, .. } => {
                 let is_done = code == Exit::Drained.code();
                 // What is refused at the first start is refused at the next one, too.
-                let is_refused = [Exit::Usage, Exit::Config, Exit::Path, Exit::Busy]
-                    .iter()
-                    .any(|exit| exit.code() == code);
-                if is_done || is_refused && !self.was_ready {
+                if is_done || is_refusal(code) && !self.was_ready {
                     return self.end(code);
                 }
-                let pause = self.restart.after(now.saturating_sub(since));
-                self.wait(pause, now)
+                self.again(now.saturating_sub(since), now)
             }
+            Phase::Going { since, then, .. } => self.gone(since, then, now),
             Phase::Stopping {
-                is_killed: false,
-                may_start: true,
-                ..
+                may_start: true, ..
             } if died_undrained(ending) => self.start_to_drain(now),
             Phase::Stopping { .. } => self.end(code),
             Phase::New | Phase::Waiting { .. } | Phase::Ended => Vec::new(),
         }
     }
 
-    /// Starts one more logmon, to drain what the keeper holds.
+    fn gone(&mut self, since: Duration, then: Then, now: Duration) -> Vec<Action> {
+        match then {
+            Then::Again => self.again(now.saturating_sub(since), now),
+            Then::End(code) => self.end(code),
+        }
+    }
+
+    /// Starts one more logmon, to drain what a dead one left.
     fn start_to_drain(&mut self, now: Duration) -> Vec<Action> {
         self.phase = Phase::Stopping {
-            until: now + STOP_LIMIT,
+            until: now + self.pace.stop_limit,
             is_asked: false,
             is_killed: false,
             may_start: false,
@@ -236,18 +414,21 @@ impl Machine {
     }
 
     /// A start failed. The system may be short of something for a moment.
-    fn again(&mut self, code: u8, now: Duration) -> Vec<Action> {
+    fn not_started(&mut self, now: Duration) -> Vec<Action> {
         match self.phase {
+            Phase::Going { since, then, .. } => self.gone(since, then, now),
             Phase::Starting { .. } | Phase::Running { .. } => {
-                let pause = self
-                    .restart
-                    .after(Duration::ZERO)
-                    .max(super::restart::FIRST_PAUSE);
+                let pause = self.restart.after(Duration::ZERO).max(FIRST_PAUSE);
                 self.wait(pause, now)
             }
-            Phase::Stopping { .. } => self.end(code),
+            Phase::Stopping { .. } => self.end(Exit::System.code()),
             Phase::New | Phase::Waiting { .. } | Phase::Ended => Vec::new(),
         }
+    }
+
+    fn again(&mut self, lived: Duration, now: Duration) -> Vec<Action> {
+        let pause = self.restart.after(lived);
+        self.wait(pause, now)
     }
 
     fn wait(&mut self, pause: Duration, now: Duration) -> Vec<Action> {
@@ -259,11 +440,12 @@ impl Machine {
     }
 
     fn stop(&mut self, now: Duration) -> Vec<Action> {
+        let until = now + self.pace.stop_limit;
         match self.phase {
             Phase::New => self.end(Exit::Drained.code()),
             Phase::Starting { .. } => {
                 self.phase = Phase::Stopping {
-                    until: now + STOP_LIMIT,
+                    until,
                     is_asked: false,
                     is_killed: false,
                     may_start: true,
@@ -271,36 +453,74 @@ impl Machine {
                 Vec::new()
             }
             Phase::Running { .. } => {
-                self.phase = asked(now, true);
+                self.phase = self.asked(now, true);
                 vec![Action::Terminate]
             }
+            // It drains nothing, so one more does.
+            Phase::Going {
+                is_killed,
+                then: Then::Again,
+                ..
+            } => {
+                self.phase = Phase::Stopping {
+                    until,
+                    is_asked: true,
+                    is_killed,
+                    may_start: true,
+                };
+                Vec::new()
+            }
             Phase::Waiting { .. } => self.start_to_drain(now),
-            Phase::Stopping { .. } | Phase::Ended => Vec::new(),
+            Phase::Going { .. } | Phase::Stopping { .. } | Phase::Ended => Vec::new(),
         }
     }
 
     fn tick(&mut self, now: Duration) -> Vec<Action> {
         match self.phase {
             Phase::Waiting { until } if now >= until => self.start(now),
+            Phase::Running {
+                since,
+                check: Check::At(at),
+            } if now >= at => {
+                let check = Check::Asked;
+                self.phase = Phase::Running { since, check };
+                vec![Action::Check]
+            }
+            Phase::Going {
+                since,
+                until,
+                is_killed: false,
+                then,
+            } if now >= until => {
+                self.phase = Phase::Going {
+                    since,
+                    until,
+                    is_killed: true,
+                    then,
+                };
+                vec![Action::Kill]
+            }
+            // Whatever held this one up in time holds up the next one.
             Phase::Stopping {
                 until,
                 is_asked,
                 is_killed: false,
-                may_start,
+                ..
             } if now >= until => {
                 self.phase = Phase::Stopping {
                     until,
                     is_asked,
                     is_killed: true,
-                    may_start,
+                    may_start: false,
                 };
                 vec![Action::Kill]
             }
             Phase::Waiting { .. }
+            | Phase::Running { .. }
+            | Phase::Going { .. }
             | Phase::Stopping { .. }
             | Phase::New
             | Phase::Starting { .. }
-            | Phase::Running { .. }
             | Phase::Ended => Vec::new(),
         }
     }
@@ -309,214 +529,40 @@ impl Machine {
         self.phase = Phase::Ended;
         vec![Action::End(code)]
     }
+
+    /// The phase of a logmon that was asked to end now.
+    fn asked(&self, now: Duration, may_start: bool) -> Phase {
+        Phase::Stopping {
+            until: now + self.pace.stop_limit,
+            is_asked: true,
+            is_killed: false,
+            may_start,
+        }
+    }
 }
 
-/// The phase of a logmon that was asked to end now.
-fn asked(now: Duration, may_start: bool) -> Phase {
-    Phase::Stopping {
-        until: now + STOP_LIMIT,
-        is_asked: true,
-        is_killed: false,
-        may_start,
-    }
+/// True for the code of a logmon that was started wrongly, and would be again.
+fn is_refusal(code: u8) -> bool {
+    [
+        Exit::Usage,
+        Exit::Config,
+        Exit::Path,
+        Exit::Unavailable,
+        Exit::Busy,
+    ]
+    .iter()
+    .any(|exit| exit.code() == code)
 }
 
 /// True if it may have died before it heard that it should drain.
 fn died_undrained(ending: Ending) -> bool {
     match ending {
-        Ending::Signal => true,
+        Ending::Signal | Ending::Undrained => true,
         Ending::Unseen { left_something } => left_something,
         Ending::Code(_) => false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn running() -> Machine {
-        let mut machine = Machine::new();
-        assert_eq!(
-            machine.handle(Event::FoundNone, Duration::ZERO),
-            [Action::Start]
-        );
-        assert_eq!(
-            machine.handle(Event::Ready, Duration::ZERO),
-            [Action::Announce]
-        );
-        machine
-    }
-
-    #[test]
-    fn a_killed_logmon_is_started_again_at_once_and_ready_is_said_once() {
-        let mut machine = running();
-        let ended = machine.handle(Event::Ended(Ending::Signal), SECOND);
-        assert_eq!(ended, [Action::Start]);
-        assert_eq!(machine.handle(Event::Ready, SECOND), []);
-    }
-
-    #[test]
-    fn a_refusal_at_the_first_start_is_final_and_later_ones_are_not() {
-        for code in [64, 65, 66, 75] {
-            let mut machine = Machine::new();
-            machine.handle(Event::FoundNone, Duration::ZERO);
-            let ended = machine.handle(Event::Ended(Ending::Code(code)), SECOND);
-            assert_eq!(ended, [Action::End(code)]);
-            let ended = running().handle(Event::Ended(Ending::Code(code)), SECOND);
-            assert_eq!(ended, [Action::Start]);
-        }
-    }
-
-    #[test]
-    fn a_logmon_that_drained_on_somebody_elses_word_is_not_brought_back() {
-        let ended = running().handle(Event::Ended(Ending::Code(0)), SECOND);
-        assert_eq!(ended, [Action::End(0)]);
-    }
-
-    #[test]
-    fn a_stop_gives_the_code_of_logmon_and_kills_it_only_when_the_time_is_up() {
-        let mut machine = running();
-        assert_eq!(
-            machine.handle(Event::StopAsked, SECOND),
-            [Action::Terminate]
-        );
-        assert_eq!(machine.handle(Event::StopAsked, SECOND), []);
-        assert_eq!(machine.handle(Event::Tick, SECOND * 2), []);
-        assert_eq!(
-            machine.handle(Event::Tick, SECOND + STOP_LIMIT),
-            [Action::Kill]
-        );
-        assert_eq!(machine.tick_at(), None);
-        let ended = machine.handle(Event::Ended(Ending::Signal), SECOND * 7);
-        assert_eq!(ended, [Action::End(71)]);
-    }
-
-    #[test]
-    fn a_stop_during_a_start_waits_until_logmon_can_drain() {
-        let mut machine = Machine::new();
-        machine.handle(Event::FoundNone, Duration::ZERO);
-        assert_eq!(machine.handle(Event::StopAsked, SECOND), []);
-        assert_eq!(machine.handle(Event::Ready, SECOND), [Action::Terminate]);
-        let ended = machine.handle(Event::Ended(Ending::Code(0)), SECOND);
-        assert_eq!(ended, [Action::End(0)]);
-    }
-
-    #[test]
-    fn a_stop_during_a_pause_starts_one_more_logmon_to_drain() {
-        let mut machine = running();
-        for _ in 0..3 {
-            assert_eq!(
-                machine.handle(Event::Ended(Ending::Signal), SECOND),
-                [Action::Start]
-            );
-        }
-        assert_eq!(machine.handle(Event::Ended(Ending::Signal), SECOND), []);
-        assert!(machine.tick_at().is_some());
-        assert_eq!(machine.handle(Event::StopAsked, SECOND), [Action::Start]);
-        assert_eq!(machine.handle(Event::Ready, SECOND), [Action::Terminate]);
-    }
-
-    #[test]
-    fn a_logmon_that_was_dead_when_the_stop_came_is_started_once_to_drain() {
-        let mut machine = running();
-        assert_eq!(
-            machine.handle(Event::StopAsked, SECOND),
-            [Action::Terminate]
-        );
-        assert_eq!(
-            machine.handle(Event::Ended(Ending::Signal), SECOND),
-            [Action::Start]
-        );
-        assert_eq!(machine.handle(Event::Ready, SECOND), [Action::Terminate]);
-        let ended = machine.handle(Event::Ended(Ending::Signal), SECOND);
-        assert_eq!(ended, [Action::End(71)]);
-    }
-
-    #[test]
-    fn an_adopted_logmon_that_left_something_at_the_keeper_did_not_drain() {
-        for (left_something, next) in [(false, Action::End(0)), (true, Action::Start)] {
-            let mut machine = Machine::new();
-            assert_eq!(
-                machine.handle(Event::Found, Duration::ZERO),
-                [Action::Announce]
-            );
-            assert_eq!(
-                machine.handle(Event::StopAsked, SECOND),
-                [Action::Terminate]
-            );
-            let ending = Ending::Unseen { left_something };
-            assert_eq!(machine.handle(Event::Ended(ending), SECOND), [next]);
-        }
-    }
-
-    fn events() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            4 => Just(Event::Ready),
-            1 => Just(Event::Found),
-            4 => proptest::sample::select(vec![0_u8, 64, 65, 66, 70, 71, 75]).prop_map(|code| Event::Ended(Ending::Code(code))),
-            6 => Just(Event::Ended(Ending::Signal)),
-            2 => any::<bool>().prop_map(|left_something| Event::Ended(Ending::Unseen { left_something })),
-            1 => Just(Event::NotStarted),
-            1 => Just(Event::StopAsked),
-            4 => Just(Event::Tick),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn the_laws_hold_in_any_order_of_events(
-            is_found: bool,
-            events in proptest::collection::vec((events(), 0_u64..12_000), 0..60),
-        ) {
-            let mut machine = Machine::new();
-            let mut now = Duration::ZERO;
-            let first = if is_found { Event::Found } else { Event::FoundNone };
-            // Time zero is the beginning, so what comes later has passed some.
-            let events = events.into_iter().map(|(event, ms)| (event, ms + 1));
-            let mut lives = false;
-            let (mut was_ready, mut announced, mut stop_asked, mut ended) = (is_found, 0, false, false);
-            let mut starts_after_stop = 0;
-            let steps = std::iter::once((first, 0)).chain(events);
-            for (event, passes_ms) in steps {
-                now += Duration::from_millis(passes_ms);
-                // The edge tells only what can be.
-                match event {
-                    Event::Found if !lives && now > Duration::ZERO => continue,
-                    Event::Found => (lives, was_ready) = (true, true),
-                    Event::Ready if !lives => continue,
-                    Event::Ready => was_ready = true,
-                    Event::Ended(_) | Event::NotStarted if !lives => continue,
-                    Event::Ended(_) | Event::NotStarted => lives = false,
-                    Event::StopAsked => stop_asked = true,
-                    Event::FoundNone | Event::Tick => {}
-                }
-                if ended {
-                    break;
-                }
-                for action in machine.handle(event, now) {
-                    match action {
-                        Action::Start => {
-                            prop_assert!(!lives, "a second logmon");
-                            lives = true;
-                            starts_after_stop += u32::from(stop_asked);
-                            prop_assert!(starts_after_stop <= 1);
-                        }
-                        Action::Announce => {
-                            announced += 1;
-                            prop_assert!(announced == 1 && was_ready);
-                        }
-                        Action::Terminate | Action::Kill => prop_assert!(lives && stop_asked),
-                        Action::End(_) => {
-                            prop_assert!(!lives, "ends with a logmon alive");
-                            ended = true;
-                        }
-                    }
-                }
-                prop_assert!(lives || ended || machine.tick_at().is_some(), "nothing will happen any more");
-            }
-        }
-    }
-}
+#[path = "machine_tests.rs"]
+mod tests;

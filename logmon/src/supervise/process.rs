@@ -8,8 +8,16 @@ use std::io;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::error::SuperviseError;
 use super::record::{Identity, start_time};
 use crate::watched::Watched;
+
+/// Names the time since the machine began: a pid means nothing after it.
+pub(super) fn boot_id() -> Result<String, SuperviseError> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let text = text.map_err(|source| SuperviseError::BootId { source })?;
+    Ok(text.trim().to_owned())
+}
 
 /// A process, alive or dead by now.
 #[derive(Debug)]

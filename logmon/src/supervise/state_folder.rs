@@ -13,6 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, openat, renameat};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use tracing::warn;
 
 use super::error::SuperviseError;
 use super::record::Record;
@@ -22,7 +23,7 @@ const LOCK: &str = "lock";
 const RECORD: &str = "state";
 const NEW_RECORD: &str = "state.new";
 const SOCKET: &str = "keeper.sock";
-/// A record has a few hundred bytes; more is none.
+/// A record has less than a thousand bytes; more is none.
 const MAX_RECORD_BYTES: u64 = 4096;
 
 /// The folder, locked by this process.
@@ -60,7 +61,8 @@ impl StateFolder {
         self.folder.path().join(SOCKET)
     }
 
-    /// Reads the record; gives none if there is none that is whole.
+    /// Reads the record. One that can't be read is told of, and is as good as none: the next one takes its
+    /// place.
     pub(crate) fn load(&self) -> Result<Option<Record>, SuperviseError> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = match openat(&self.folder, RECORD, flags, Mode::empty()) {
@@ -70,7 +72,14 @@ impl StateFolder {
         };
         let mut bytes = Vec::new();
         match file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes) {
-            Ok(_) => Ok(Record::decode(&bytes)),
+            Ok(_) => match Record::decode(&bytes) {
+                Ok(record) => Ok(Some(record)),
+                Err(why) => {
+                    let path = self.folder.path().join(RECORD);
+                    warn!(path = %path.display(), %why, "the state can't be used, and is made anew");
+                    Ok(None)
+                }
+            },
             Err(source) => Err(SuperviseError::File {
                 path: self.folder.path().join(RECORD),
                 source,

@@ -1,0 +1,145 @@
+//! What a supervisor finds: a state that lies, a state that is broken, somebody else.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::net::UnixListener;
+
+use crate::Named;
+use crate::stage::{Stage, is_gone, kill_9};
+use crate::support::{lines, wait_until, write_all};
+
+pub(crate) fn tests() -> Vec<Named> {
+    vec![
+        (
+            "a_stranger_on_the_saved_socket_is_not_spoken_to_and_not_killed",
+            stranger,
+        ),
+        (
+            "a_socket_of_a_dead_plugin_is_nobodys_who_listens_there_now",
+            successor,
+        ),
+        (
+            "a_state_that_is_cut_off_does_not_hide_the_plugin",
+            broken_state,
+        ),
+        (
+            "a_state_that_is_cut_off_and_a_dead_plugin_are_a_new_start",
+            broken_state_alone,
+        ),
+        (
+            "other_options_are_refused_while_a_plugin_runs",
+            other_options,
+        ),
+        ("a_second_supervisor_is_refused", second),
+    ]
+}
+
+/// The plugin lives, and another process has taken the path of its socket.
+fn stranger() {
+    let stage = Stage::new();
+    stage.start(&stage.alone()).kill();
+    let (plugin, socket) = (stage.plugin().pid, stage.socket());
+    fs::remove_file(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let supervisor = stage.start(&stage.alone());
+    assert_not_spoken_to(&listener);
+    // What can't be reached reads the FIFOs, so it had to go.
+    assert!(is_gone(plugin));
+    assert_ne!(stage.plugin().pid, plugin);
+    write_all(&stage.writer(), &lines(0, 5));
+    stage.wait_for_log(&lines(0, 5));
+    assert_eq!(supervisor.stop(), Some(0));
+    assert!(socket.exists(), "the stranger's socket is gone");
+}
+
+/// The plugin is dead, and another process has taken the path of its socket.
+fn successor() {
+    let stage = Stage::new();
+    stage.start(&stage.alone()).kill();
+    let (plugin, socket) = (stage.plugin().pid, stage.socket());
+    kill_9(plugin);
+    fs::remove_file(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let supervisor = stage.start(&stage.alone());
+    assert_not_spoken_to(&listener);
+    assert_eq!(supervisor.stop(), Some(0));
+    assert!(socket.exists(), "the stranger's socket is gone");
+}
+
+/// Who connects has to, to see who listens; but nothing is said.
+#[track_caller]
+fn assert_not_spoken_to(listener: &UnixListener) {
+    listener.set_nonblocking(true).unwrap();
+    while let Ok((mut connection, _)) = listener.accept() {
+        connection.set_nonblocking(false).unwrap();
+        let mut said = Vec::new();
+        connection.read_to_end(&mut said).unwrap();
+        assert_eq!(said, b"");
+    }
+}
+
+fn broken_state() {
+    let stage = Stage::new();
+    for (garbage, why) in [
+        (&b""[..], "cut off"),
+        (b"logmon-supervise 1\nboot x\ncomm", "cut off"),
+        (b"logmon-supervise 7\nsomething new\n", "it has version"),
+    ] {
+        stage.start(&stage.alone()).kill();
+        let plugin = stage.plugin().pid;
+        fs::write(stage.path("state/state"), garbage).unwrap();
+        let supervisor = stage.start(&stage.alone());
+        assert_eq!(stage.plugin().pid, plugin);
+        let diagnostics = stage.place.diagnostics();
+        assert!(diagnostics.contains(why), "{diagnostics}");
+        write_all(&stage.writer(), b"on ");
+        assert_eq!(supervisor.stop(), Some(0));
+        stage.assert_nothing_is_left();
+    }
+    assert_eq!(stage.log(), b"on on on ");
+}
+
+fn broken_state_alone() {
+    let stage = Stage::new();
+    stage.start(&stage.alone()).kill();
+    let plugin = stage.plugin().pid;
+    let state = stage.state();
+    kill_9(plugin);
+    fs::write(stage.path("state/state"), &state[..state.len() / 2]).unwrap();
+    let supervisor = stage.start(&stage.alone());
+    assert_ne!(stage.plugin().pid, plugin);
+    write_all(&stage.writer(), &lines(0, 1));
+    stage.wait_for_log(&lines(0, 1));
+    assert_eq!(supervisor.stop(), Some(0));
+}
+
+fn other_options() {
+    let stage = Stage::new();
+    stage.start(&stage.alone()).kill();
+    let plugin = stage.plugin().pid;
+    let mut other = stage.supervise(&["--plugin", &stage.alone()]);
+    other.args(["--max-files", "11"]);
+    // The later one of two is not taken: it is a usage error of `run`, too.
+    let (code, told) = stage.spawn(other).end();
+    assert_eq!(code, Some(64), "{told}");
+    let kept = stage.kept();
+    let (code, told) = stage.spawn(stage.supervise(&["--plugin", &kept])).end();
+    assert_eq!(code, Some(65), "{told}");
+    assert!(told.contains("runs with other options"), "{told}");
+    assert!(!is_gone(plugin));
+    let supervisor = stage.start(&stage.alone());
+    assert_eq!(stage.plugin().pid, plugin);
+    assert_eq!(supervisor.stop(), Some(0));
+    wait_until("it is gone", || is_gone(plugin));
+}
+
+fn second() {
+    let stage = Stage::new();
+    let supervisor = stage.start(&stage.alone());
+    let plugin = stage.plugin().pid;
+    let alone = stage.alone();
+    let (code, told) = stage.spawn(stage.supervise(&["--plugin", &alone])).end();
+    assert_eq!(code, Some(75), "{told}");
+    assert_eq!(stage.plugin().pid, plugin);
+    assert_eq!(supervisor.stop(), Some(0));
+}
