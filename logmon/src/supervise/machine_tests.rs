@@ -213,6 +213,17 @@ fn a_plugin_that_refuses_and_stays_is_killed() {
 }
 
 #[test]
+fn a_refusal_at_the_first_start_is_the_end_however_the_plugin_goes() {
+    for gone in [Event::Ended(Ending::Signal), Event::NotStarted] {
+        let mut machine = Machine::new(PLUGIN);
+        machine.handle(Event::FoundNone, Duration::ZERO);
+        refused(&mut machine, 65);
+        assert_eq!(machine.handle(Event::StopAsked, SECOND), []);
+        assert_eq!(machine.handle(gone, SECOND), [Action::End(65)]);
+    }
+}
+
+#[test]
 fn a_plugin_that_was_found_is_told_again_and_only_then_it_is_ready() {
     let mut machine = Machine::new(PLUGIN);
     let found = machine.handle(Event::FoundPlugin, Duration::ZERO);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 use crate::Named;
 use crate::stage::{Stage, is_gone, kill_9};
@@ -17,6 +18,10 @@ pub(crate) fn tests() -> Vec<Named> {
         (
             "a_socket_of_a_dead_plugin_is_nobodys_who_listens_there_now",
             successor,
+        ),
+        (
+            "a_process_that_has_the_saved_number_now_is_left_alone",
+            reused_number,
         ),
         (
             "a_state_that_is_cut_off_does_not_hide_the_plugin",
@@ -64,6 +69,38 @@ fn successor() {
     assert_not_spoken_to(&listener);
     assert_eq!(supervisor.stop(), Some(0));
     assert!(socket.exists(), "the stranger's socket is gone");
+}
+
+/// The plugin is dead, and another process has its number.
+fn reused_number() {
+    let stage = Stage::new();
+    stage.start(&stage.alone()).kill();
+    let plugin = stage.plugin().pid;
+    let state = stage.state();
+    kill_9(plugin);
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = other.id();
+    let forged = state
+        .replace(&format!("logmon {plugin} "), &format!("logmon {pid} "))
+        .replace(&format!("\"Pid\":{plugin}"), &format!("\"Pid\":{pid}"));
+    let (lines, _) = forged.split_once("end ").unwrap();
+    let forged = format!("{lines}end {:016x}\n", checksum(lines.as_bytes()));
+    fs::write(stage.path("state/state"), forged).unwrap();
+    let supervisor = stage.start(&stage.alone());
+    let diagnostics = stage.place.diagnostics();
+    assert!(!diagnostics.contains("can't be used"), "{diagnostics}");
+    assert_eq!(other.try_wait().unwrap(), None, "it was killed");
+    assert_ne!(stage.plugin().pid, pid.cast_signed());
+    assert_eq!(supervisor.stop(), Some(0));
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+/// The checksum of a state: FNV-1a with 64 bits.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Who connects has to, to see who listens; but nothing is said.

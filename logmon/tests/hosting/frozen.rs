@@ -25,6 +25,10 @@ pub(crate) fn tests() -> Vec<Named> {
 }
 
 fn at_work() {
+    // This one is well, and is asked as often as the one that is not.
+    let other = Stage::new();
+    let _other_supervisor = other.start(&other.alone());
+    let well = other.plugin().pid;
     let stage = Stage::new();
     let supervisor = stage.start(&stage.kept());
     let writer = stage.writer();
@@ -39,6 +43,7 @@ fn at_work() {
     write_all(&writer, &lines(10, 10));
     stage.another_plugin(next);
     stage.wait_for_log(&lines(0, 20));
+    assert_eq!(other.plugin().pid, well, "one that was well was replaced");
     assert_eq!(supervisor.stop(), Some(0));
     stage.assert_nothing_is_left();
 }
