@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::run::reexec;
 use crate::capability::Capability;
 use crate::config::DriverTable;
-use crate::nomad::{self, Asked, Collecting, CollectingError, Wanted};
+use crate::nomad::{self, Asked, Collecting, CollectingError, Tied, Wanted};
 use crate::outcome::Ending;
 use crate::report;
 use crate::suite;
@@ -200,7 +200,7 @@ pub(super) fn nomad(command: &NomadCommand) -> Result<Ending, Refusal> {
         } => {
             let (program, arguments) = program_of(command)?;
             doctor(&Asked {
-                program,
+                program: program.into(),
                 arguments,
                 configuration: configuration(plugin_config.as_deref())?,
                 deadlines: deadlines(*within),
@@ -226,9 +226,9 @@ fn deadlines(within: Option<Duration>) -> Deadlines {
     }
 }
 
-fn program_of(command: &[String]) -> Result<(PathBuf, Vec<String>), Refusal> {
+fn program_of(command: &[String]) -> Result<(String, Vec<String>), Refusal> {
     match command {
-        [program, arguments @ ..] => Ok((program.into(), arguments.to_vec())),
+        [program, arguments @ ..] => Ok((program.clone(), arguments.to_vec())),
         [] => Err(Refusal::new(Ending::Usage, "name the plugin's program")),
     }
 }
@@ -241,21 +241,19 @@ fn configuration(path: Option<&Path>) -> Result<Value, Refusal> {
     }
 }
 
-/// The words before a program that is to end with this process.
-fn tying() -> Result<Vec<String>, Refusal> {
+/// The plugin of a command, so that it ends with this process.
+fn tied_plugin(command: &[String]) -> Result<Tied, Refusal> {
+    let (program, arguments) = program_of(command)?;
     let mut words = reexec()?;
     let own = std::process::id().to_string();
     words.extend(["nomad".to_owned(), "tied".to_owned(), own]);
-    Ok(words)
+    Ok(Tied::new(words, program, arguments))
 }
 
 fn logmon(args: &LogmonArgs) -> Result<Ending, Refusal> {
-    let (program, arguments) = program_of(&args.command)?;
     let (stdout, stderr) = (args.stdout.clone(), args.stderr.clone());
     let collecting = Collecting {
-        tied: tying()?,
-        program,
-        arguments,
+        plugin: tied_plugin(&args.command)?,
         start: StartRequest {
             log_dir: args.log_dir.clone(),
             stdout_file_name: stdout.1,
@@ -278,12 +276,8 @@ fn logmon(args: &LogmonArgs) -> Result<Ending, Refusal> {
 }
 
 fn driver(args: &DriverArgs) -> Result<Ending, Refusal> {
-    let (program, arguments) = program_of(&args.command)?;
-    let tied = tying()?;
     let wanted = Wanted {
-        tied,
-        program,
-        arguments,
+        plugin: tied_plugin(&args.command)?,
         plugin_config: configuration(args.plugin_config.as_deref())?,
         task_config: configuration(Some(&args.task_config))?,
         declared: args.capabilities.clone(),

@@ -6,15 +6,14 @@
 //! is for the host, which then asks for a Stop and for the end, as Nomad does.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use plugin::host::{Deadlines, End, Ended, Launch, Manner, Plugin};
+use plugin::host::{End, Ended, Manner, Plugin};
 use plugin::proto::logmon::StartRequest;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::loaded::hear;
+use super::tied::Tied;
 use crate::suite::error_chain;
 
 /// How long the plugin may take to begin, and to answer a Start: MON-1 with a loaded machine's share.
@@ -29,12 +28,8 @@ const GO: Duration = Duration::from_secs(2);
 /// What is to be collected, and by whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Collecting {
-    /// What starts a program so that it ends with this process: the words before it.
-    pub(crate) tied: Vec<String>,
-    /// The plugin's program.
-    pub(crate) program: PathBuf,
-    /// Its arguments.
-    pub(crate) arguments: Vec<String>,
+    /// The plugin.
+    pub(crate) plugin: Tied,
     /// What Start is told.
     pub(crate) start: StartRequest,
 }
@@ -68,26 +63,9 @@ async fn host(collecting: &Collecting) -> Result<(), CollectingError> {
     let mut terminated = signal(SignalKind::terminate())?;
     let refused =
         |error: &(dyn std::error::Error + 'static)| CollectingError::Refused(error_chain(error));
-    let mut words = collecting.tied.iter();
-    let tied = words
-        .next()
-        .ok_or_else(|| CollectingError::Refused("nothing starts a program".into()))?;
-    let program = collecting.program.to_string_lossy().into_owned();
-    let arguments = words
-        .cloned()
-        .chain([program])
-        .chain(collecting.arguments.clone());
-    let plugin = Launch::new(tied)
-        .arguments(arguments)
-        .deadlines(Deadlines {
-            handshake: BEGIN,
-            connect: BEGIN,
-            call: BEGIN,
-            shutdown: GO,
-            exit: GO,
-            kill: GO,
-        })
-        .listener(hear)
+    let plugin = collecting
+        .plugin
+        .launch(BEGIN, BEGIN, GO)
         .start()
         .await
         .map_err(|error| refused(&error))?;

@@ -16,13 +16,14 @@ use std::thread;
 use std::time::Duration;
 
 use plugin::host::Driver;
-use plugin::proto::driver::{TaskHandle, WaitTaskResponse};
+use plugin::proto::driver::TaskHandle;
 use prost::Message;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 
+use super::end::ended;
 use super::loaded::{CALL, Failed, Loaded, Wanted};
 use super::task::{Filling, Told, folders, task_config};
 use crate::adapter::{Handle, PROTOCOL};
@@ -305,7 +306,7 @@ impl Bridge {
     async fn wait(&self, id: &str) -> Result<Value, Failed> {
         let task = self.id_of(id).await?;
         let answer = self.driver().await?.wait_task(&task, FOR_EVER).await?;
-        ended(&answer)
+        ended(&answer).map_err(|why| Failed(format!("call WaitTask: {why}")))
     }
 
     async fn stop(&self, stop: &Stop) -> Result<Value, Failed> {
@@ -393,23 +394,6 @@ fn make_folders(alloc_dir: &Path) -> io::Result<()> {
     folders()
         .iter()
         .try_for_each(|folder| fs::create_dir_all(alloc_dir.join(folder)))
-}
-
-/// How a task ended, as the suite is told it.
-fn ended(answer: &WaitTaskResponse) -> Result<Value, Failed> {
-    if !answer.err.is_empty() {
-        return Err(Failed(format!("call WaitTask: {}", answer.err)));
-    }
-    let result = answer.result.unwrap_or_default();
-    match (u8::try_from(result.exit_code), result.signal) {
-        (Ok(code), 0) => Ok(json!({ "exit": code, "signal": null })),
-        // Some drivers tell 128 + n beside signal n, some only the signal.
-        (_, signal @ 1..=64) => Ok(json!({ "exit": null, "signal": signal })),
-        (_, signal) => Err(Failed(format!(
-            "call WaitTask: exit_code {} and signal {signal} are no end of a process",
-            result.exit_code
-        ))),
-    }
 }
 
 fn task_id(handle: &TaskHandle) -> String {

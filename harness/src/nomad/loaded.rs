@@ -1,11 +1,10 @@
 //! A driver plugin that is loaded as Nomad loads it: started, configured, asked how it is. (edge)
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use plugin::host::{CallError, Deadlines, Launch, Plugin, Said};
+use plugin::host::{CallError, Plugin, Said};
 use plugin::msgpack;
 use plugin::proto::base::SetConfigRequest;
 use plugin::proto::hclspec;
@@ -14,6 +13,7 @@ use plugin::value::Value as Configured;
 use serde_json::{Value, json};
 
 use super::task::{Filling, fill, require_task};
+use super::tied::Tied;
 use super::words::{self, API_VERSION};
 use crate::capability::Capability;
 use crate::suite::error_chain;
@@ -29,15 +29,12 @@ const GO: Duration = Duration::from_millis(700);
 const MOST_OF_A_SOCKET: usize = 108;
 /// Those of its name, `/plugin` and up to 20 digits.
 const SOCKET_NAME: usize = 27;
+
 /// What is spoken for.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    /// What starts a program so that it ends with this process: the words before it.
-    pub(crate) tied: Vec<String>,
-    /// The plugin's program.
-    pub(crate) program: PathBuf,
-    /// Its arguments.
-    pub(crate) arguments: Vec<String>,
+    /// The plugin.
+    pub(crate) plugin: Tied,
     /// Its configuration, an object.
     pub(crate) plugin_config: Value,
     /// The template of a task's configuration, an object.
@@ -130,26 +127,7 @@ impl Loaded {
 }
 
 async fn launch(wanted: &Wanted) -> Result<Plugin, Failed> {
-    let mut words = wanted.tied.iter();
-    let tied = words
-        .next()
-        .ok_or_else(|| Failed("nothing starts a program".into()))?;
-    let program = wanted.program.to_string_lossy().into_owned();
-    let arguments = words
-        .cloned()
-        .chain([program])
-        .chain(wanted.arguments.clone());
-    let mut launch = Launch::new(tied)
-        .arguments(arguments)
-        .deadlines(Deadlines {
-            handshake: BEGIN,
-            connect: BEGIN,
-            call: CALL,
-            shutdown: GO,
-            exit: GO,
-            kill: GO,
-        })
-        .listener(hear);
+    let mut launch = wanted.plugin.launch(BEGIN, CALL, GO);
     if let Some(folder) = socket_folder() {
         launch = launch.variable("PLUGIN_UNIX_SOCKET_DIR", folder);
     }

@@ -6,9 +6,11 @@
 mod collector;
 mod doctor;
 mod driver;
+mod end;
 mod file;
 mod loaded;
 mod task;
+mod tied;
 mod words;
 
 pub(crate) use collector::{Collecting, CollectingError, collect};
@@ -16,3 +18,4 @@ pub(crate) use doctor::{Asked, examine};
 pub(crate) use driver::speak;
 pub(crate) use file::read;
 pub(crate) use loaded::Wanted;
+pub(crate) use tied::Tied;
