@@ -131,11 +131,19 @@ fn a_faulty_driver_is_caught_through_its_plugin_and_its_case_can_be_played_again
         "--filter",
         "data/no-final-newline",
     ];
+    let task = folder.path().join("task.toml");
     run(&folder, &format!("{TASK}{fault}"), &more)
         .code(1)
         .stdout(contains(
             "shape of faulty subject `loses-unterminated-tail`",
-        ));
+        ))
+        .stdout(contains(format!(
+            "--nomad-plugin {} --plugin-args 'mock-driver plugin' --task-config {} \
+             --capability forwards,no-log-collection,checks-paths --seed ",
+            path(),
+            task.display()
+        )))
+        .stdout(contains("subject: driver plugin `"));
     harness(&folder)
         .args(["repro", "out/data-no-final-newline.bundle"])
         .assert()
@@ -301,4 +309,22 @@ fn a_self_test_plays_faulty_drivers_as_plugins_if_they_are_named() {
         .assert()
         .code(0)
         .stdout(contains("caught 4 of 4 faulty subjects"));
+}
+
+#[test]
+fn a_driver_plugin_that_dies_in_the_middle_of_a_call_is_told_by_the_call() {
+    let folder = tempdir().unwrap();
+    let task = format!("{TASK}plugin_exit_after = \"1ms\"\n");
+    let more = [
+        "--plugin-args",
+        "mock-driver plugin",
+        "--filter",
+        "data/smoke",
+    ];
+    run(&folder, &task, &more)
+        .code(69)
+        .stderr(contains("call WaitTask: the plugin ended by signal 9"))
+        .stderr(contains("`harness nomad doctor` tries it alone"));
+    let left = processes_of(folder.path());
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod fields;
 mod kind;
+mod plugged;
 mod process;
 mod told;
 mod wire;
@@ -13,6 +14,7 @@ mod wire;
 pub use check::{CheckError, Checked, check};
 pub use client::{Asked, Client, Heard, MAX_LINE_BYTES, Trouble};
 pub use kind::AdapterKind;
+pub use plugged::{DriverPlugin, hosted_behind, hosted_logmon};
 pub use process::{AdapterError, greet};
 pub use wire::{
     Detached, Greeting, Handle, Line, Lost, PROTOCOL, Recovered, Reply, Request, SPEC, Started,

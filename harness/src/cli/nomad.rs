@@ -15,6 +15,7 @@ use super::console;
 use super::duration::duration;
 use super::refusal::Refusal;
 use super::run::reexec;
+use crate::adapter::DriverPlugin;
 use crate::capability::Capability;
 use crate::config::DriverTable;
 use crate::nomad::{self, Asked, Collecting, CollectingError, Tied, Wanted};
@@ -98,27 +99,25 @@ impl PluginArgs {
         // What is wrong about them is told before anything is started.
         configuration(self.plugin_config.as_deref())?;
         configuration(Some(task_config))?;
-        let mut words = vec!["{self}".to_owned(), "nomad".into(), "driver".into()];
-        if let Some(path) = &self.plugin_config {
-            words.extend(["--plugin-config".into(), absolute(path)?]);
-        }
-        words.extend(["--task-config".into(), absolute(task_config)?]);
-        for one in declared {
-            words.extend(["--capability".into(), one.to_string()]);
-        }
-        words.push("--".into());
-        words.push(if program.components().count() > 1 {
-            absolute(program)?
-        } else {
-            program.to_string_lossy().into_owned()
-        });
-        if let Some(text) = &self.plugin_args {
-            let more = shell_words::split(text).map_err(|error| {
-                Refusal::new(Ending::Usage, format!("--plugin-args {text:?}: {error}"))
-            })?;
-            words.extend(more);
-        }
-        Ok(Some(shell_words::join(words)))
+        let plugin = DriverPlugin {
+            program: if program.components().count() > 1 {
+                absolute(program)?
+            } else {
+                program.to_string_lossy().into_owned()
+            },
+            arguments: self.arguments()?,
+            plugin_config: self.plugin_config.as_deref().map(absolute).transpose()?,
+            task_config: absolute(task_config)?,
+            declared: declared.iter().map(ToString::to_string).collect(),
+        };
+        Ok(Some(shell_words::join(plugin.spoken_for())))
+    }
+
+    fn arguments(&self) -> Result<Vec<String>, Refusal> {
+        let text = self.plugin_args.as_deref().unwrap_or_default();
+        shell_words::split(text).map_err(|error| {
+            Refusal::new(Ending::Usage, format!("--plugin-args {text:?}: {error}"))
+        })
     }
 }
 
@@ -180,14 +179,6 @@ pub(super) struct DriverArgs {
     /// The plugin's program and its arguments.
     #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
     command: Vec<String>,
-}
-
-/// The template of a logmon that hosts a plugin, which this one starts.
-pub(super) fn hosted_logmon(plugin: &str) -> String {
-    format!(
-        "{{self}} nomad logmon --log-dir {{log_dir}} --stdout {{stdout_fifo}}={{stdout_name}} \
-         --stderr {{stderr_fifo}}={{stderr_name}} --max-files {{max_files}} --max-file-mb {{max_file_mb}} -- {plugin}"
-    )
 }
 
 /// Runs one of them.

@@ -12,7 +12,6 @@ use super::args::{RunArgs, SelectArgs, SubjectArgs, SweepKind};
 use super::bounds::Bounds;
 use super::console;
 use super::live::Live;
-use super::nomad::hosted_logmon;
 use super::nothing::nothing_ran;
 use super::refusal::{Refusal, with_troubles};
 use super::target::{Taken, Target, require_distinct, require_writable, write_all};
@@ -269,7 +268,7 @@ pub(super) fn subject(args: &SubjectArgs) -> Result<Subject, Refusal> {
 /// to is not yet there.
 pub(super) fn subject_of(args: &SubjectArgs) -> Result<Subject, SubjectError> {
     let declared: BTreeSet<_> = args.capabilities.iter().copied().collect();
-    let hosted = args.nomad_logmon.as_deref().map(hosted_logmon);
+    let hosted = args.nomad_logmon.as_deref().map(adapter::hosted_logmon);
     let logmon = hosted.as_deref().or(args.logmon.as_deref());
     let mut subject = Subject::from_templates(args.driver.as_deref(), logmon, &declared)?;
     let serving = ServingTemplates::all_or_none(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::adapter::AdapterKind;
+use crate::adapter::{AdapterKind, DriverPlugin, hosted_behind};
 use crate::bundled_pair::is_bundled_logmon;
 use crate::capability::{Capability, Declarer};
 use crate::case::Case;
@@ -94,7 +94,10 @@ fn command(
     let usual = if driver == bundled.driver {
         bundled.capabilities
     } else {
-        words.extend([adapter.option().into(), shell_words::join(driver)]);
+        words.extend(match DriverPlugin::behind(driver) {
+            Some(plugin) => plugin.options(),
+            None => vec![adapter.option().into(), shell_words::join(driver)],
+        });
         Capability::of_any_command()
     };
     let declared = capabilities.difference(&usual);
@@ -106,7 +109,10 @@ fn command(
         words.extend(["--capability".into(), declared.as_str().into()]);
     }
     if !is_bundled_logmon(logmon) {
-        words.extend(["--logmon".into(), shell_words::join(logmon)]);
+        words.extend(match hosted_behind(logmon) {
+            Some(collector) => ["--nomad-logmon".into(), collector],
+            None => ["--logmon".into(), shell_words::join(logmon)],
+        });
         for (option, template) in serving.iter().flat_map(|serving| serving.options()) {
             words.extend([option.into(), shell_words::join(template)]);
         }

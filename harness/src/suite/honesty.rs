@@ -7,6 +7,7 @@ use std::path::Path;
 
 use mock_driver::stream::Stream;
 
+use crate::adapter::DriverPlugin;
 use crate::capability::Capability;
 use crate::case::CaseDir;
 use crate::finding::{Finding, Shape};
@@ -289,8 +290,12 @@ fn broken_protocol(history: &History) -> Option<String> {
     history.entries.iter().find_map(|entry| {
         if let Event::Adapter(AdapterEvent::Broke { text, lines, .. }) = &entry.event {
             let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+            let tries = match DriverPlugin::behind(&history.case.driver) {
+                Some(_) => "harness nomad doctor",
+                None => "harness adapter check",
+            };
             Some(format!(
-                "the driver broke the protocol: {text}{lines}\n`harness adapter check` tries it alone"
+                "the driver broke the protocol: {text}{lines}\n`{tries}` tries it alone"
             ))
         } else {
             None

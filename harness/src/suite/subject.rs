@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::adapter::AdapterKind;
+use crate::adapter::{AdapterKind, DriverPlugin, hosted_behind};
 use crate::bundled_pair::{BUNDLED_DRIVER, BUNDLED_LOGMON, kept_logmon};
 use crate::capability::{Capability, Declarer};
 use crate::case::Case;
@@ -300,25 +300,19 @@ impl Subject {
     /// One line that names what is judged and what it is judged with.
     #[must_use]
     pub fn describe(&self) -> String {
+        let driver = match DriverPlugin::behind(&self.driver) {
+            Some(plugin) => format!("driver plugin `{}`", plugin.command()),
+            None => format!("driver `{}`", shell_words::join(&self.driver)),
+        };
+        let logmon = match hosted_behind(&self.logmon) {
+            Some(collector) => format!("logmon plugin `{collector}`"),
+            None => format!("logmon `{}`", shell_words::join(&self.logmon)),
+        };
         match (self.is_bundled(), self.tests_driver(), self.tests_logmon()) {
             (true, _, _) => "the bundled mock driver with the bundled logmon".to_owned(),
-            (false, true, true) => format!(
-                "driver `{}` with logmon `{}`",
-                shell_words::join(&self.driver),
-                shell_words::join(&self.logmon)
-            ),
-            (false, true, false) => {
-                format!(
-                    "driver `{}` with the bundled logmon",
-                    shell_words::join(&self.driver)
-                )
-            }
-            (false, false, _) => {
-                format!(
-                    "logmon `{}` with the bundled mock driver",
-                    shell_words::join(&self.logmon)
-                )
-            }
+            (false, true, true) => format!("{driver} with {logmon}"),
+            (false, true, false) => format!("{driver} with the bundled logmon"),
+            (false, false, _) => format!("{logmon} with the bundled mock driver"),
         }
     }
 }
