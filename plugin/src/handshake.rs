@@ -250,6 +250,36 @@ pub enum LineError {
     },
 }
 
+/// Why a text is no certificate. What stood there is shortened and printable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// A section of PEM is broken.
+    #[error("read it as PEM: {0}")]
+    Pem(String),
+    /// There is another number of certificates than one.
+    #[error("find one certificate in PEM, there are {found}: {text}")]
+    Count {
+        /// How many there are.
+        found: usize,
+        /// The text.
+        text: String,
+    },
+    /// The text is no base64 without padding.
+    #[error("read it as base64 without padding: {reason}: {text}")]
+    Base64 {
+        /// Why.
+        reason: String,
+        /// The text.
+        text: String,
+    },
+    /// The bytes are no certificate of X.509.
+    #[error("understand its {bytes} bytes as a certificate of X.509")]
+    Certificate {
+        /// How many there are.
+        bytes: usize,
+    },
+}
+
 /// The sixth field is a certificate only if it is longer than this, as in the original.
 const MIN_CERT_CHARS: usize = 50;
 

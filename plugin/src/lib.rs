@@ -10,7 +10,8 @@
 //!   because its host went away, or leave its socket behind at an orderly end.
 //! - As a host: wait without a deadline, panic on what a plugin sends or leaves out, take a stranger for
 //!   the plugin that it knew, or leave a process behind that was not detached on purpose.
-//! - Encrypt: a host that asks for it is refused with the reason. Nomad never asks.
+//! - Encrypt unless it is asked to, as Nomad never does, or take anybody's certificate for the one that was
+//!   told. Without the feature `tls` whoever asks is refused with the reason.
 //!
 //! # Laws
 //! 1. [`handshake`], [`reattach`], [`hclog`], [`spec`], [`value`] and [`msgpack`] are cores: what is written
@@ -28,6 +29,8 @@ pub mod reattach;
 pub mod server;
 mod shown;
 pub mod spec;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod value;
 
 pub use tonic::codegen::tokio_stream;

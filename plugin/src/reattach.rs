@@ -4,6 +4,9 @@
 //! {"Protocol":"grpc","Network":"unix","Addr":"/tmp/plugin123","Pid":4711}
 //! ```
 //! The keys are capitalised. Keys that are not known are ignored.
+//!
+//! There is no place for a certificate, so a plugin that speaks TLS can't be found again. What we keep of
+//! one has a key `TLS` with the value true beside, and is refused when it is read.
 
 use std::path::PathBuf;
 
@@ -32,6 +35,9 @@ pub enum ReattachError {
     /// A key is missing.
     #[error("find the key {0} in the JSON of a running plugin")]
     Missing(&'static str),
+    /// The plugin speaks TLS, and what was kept of it has no certificate.
+    #[error("find a plugin again that speaks TLS: its certificate stood in the handshake alone")]
+    Encrypted,
     /// A key has a value that cannot be used.
     #[error("use {found} as {key} of a running plugin: {wanted} is expected")]
     Wrong {
@@ -56,6 +62,9 @@ impl Reattach {
                 &value,
             )));
         };
+        if keys.get("TLS") == Some(&Value::Bool(true)) {
+            return Err(ReattachError::Encrypted);
+        }
         let protocol = text_of(&keys, "Protocol", "\"grpc\"")?;
         if protocol != "grpc" {
             return Err(wrong("Protocol", &keys["Protocol"], "\"grpc\""));
@@ -77,6 +86,11 @@ impl Reattach {
             .filter(|pid| *pid > 0)
             .ok_or_else(|| wrong("Pid", found, "the number of a process"))?;
         Ok(Self { address, pid })
+    }
+
+    /// Gives the JSON of a plugin that speaks TLS, which is refused when it is read.
+    pub(crate) fn to_json_of_tls(&self) -> String {
+        self.to_json().replacen('{', r#"{"TLS":true,"#, 1)
     }
 
     /// Gives the JSON, on one line without a newline.
@@ -145,6 +159,20 @@ mod tests {
             message(&JSON.replace("Addr", "addr")),
             "find the key Addr in the JSON of a running plugin"
         );
+    }
+
+    #[test]
+    fn a_plugin_that_speaks_tls_is_not_to_be_found_again() {
+        let json = Reattach::parse(JSON).unwrap().to_json_of_tls();
+        assert!(
+            json.starts_with(r#"{"TLS":true,"Protocol":"grpc","#),
+            "{json}"
+        );
+        assert_eq!(
+            message(&json),
+            "find a plugin again that speaks TLS: its certificate stood in the handshake alone"
+        );
+        assert!(Reattach::parse(&json.replace("true", "false")).is_ok());
     }
 
     #[test]

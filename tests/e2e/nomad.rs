@@ -58,6 +58,27 @@ fn a_doctor_asks_a_driver_what_nomad_asks_and_nothing_is_left() {
 }
 
 #[test]
+fn a_doctor_that_asks_for_tls_says_whether_it_is_spoken() {
+    for face in ["mock-driver", "logmon"] {
+        let folder = tempdir().unwrap();
+        harness(&folder)
+            .env("TMPDIR", folder.path())
+            .args(["nomad", "doctor", "--tls", path(), face, "plugin"])
+            .assert()
+            .code(0)
+            .stdout(contains("ok     health            it is serving\n"))
+            .stdout(contains("ok     encryption        it speaks mTLS"))
+            .stdout(contains("A host with TLS would load this plugin\n"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    let plain = "echo '1|2|unix|/nonexistent/socket|grpc|'; exec sleep 1000";
+    doctor(&tempdir().unwrap(), &["--tls", "sh", "-c", plain])
+        .code(69)
+        .stdout(contains("WRONG  handshake").and(contains("without a")))
+        .stdout(contains("A host with TLS would not get along"));
+}
+
+#[test]
 fn a_doctor_names_the_key_of_a_configuration_that_the_schema_does_not_have() {
     let folder = tempdir().unwrap();
     fs::write(folder.path().join("plugin.toml"), "enabeld = true\n").unwrap();

@@ -33,6 +33,9 @@ pub(super) enum NomadCommand {
         /// How long each step may take, such as 5s: a minute, as for Nomad, if left out.
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         within: Option<Duration>,
+        /// Ask the plugin to encrypt by mTLS, as other hosts may and Nomad never does.
+        #[arg(long)]
+        tls: bool,
         /// The plugin's program and its arguments.
         #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
         command: Vec<String>,
@@ -187,6 +190,7 @@ pub(super) fn nomad(command: &NomadCommand) -> Result<Ending, Refusal> {
         NomadCommand::Doctor {
             plugin_config,
             within,
+            tls,
             command,
         } => {
             let (program, arguments) = program_of(command)?;
@@ -195,6 +199,7 @@ pub(super) fn nomad(command: &NomadCommand) -> Result<Ending, Refusal> {
                 arguments,
                 configuration: configuration(plugin_config.as_deref())?,
                 deadlines: deadlines(*within),
+                is_encrypted: *tls,
             })
         }
         NomadCommand::Driver(args) => driver(args),
@@ -304,11 +309,18 @@ fn doctor(asked: &Asked) -> Result<Ending, Refusal> {
         console::say(&report::hanging(&left, &line.text, 80));
     });
     let wrong = wrong.map_err(|error| Refusal::new(Ending::Unfit, suite::error_chain(&error)))?;
+    let host = if asked.is_encrypted {
+        "A host with TLS"
+    } else {
+        "Nomad"
+    };
     if wrong == 0 {
-        console::say("Nomad would load this plugin\n");
+        console::say(&format!("{host} would load this plugin\n"));
         Ok(Ending::Conformant)
     } else {
-        console::say("Nomad would not get along with this plugin; mend the lines marked WRONG\n");
+        console::say(&format!(
+            "{host} would not get along with this plugin; mend the lines marked WRONG\n"
+        ));
         Ok(Ending::BadSubject)
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Asked {
     pub configuration: serde_json::Value,
     /// How long each step may take.
     pub deadlines: Deadlines,
+    /// Whether it is asked to encrypt, as Nomad never does.
+    pub is_encrypted: bool,
 }
 
 /// One thing that was looked at.
@@ -81,9 +83,12 @@ impl Told<'_> {
 
 async fn look(asked: &Asked, told: &mut Told<'_>) {
     let began = Instant::now();
-    let launch = Launch::new(&asked.program)
+    let mut launch = Launch::new(&asked.program)
         .arguments(&asked.arguments)
         .deadlines(asked.deadlines);
+    if asked.is_encrypted {
+        launch = launch.encrypted();
+    }
     let plugin = match launch.start().await {
         Ok(plugin) => plugin,
         Err(error) => return told.line("handshake", Err(chain(&error))),
@@ -97,7 +102,12 @@ async fn look(asked: &Asked, told: &mut Told<'_>) {
     let text = format!("process {pid} on {place}, after {took_ms} ms");
     told.line("handshake", Ok(text));
     let healthy = plugin.ping().await.map(|()| "it is serving".to_owned());
+    let is_well = healthy.is_ok();
     told.line("health", healthy.map_err(|error| chain(&error)));
+    if plugin.is_encrypted() && is_well {
+        let text = "it speaks mTLS: both sides took only the certificate that the other had told";
+        told.line("encryption", Ok(text.to_owned()));
+    }
     ask(&plugin, asked, told).await;
     let end = plugin.end().await.map_err(|error| chain(&error));
     told.line("end", end.and_then(ended));

@@ -30,8 +30,13 @@ pub(super) fn of_launch(error: &HostError) -> Ending {
         HostError::HandshakeDeadline { .. }
         | HostError::HandshakeClosed { .. }
         | HostError::HandshakeLine { .. }
+        | HostError::NoCertificate { .. }
+        | HostError::WrongCertificate { .. }
+        | HostError::AnotherCertificate { .. }
         | HostError::Network { .. } => false,
         HostError::Watch { .. }
+        | HostError::Certificate { .. }
+        | HostError::Encrypt { .. }
         | HostError::Connect { .. }
         | HostError::Http { .. }
         | HostError::Vanished { .. }

@@ -11,6 +11,7 @@ use super::launch::Tasks;
 use super::output::{Listener, Said, Tail};
 use super::plugin::{Parts, Plugin};
 use super::process::{self, Process};
+use super::wire::Wire;
 use crate::handshake::Address;
 use crate::reattach::Reattach;
 
@@ -25,7 +26,8 @@ pub struct Attach {
 
 impl Attach {
     /// Gives the way to a plugin. Without the start of its process, as Nomad does not keep it, a later
-    /// process of the same number that listens on the same socket is taken for it.
+    /// process of the same number that listens on the same socket is taken for it. A plugin that speaks TLS
+    /// can't be found again; what was kept of one says so when it is read, see [`crate::reattach`].
     #[must_use]
     pub fn new(reattach: Reattach, birth: Option<Birth>) -> Self {
         Self {
@@ -84,7 +86,8 @@ impl Attach {
                 expected: pid,
             });
         }
-        let (connection, task) = connection::speak(stream, path, self.deadlines.connect).await?;
+        let (connection, task) =
+            connection::speak(stream, &Wire::Plain, path, self.deadlines.connect).await?;
         let mut tasks = Tasks::none();
         tasks.push(task);
         process.take();
@@ -92,6 +95,7 @@ impl Attach {
             reattach: self.reattach,
             process,
             birth: stat.birth,
+            is_encrypted: false,
             connection,
             tail: Tail::none(),
             listener: self.listener,

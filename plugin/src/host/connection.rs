@@ -13,6 +13,7 @@ use std::time::Duration;
 use http::{Request, Response, Uri};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -21,6 +22,9 @@ use tonic::codegen::Service;
 
 use super::error::HostError;
 use super::tap::{Tap, tapped};
+#[cfg(feature = "tls")]
+use super::wire;
+use super::wire::Wire;
 
 /// What calls are made on.
 #[derive(Clone)]
@@ -99,6 +103,7 @@ pub(super) async fn connect(
 /// Begins HTTP/2 on a socket. The task is the connection; it ends with the plugin or with the last call.
 pub(super) async fn speak(
     stream: UnixStream,
+    wire: &Wire,
     path: PathBuf,
     within: Duration,
 ) -> Result<(Connection, JoinHandle<()>), HostError> {
@@ -109,6 +114,25 @@ pub(super) async fn speak(
     let stream = stream.into_std().map_err(failed)?;
     let socket = Arc::new(stream.try_clone().map_err(failed)?);
     let stream = UnixStream::from_std(stream).map_err(failed)?;
+    match wire {
+        Wire::Plain => begin(stream, socket, path, within).await,
+        #[cfg(feature = "tls")]
+        Wire::Tls(connector) => {
+            let stream = wire::encrypt(connector, stream, path.clone(), within).await?;
+            begin(stream, socket, path, within).await
+        }
+    }
+}
+
+async fn begin<S>(
+    stream: S,
+    socket: Arc<net::UnixStream>,
+    path: PathBuf,
+    within: Duration,
+) -> Result<(Connection, JoinHandle<()>), HostError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new());
     let hands = timeout(within, http.handshake(TokioIo::new(stream))).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Deadlines {
     /// From the start of the process to its handshake.
     pub handshake: Duration,
-    /// For the connection.
+    /// For the connection, and for each step of encrypting it.
     pub connect: Duration,
     /// For an answer to a call, where the call itself is not given a deadline.
     pub call: Duration,

@@ -10,7 +10,7 @@ use super::identity::StatError;
 use super::output::Words;
 use super::process::End;
 use crate::failure::{self, Missing};
-use crate::handshake::LineError;
+use crate::handshake::{CertificateError, LineError};
 
 /// What failed about starting or finding a plugin. `words` is the end of its standard error.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,40 @@ pub enum HostError {
         source: LineError,
         /// What it said on standard error.
         words: Words,
+    },
+    /// This side's certificate could not be made.
+    #[error("make a certificate for the connection: {reason}")]
+    Certificate {
+        /// Why.
+        reason: String,
+    },
+    /// The plugin was asked to speak TLS, and answered as if it was not.
+    #[error("shake hands: TLS was asked for, and the plugin answered without a certificate{words}")]
+    NoCertificate {
+        /// What it said on standard error.
+        words: Words,
+    },
+    /// The plugin was asked to speak TLS, and answered with something that is no certificate.
+    #[error("use the sixth field of the handshake as the plugin's certificate{words}")]
+    WrongCertificate {
+        /// What stood there.
+        source: CertificateError,
+        /// What it said on standard error.
+        words: Words,
+    },
+    /// Whoever listens is not the plugin, or the plugin told a certificate that it does not use.
+    #[error("speak TLS on {}: another certificate is shown there than the handshake told", path.display())]
+    AnotherCertificate {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// TLS is not spoken, or not with us.
+    #[error("speak TLS on {}", path.display())]
+    Encrypt {
+        /// The socket.
+        path: PathBuf,
+        /// Why; a time-out, too.
+        source: io::Error,
     },
     /// The plugin listens where this host does not go.
     #[error("connect to {address}: only Unix sockets are supported")]

@@ -18,6 +18,7 @@ use super::output::{self, FirstLine, Listener, Said, Tail};
 use super::plugin::{Parts, Plugin};
 use super::process::Process;
 use super::tap::{Tap, Tapped};
+use super::wire::Offer;
 use crate::handshake::{Address, CLIENT_CERT, Line, MULTIPLEX_GRPC, environment};
 use crate::reattach::Reattach;
 
@@ -32,6 +33,8 @@ pub struct Launch {
     deadlines: Deadlines,
     listener: Option<Listener>,
     tap: Option<Tap>,
+    #[cfg(feature = "tls")]
+    is_encrypted: bool,
 }
 
 impl Launch {
@@ -47,6 +50,8 @@ impl Launch {
             deadlines: Deadlines::default(),
             listener: None,
             tap: None,
+            #[cfg(feature = "tls")]
+            is_encrypted: false,
         }
     }
 
@@ -85,6 +90,15 @@ impl Launch {
         self
     }
 
+    /// Asks the plugin to speak TLS, as Nomad never does. Both sides show a certificate that they made for this
+    /// start, and take no other. Such a plugin can't be found again by [`Attach`](super::Attach).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.is_encrypted = true;
+        self
+    }
+
     /// Sets who hears what the plugin says. While it runs nothing more is read, so it must not wait.
     #[must_use]
     pub fn listener(mut self, listener: impl Fn(Said) + Send + Sync + 'static) -> Self {
@@ -108,8 +122,10 @@ impl Launch {
     /// # Cancel safety
     /// The process is killed.
     pub async fn start(self) -> Result<Plugin, HostError> {
-        let mut started = self.spawn()?;
+        let offer = self.offer()?;
+        let mut started = self.spawn(offer.certificate())?;
         let (line, rest) = started.shake_hands(&self.deadlines).await?;
+        let wire = offer.answered(&line, || started.tail.words())?;
         let path = match line.address {
             Address::Unix(path) => path,
             Address::Tcp(address) => return Err(HostError::Network { address }),
@@ -121,7 +137,7 @@ impl Launch {
         )));
         let (stream, _) = connection::connect(&path, self.deadlines.connect).await?;
         let (connection, task) =
-            connection::speak(stream, path.clone(), self.deadlines.connect).await?;
+            connection::speak(stream, &wire, path.clone(), self.deadlines.connect).await?;
         started.tasks.push(task);
         let birth = started.process.stat()?.birth;
         Ok(Plugin::new(Parts {
@@ -131,6 +147,7 @@ impl Launch {
             },
             process: started.process,
             birth,
+            is_encrypted: wire.is_encrypted(),
             connection: connection.with_tap(self.tap),
             tail: started.tail,
             listener: self.listener,
@@ -139,7 +156,21 @@ impl Launch {
         }))
     }
 
-    fn spawn(&self) -> Result<Started, HostError> {
+    #[cfg(feature = "tls")]
+    fn offer(&self) -> Result<Offer, HostError> {
+        if self.is_encrypted {
+            Offer::of_tls()
+        } else {
+            Ok(Offer::Plain)
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn offer(&self) -> Result<Offer, HostError> {
+        Ok(Offer::Plain)
+    }
+
+    fn spawn(&self, certificate: Option<String>) -> Result<Started, HostError> {
         let failed = |source| HostError::Start {
             program: self.program.clone(),
             source,
@@ -152,6 +183,7 @@ impl Launch {
             .env_remove(MULTIPLEX_GRPC)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .envs(environment())
+            .envs(certificate.map(|pem| (CLIENT_CERT, pem)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -2,6 +2,8 @@
 //!
 //! [`Launch`] starts one and shakes hands, [`Attach`] finds one again; both give a [`Plugin`], which has
 //! the calls and the end. Every step has a deadline, and an error says which step it was.
+//! With the feature `tls` a start can ask for encryption, as Nomad never does. Such a plugin can't be found
+//! again: its certificate stands in the handshake alone, as in the original.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,6 +27,7 @@ mod output;
 mod plugin;
 mod process;
 mod tap;
+mod wire;
 
 pub use attach::Attach;
 pub use calls::{Answers, Base, Driver, Exec, InspectedTask, LogMon, StartedTask, TaskStats};

@@ -62,6 +62,7 @@ pub(super) struct Parts {
     pub(super) reattach: Reattach,
     pub(super) process: Process,
     pub(super) birth: Birth,
+    pub(super) is_encrypted: bool,
     pub(super) connection: Connection,
     pub(super) tail: Tail,
     pub(super) listener: Option<Listener>,
@@ -74,6 +75,7 @@ pub(super) struct Parts {
 pub struct Plugin {
     reattach: Reattach,
     birth: Birth,
+    is_encrypted: bool,
     deadlines: Deadlines,
     caller: Caller,
     output: JoinHandle<()>,
@@ -95,6 +97,7 @@ impl Plugin {
             _leftover: Leftover::of(&parts.reattach.address, &process),
             reattach: parts.reattach,
             birth: parts.birth,
+            is_encrypted: parts.is_encrypted,
             deadlines: parts.deadlines,
             caller: Caller {
                 connection,
@@ -113,13 +116,23 @@ impl Plugin {
         &self.reattach
     }
 
-    /// Gives what finds it again.
+    /// Gives what finds it again. A plugin that speaks TLS can't be: what is kept of it says so, and is refused.
     #[must_use]
     pub fn saved(&self) -> Saved {
         Saved {
-            reattach: self.reattach.to_json(),
+            reattach: if self.is_encrypted {
+                self.reattach.to_json_of_tls()
+            } else {
+                self.reattach.to_json()
+            },
             birth: self.birth,
         }
+    }
+
+    /// Says whether it is spoken to within TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// Gives the end of its standard error.

@@ -10,11 +10,23 @@ use crate::handshake::{self, NotInvited};
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The host wants encryption.
+    #[cfg(not(feature = "tls"))]
     #[error(
-        "encrypt calls, as {} asks for: this plugin does not",
+        "encrypt calls, as {} asks for: this program was built without TLS",
         handshake::CLIENT_CERT
     )]
     Encryption,
+    /// What the host gives as its certificate is none.
+    #[cfg(feature = "tls")]
+    #[error("use {} as the certificate of the host", handshake::CLIENT_CERT)]
+    HostCertificate(#[source] handshake::CertificateError),
+    /// The plugin's own certificate could not be made.
+    #[cfg(feature = "tls")]
+    #[error("make a certificate, as {} asks for: {reason}", handshake::CLIENT_CERT)]
+    Certificate {
+        /// Why.
+        reason: String,
+    },
     /// The path of the socket cannot stand in the handshake.
     #[error("tell the host of a socket in {}: only UTF-8 without | and new lines can be told", folder.display())]
     SocketPath {

@@ -22,6 +22,7 @@ mod outlet;
 mod serve;
 mod services;
 mod socket;
+mod wire;
 
 pub use error::{ServeError, fail, refuse};
 pub use log::Log;

@@ -1,13 +1,10 @@
 //! Serving (edge): handshake, connections, and the end.
 
+use std::env::VarError;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,8 +14,9 @@ use tonic_health::ServingStatus;
 use super::capture::{Captured, SharedOutlet};
 use super::go_plugin::{Broker, Controller, Stdio, stopped};
 use super::socket::Socket;
+use super::wire::Wire;
 use super::{Log, ServeError, Services};
-use crate::handshake::{APP_VERSION, Address, Invitation, Line, NotInvited};
+use crate::handshake::{APP_VERSION, Address, CLIENT_CERT, Invitation, Line, NotInvited};
 use crate::hclog::Level;
 use crate::proto::DESCRIPTORS;
 use crate::proto::go_plugin::grpc_broker_server::GrpcBrokerServer;
@@ -59,7 +57,7 @@ impl Server {
     /// [`NotInvited`]; [`super::refuse`] tells it.
     pub fn invited() -> Result<Self, NotInvited> {
         Ok(Self {
-            invitation: Invitation::read(|name| std::env::var(name).ok())?,
+            invitation: Invitation::read(variable)?,
             capture: Capture::default(),
             stop: watch::Sender::new(false),
         })
@@ -94,9 +92,7 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing was served, and the socket is gone.
     pub async fn serve(self, services: Services) -> Result<(), ServeError> {
-        if self.invitation.client_cert.is_some() {
-            return Err(ServeError::Encryption);
-        }
+        let (wire, told) = Wire::asked_for(self.invitation.client_cert.as_deref())?;
         let log = self.log("plugin")?;
         let mut interrupts = signal(SignalKind::interrupt()).map_err(|source| {
             let what = "SIGINT";
@@ -105,7 +101,7 @@ impl Server {
         let outlet = SharedOutlet::default();
         let services = self.all(services, &outlet).await?;
         let socket = Socket::listen_in(&self.invitation.socket_dir)?;
-        self.shake_hands(socket.path(), &log)?;
+        self.shake_hands(socket.path(), told, &log)?;
         let captured = self.take_over(&outlet)?;
 
         let mut connections = JoinSet::new();
@@ -115,8 +111,9 @@ impl Server {
                 () = &mut stop => break,
                 accepted = socket.accept() => match accepted {
                     Ok(stream) => {
-                        let stop = self.stopped();
-                        connections.spawn(connection(stream, services.clone(), stop));
+                        let (stop, services) = (self.stopped(), services.clone());
+                        let wire = wire.clone();
+                        connections.spawn(wire.serve(stream, services, stop, log.clone()));
                     }
                     Err(error) => {
                         let error = error.to_string().into();
@@ -160,7 +157,12 @@ impl Server {
             .with(GrpcControllerServer::new(Controller(self.stop.clone()))))
     }
 
-    fn shake_hands(&self, socket: &Path, log: &Log) -> Result<(), ServeError> {
+    fn shake_hands(
+        &self,
+        socket: &Path,
+        certificate: Option<String>,
+        log: &Log,
+    ) -> Result<(), ServeError> {
         if !self.invitation.speaks(APP_VERSION) {
             // The host compares the versions itself, and says it better.
             let theirs = format!("{:?}", self.invitation.versions).into();
@@ -170,7 +172,7 @@ impl Server {
         let line = Line {
             app_version: APP_VERSION,
             address: Address::Unix(socket.to_owned()),
-            server_cert: None,
+            server_cert: certificate,
             multiplexes: self.invitation.asks_for_multiplexing.then_some(false),
         };
         let mut stdout = io::stdout().lock();
@@ -196,23 +198,14 @@ impl Server {
     }
 }
 
-/// Serves one connection until it is closed, or until its calls have ended after a stop. One that never
-/// says a word, as a host makes to see whether anybody is there, is a connection as well.
-async fn connection(stream: UnixStream, services: Services, stop: impl Future<Output = ()>) {
-    let answer = service_fn(|request| {
-        let services = services.clone();
-        async move { Ok::<_, std::convert::Infallible>(services.answer(request).await) }
-    });
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    // A driver has two open calls for each task, all on one connection: the original sets no limit.
-    http.timer(TokioTimer::new()).max_concurrent_streams(None);
-    let mut connection = Box::pin(http.serve_connection(TokioIo::new(stream), answer));
-    // How a connection ended is the host's to tell.
-    tokio::select! {
-        ended = &mut connection => drop(ended),
-        () = stop => {
-            connection.as_mut().graceful_shutdown();
-            drop(connection.await);
+/// Gives the value of a variable. A certificate that is no text is not as good as none: the host would take
+/// a connection without encryption for its own mistake.
+fn variable(name: &str) -> Option<String> {
+    match std::env::var(name) {
+        Ok(value) => Some(value),
+        Err(VarError::NotUnicode(value)) if name == CLIENT_CERT => {
+            Some(value.to_string_lossy().into_owned())
         }
+        Err(VarError::NotUnicode(_) | VarError::NotPresent) => None,
     }
 }

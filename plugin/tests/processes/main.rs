@@ -3,6 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 mod calling;
+#[cfg(feature = "tls")]
+mod encrypting;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
+mod encrypting;
 mod ending;
 mod launching;
 mod playing_host;
@@ -25,6 +30,7 @@ fn main() -> ExitCode {
                 launching::trials(),
                 calling::trials(),
                 ending::trials(),
+                encrypting::trials(),
                 reattaching::trials(),
                 serving::trials(),
             ]

@@ -23,6 +23,8 @@ use plugin::{Request, Response, Status, async_trait};
 
 use tokio::sync::Notify;
 
+#[cfg(feature = "tls")]
+use crate::encrypting::Identity;
 use crate::stage::runtime;
 
 mod driver;
@@ -72,16 +74,43 @@ pub(crate) fn play(kind: &str) -> ExitCode {
         "floods" => loop {
             drop(io::stderr().write_all(&[b'x'; 8192]));
         },
-        "deaf" => listen("", hold),
-        "chatty" => listen(&"x".repeat(1 << 20), hold),
-        "hangs-up" => listen("", drop),
-        "speaks-http-1" => listen("", |mut stream| {
+        "deaf" => listen("", "", hold),
+        "chatty" => listen("", &"x".repeat(1 << 20), hold),
+        "hangs-up" => listen("", "", drop),
+        "speaks-http-1" => listen("", "", |mut stream| {
             let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
             drop(stream.write_all(answer));
             hold(stream);
         }),
+        #[cfg(feature = "tls")]
+        "tells-no-base64" => listen(&"!".repeat(80), "", hold),
+        #[cfg(feature = "tls")]
+        "tells-no-certificate" => listen(&"A".repeat(80), "", hold),
+        #[cfg(feature = "tls")]
+        "tells-a-certificate-and-hangs-up" => listen(&Identity::new().in_handshake(), "", drop),
+        #[cfg(feature = "tls")]
+        "tells-a-certificate-and-is-deaf" => listen(&Identity::new().in_handshake(), "", hold),
+        #[cfg(feature = "tls")]
+        "shows-another-certificate" => listen(&Identity::new().in_handshake(), "", show_another),
         _ => served(kind),
     }
+}
+
+/// Shakes hands with a certificate of its own.
+#[cfg(feature = "tls")]
+fn show_another(mut stream: UnixStream) {
+    let own = Identity::new();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.certificate.clone()], own.key())
+        .unwrap();
+    let mut tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+    // Who is refused is told so, and goes on.
+    drop(tls.complete_io(&mut stream));
+    hold(stream);
 }
 
 fn say(text: &str) {
@@ -96,11 +125,12 @@ fn for_ever() -> ExitCode {
     }
 }
 
-/// Takes connections and does this with each; says this behind the handshake.
-fn listen(more: &str, each: fn(UnixStream)) -> ExitCode {
+/// Takes connections and does this with each; tells this certificate, and says this behind the handshake.
+fn listen(certificate: &str, more: &str, each: fn(UnixStream)) -> ExitCode {
     let path = std::env::temp_dir().join("plugin-by-hand");
     let listener = UnixListener::bind(&path).unwrap();
-    say(&format!("1|2|unix|{}|grpc|\n{more}", path.display()));
+    let path = path.display();
+    say(&format!("1|2|unix|{path}|grpc|{certificate}\n{more}"));
     loop {
         each(listener.accept().unwrap().0);
     }

@@ -12,7 +12,6 @@ use crate::stage::{Stage, trials};
 
 trials![
     without_a_cookie_three_lines_explain_and_nothing_is_served,
-    a_host_that_asks_for_encryption_is_told_why_not,
     a_folder_that_cannot_hold_the_socket_is_named,
     a_host_that_asks_hears_whether_calls_share_a_connection,
     a_host_of_bytes_ends_it_and_the_socket_is_gone,
@@ -20,7 +19,7 @@ trials![
     connections_without_a_word_keep_nobody_waiting,
 ];
 
-fn plugin(stage: &Stage) -> Command {
+pub(crate) fn plugin(stage: &Stage) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["__plugin", "good"])
@@ -46,20 +45,11 @@ async fn without_a_cookie_three_lines_explain_and_nothing_is_served() {
     }
 }
 
-fn failure(command: &mut Command) -> String {
+pub(crate) fn failure(command: &mut Command) -> String {
     let output = command.env(COOKIE_NAME, COOKIE_VALUE).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"");
     String::from_utf8(output.stderr).unwrap()
-}
-
-async fn a_host_that_asks_for_encryption_is_told_why_not() {
-    let stage = Stage::new();
-    assert_eq!(
-        failure(plugin(&stage).env("PLUGIN_CLIENT_CERT", "-----BEGIN CERTIFICATE-----")),
-        "[ERROR] failed to encrypt calls, as PLUGIN_CLIENT_CERT asks for: this plugin does not\n"
-    );
-    assert_eq!(stage.files(), [""; 0]);
 }
 
 async fn a_folder_that_cannot_hold_the_socket_is_named() {
@@ -78,7 +68,7 @@ async fn a_folder_that_cannot_hold_the_socket_is_named() {
 }
 
 /// Starts it, and gives the line that it answers as it stands.
-fn started(command: &mut Command) -> (Child, String) {
+pub(crate) fn started(command: &mut Command) -> (Child, String) {
     let mut child = command
         .env(COOKIE_NAME, COOKIE_VALUE)
         .stdout(Stdio::piped())
@@ -102,14 +92,16 @@ fn line(command: &mut Command) -> String {
     line
 }
 
-const DATA: u8 = 0;
+/// What a host of HTTP/2 says first.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// A frame of HTTP/2, see RFC 9113.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap();
     let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
     frame.extend(payload);
@@ -117,7 +109,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A call with an empty message, byte by byte: this host is not ours.
-fn call(stream: u8, path: &str) -> Vec<u8> {
+pub(crate) fn call(stream: u8, path: &str) -> Vec<u8> {
     let text = |text: &str| {
         let mut bytes = vec![u8::try_from(text.len()).unwrap()];
         bytes.extend(text.as_bytes());
@@ -143,7 +135,7 @@ fn call(stream: u8, path: &str) -> Vec<u8> {
 }
 
 /// Kind, flags, stream and payload of each frame.
-fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u8, &[u8])> {
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u8, &[u8])> {
     let mut frames = Vec::new();
     while let [_, high, low, kind, flags, _, _, _, stream, rest @ ..] = bytes {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -160,7 +152,7 @@ async fn a_host_of_bytes_ends_it_and_the_socket_is_gone() {
     let path = line.split('|').nth(3).unwrap();
     let mut stream = UnixStream::connect(path).unwrap();
     let bytes = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        PREFACE.to_vec(),
         frame(SETTINGS, 0, 0, &[]),
         call(1, "/plugin.GRPCStdio/StreamStdio"),
         call(3, "/plugin.GRPCController/Shutdown"),
