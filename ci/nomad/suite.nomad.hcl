@@ -70,6 +70,7 @@ EOF
 set -eu
 # Not in the allocation: sockets lie in it, and the path of a socket is short.
 scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 set -- run --nomad-plugin "$PLUGIN" --task-config "$NOMAD_TASK_DIR/task.toml" --out "$scratch/out"
 set -- "$@" --report "junit=$NOMAD_ALLOC_DIR/junit.xml" --report "json=$NOMAD_ALLOC_DIR/report.json"
 set -- "$@" --report "text=$NOMAD_ALLOC_DIR/report.txt"
@@ -81,9 +82,8 @@ chmod +x "$NOMAD_TASK_DIR/harness"
 code=0
 "$NOMAD_TASK_DIR/harness" "$@" || code=$?
 for bundle in "$scratch"/out/*.bundle; do
-    [ ! -e "$bundle" ] || cp -r "$bundle" "$NOMAD_ALLOC_DIR/"
+    [ ! -e "$bundle" ] || cp -r "$bundle" "$NOMAD_ALLOC_DIR/" || echo "harness: $bundle is not kept" >&2
 done
-rm -rf "$scratch"
 exit "$code"
 EOF
       }

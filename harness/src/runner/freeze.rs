@@ -24,22 +24,26 @@ impl Stage {
             // The last look was just now, and whoever has ended since is not reaped by anybody but its parent.
             kill(Pid::from_raw(*pid), Signal::SIGSTOP).ok();
         }
-        self.frozen.clone_from(&pids);
         self.trace.add(Event::DriverFrozen { pids: pids.clone() });
         let stand_still = |_: &mut Self| {
             let is_still = |pid: &i32| is_stopped(*pid) || !lives(*pid);
             pids.iter().all(is_still).then_some(())
         };
-        match self.wait(SETTLE, stand_still)? {
-            Some(()) => Ok(()),
-            None => Err(self.unmet("the driver's processes stand still".into())),
+        if self.wait(SETTLE, stand_still)?.is_none() {
+            return Err(self.unmet("the driver's processes stand still".into()));
         }
+        // What stands still can't end by itself, so the number stays its own.
+        pids.retain(|pid| is_stopped(*pid));
+        self.frozen = pids;
+        if self.frozen.is_empty() {
+            return Err(self.unmet("a process of the driver stands still beside the task".into()));
+        }
+        Ok(())
     }
 
     /// Lets them go on.
     pub(super) fn thaw_driver(&mut self) {
         for pid in std::mem::take(&mut self.frozen) {
-            // They stood still, so none of them has ended by itself.
             kill(Pid::from_raw(pid), Signal::SIGCONT).ok();
         }
         self.trace.add(Event::DriverThawed {});

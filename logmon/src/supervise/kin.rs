@@ -7,7 +7,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
 
 use crate::nomad::socket_number;
 
@@ -19,16 +22,31 @@ const LISTENS: &str = "00010000";
 /// A socket of streams, as the list writes its type.
 const STREAM: &str = "0001";
 
-/// Gives the processes that were started for this folder and listen, and the socket of each. Processes of
-/// other users can't be looked at, and are none.
-pub(super) fn marked(folder: &Path) -> Vec<(i32, PathBuf)> {
+/// Gives the processes of this user that were started for this folder. Anybody can write the mark, so those of
+/// other users are none, and are not looked into.
+pub(super) fn marked(folder: &Path) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| is_marked(*pid, folder))
-        .filter_map(|pid| Some((pid, socket_of(pid)?)))
+    pids.filter(|pid| is_own(*pid) && is_marked(*pid, folder))
         .collect()
+}
+
+/// Gives the socket on which a process listens that was started for this folder. Whoever asks holds the process
+/// already, so that the number can't be another one's by then.
+pub(super) fn reached(pid: i32, folder: &Path) -> Option<PathBuf> {
+    if is_own(pid) && is_marked(pid, folder) {
+        socket_of(pid)
+    } else {
+        None
+    }
+}
+
+/// True for a process of the user that this one is. One that may not be looked into is root's to the kernel,
+/// proc(5).
+fn is_own(pid: i32) -> bool {
+    fs::metadata(format!("/proc/{pid}")).is_ok_and(|facts| facts.uid() == geteuid().as_raw())
 }
 
 fn is_marked(pid: i32, folder: &Path) -> bool {

@@ -390,6 +390,10 @@ impl Machine {
             Phase::Stopping {
                 may_start: true, ..
             } if died_undrained(ending) => self.start_to_drain(now),
+            // There was one before, so what is wrong is that nobody drained in its place.
+            Phase::Stopping { .. } if code == Exit::Unavailable.code() => {
+                self.end(Exit::System.code())
+            }
             Phase::Stopping { .. } => self.end(code),
             Phase::New | Phase::Waiting { .. } | Phase::Ended => Vec::new(),
         }

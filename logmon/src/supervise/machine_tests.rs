@@ -450,3 +450,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_stop_for_which_no_plugin_can_drain_is_no_wrong_program() {
+    let mut machine = running_at(PLUGIN);
+    assert_eq!(machine.handle(Event::Unwell, SECOND), [Action::Kill]);
+    assert_eq!(machine.handle(Event::StopAsked, SECOND), []);
+    let ended = machine.handle(Event::Ended(Ending::Undrained), SECOND);
+    assert_eq!(ended, [Action::Start]);
+    // Its program has been removed meanwhile.
+    let ended = machine.handle(Event::Ended(Ending::Code(69)), SECOND);
+    assert_eq!(ended, [Action::End(71)]);
+}

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::error::SuperviseError;
 use super::heard::hear;
-use super::kin::{MARK, marked};
+use super::kin::{MARK, marked, reached};
 use super::machine::{Action, Ending, Event, Pace};
 use super::process::{Process, boot_id};
 use super::record::{Identity, Record, command_number};
@@ -137,10 +137,11 @@ impl Plugged {
 
     /// Gives the process that was started for this folder, if one lives, and where it is reached.
     fn among_all(&self) -> Result<Option<(Process, Option<String>)>, SuperviseError> {
-        for (pid, socket) in marked(self.folder.path()) {
+        for pid in marked(self.folder.path()) {
             let process =
                 Process::of_pid(pid).map_err(|source| SuperviseError::Watch { pid, source })?;
-            if let Some(process) = process {
+            let socket = reached(pid, self.folder.path());
+            if let (Some(process), Some(socket)) = (process, socket) {
                 let address = plugin::handshake::Address::Unix(socket);
                 let reattach = Reattach { address, pid };
                 return Ok(Some((process, Some(reattach.to_json()))));
@@ -354,8 +355,8 @@ impl Plugged {
         let words = words.unwrap_or_default();
         warn!(pid, "the plugin {end}{words}");
         self.asked = None;
-        self.leaving = Leaving::No;
-        Event::Ended(Ending::Undrained)
+        let leaving = std::mem::replace(&mut self.leaving, Leaving::No);
+        Event::Ended(verdict::of_end(leaving, end))
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::unistd::geteuid;
 
 use crate::Named;
 use crate::stage::{Stage, is_gone, kill_9};
@@ -30,6 +34,10 @@ pub(crate) fn tests() -> Vec<Named> {
         (
             "a_state_that_is_cut_off_and_a_dead_plugin_are_a_new_start",
             broken_state_alone,
+        ),
+        (
+            "a_process_of_another_user_is_no_plugin_whatever_its_environment_says",
+            mark_of_a_stranger,
         ),
         (
             "other_options_are_refused_while_a_plugin_runs",
@@ -148,6 +156,47 @@ fn broken_state_alone() {
     write_all(&stage.writer(), &lines(0, 1));
     stage.wait_for_log(&lines(0, 1));
     assert_eq!(supervisor.stop(), Some(0));
+}
+
+/// Anybody can write into an environment for which folder a process is.
+fn mark_of_a_stranger() {
+    const NOBODY: u32 = 65_534;
+    if !geteuid().is_root() {
+        println!("left out: only root can start a process of another user");
+        return;
+    }
+    let stage = Stage::new();
+    let beside = tempfile::tempdir().unwrap();
+    fs::set_permissions(beside.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = beside.path().join("logmon");
+    fs::copy(env!("CARGO_BIN_EXE_logmon"), &program).unwrap();
+    let mut stranger = Command::new(&program)
+        .arg("plugin")
+        .current_dir(beside.path())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .env("TMPDIR", beside.path())
+        .env("LOGMON_SUPERVISED_IN", stage.path("state"))
+        .envs(plugin::handshake::environment())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It listens before it says where.
+    let mut said = [0];
+    stranger
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
+    let supervisor = stage.start(&stage.alone());
+    assert_ne!(stage.plugin().pid, stranger.id().cast_signed());
+    assert_eq!(supervisor.stop(), Some(0));
+    assert_eq!(stranger.try_wait().unwrap(), None, "it was killed");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
 }
 
 fn other_options() {

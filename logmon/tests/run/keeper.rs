@@ -346,7 +346,9 @@ fn a_keeper_uses_little_memory() {
     };
     let (pss, dirty) = (kib("Pss:"), kib("Private_Dirty:"));
     println!("keeper: Pss {pss} KiB, Private_Dirty {dirty} KiB");
-    assert!(dirty < 1024, "{rollup}");
+    // Most of it are tables that the loader relocates; without optimisation, and with every feature, they are large.
+    let most = if cfg!(debug_assertions) { 2048 } else { 1024 };
+    assert!(dirty < most, "{rollup}");
     let threads = fs::read_dir(format!("/proc/{keeper}/task"))
         .unwrap()
         .count();
