@@ -131,10 +131,7 @@ fn the_job_fails_with_the_code_of_the_suite_and_keeps_what_failed() {
 fn an_allocation_of_several_plays_its_shard() {
     let allocation = Allocation::new();
     let rest = [
-        (
-            "filter",
-            "data/smoke,data/binary,data/no-final-newline,life/exit-code",
-        ),
+        ("filter", "data/smoke,data/binary,data/no-final-newline"),
         ("shards", "2"),
     ];
     let ended = allocation.run(&[&mock()[..], &rest].concat());

@@ -344,7 +344,11 @@ fn a_driver_plugin_that_dies_in_the_middle_of_a_call_is_told_by_the_call() {
     ];
     run(&folder, &task, &more)
         .code(69)
-        .stderr(contains("call WaitTask: the plugin ended by signal 9"))
+        // A machine that is busy may not be able to answer the start before that.
+        .stderr(
+            contains("call WaitTask: the plugin ended by signal 9")
+                .or(contains("call StartTask: the plugin ended by signal 9")),
+        )
         .stderr(contains("`harness nomad doctor` tries it alone"));
     let left = processes_of(folder.path());
     assert!(left.is_empty(), "{left:?}");
