@@ -189,6 +189,30 @@ fn named(mistake: &str, said: &[&str]) {
 }
 
 #[test]
+fn a_start_that_is_refused_is_told_with_its_reason_and_stands_in_the_history() {
+    let folder = tempdir().unwrap();
+    let driver = r#"sh -c 'while read -r line; do seq=${line#*\"seq\":}; seq=${seq%%[,\}]*}
+        case $line in
+        *\"hello\"*) echo "{\"seq\":$seq,\"driver\":\"none\",\"version\":\"1\",\"capabilities\":[]}" ;;
+        *\"start\"*) echo "{\"seq\":$seq,\"error\":\"no room for it\"}" ;;
+        *) echo "{\"seq\":$seq}" ;;
+        esac; done'"#;
+    harness(&folder)
+        .args(["run", "--driver-stdio", driver])
+        .assert()
+        .code(69)
+        .stderr(contains(
+            "the driver did not start the task: no room for it\n\
+             `harness adapter check` tries it alone",
+        ));
+    harness(&folder)
+        .args(["show", "out/probe-exit.bundle"])
+        .assert()
+        .code(0)
+        .stdout(contains("driver refuses task 0: no room for it"));
+}
+
+#[test]
 fn what_a_driver_says_does_nothing_to_the_terminal_of_the_reader() {
     let driver =
         r#"sh -c 'read hello; printf "\033[2J\033]0;mine\007 no answer\n"; cat >/dev/null'"#;

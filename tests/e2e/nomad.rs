@@ -333,16 +333,34 @@ fn a_self_test_plays_faulty_drivers_as_plugins_if_they_are_named() {
 }
 
 #[test]
+fn a_driver_plugin_that_does_not_start_a_task_is_told_with_its_reason() {
+    let folder = tempdir().unwrap();
+    let task = format!("{TASK}start_error = \"no room for it\"\n");
+    let more = ["--plugin-args", "mock-driver plugin"];
+    run(&folder, &task, &more)
+        .code(69)
+        .stderr(
+            contains("the driver did not start the task: call StartTask:")
+                .and(contains("no room for it")),
+        )
+        .stderr(contains("`harness nomad doctor` tries it alone"));
+    assert!(processes_of(folder.path()).is_empty());
+}
+
+#[test]
 fn a_driver_plugin_that_dies_in_the_middle_of_a_call_is_told_by_the_call() {
     let folder = tempdir().unwrap();
-    let task = format!("{TASK}plugin_exit_after = \"1ms\"\n");
+    // The task outlives the plugin on a busy machine too.
+    let task = "command = \"sh\"\n\
+                args = ['-c', 'sleep 1; exec \"$0\" \"$@\"', '{program}', '{arguments}']\n\
+                plugin_exit_after = \"1ms\"\n";
     let more = [
         "--plugin-args",
         "mock-driver plugin",
         "--filter",
         "data/smoke",
     ];
-    run(&folder, &task, &more)
+    run(&folder, task, &more)
         .code(69)
         // A machine that is busy may not be able to answer the start before that.
         .stderr(

@@ -116,7 +116,8 @@ pub(super) fn facts(history: &History) -> BTreeSet<Fact> {
                     facts.insert(Fact::RecoverOverdue);
                 }
             }
-            AdapterEvent::Detached { .. }
+            AdapterEvent::Refused { .. }
+            | AdapterEvent::Detached { .. }
             | AdapterEvent::Killed { .. }
             | AdapterEvent::Recovered { .. } => {}
         }
@@ -158,7 +159,9 @@ fn absences(history: &History) -> Vec<(u64, u64)> {
             AdapterEvent::Recovered { .. } => {
                 all.extend(left.take().map(|from| (from, entry.at_us)));
             }
-            AdapterEvent::Broke { .. } | AdapterEvent::RecoverAsked { .. } => {}
+            AdapterEvent::Refused { .. }
+            | AdapterEvent::Broke { .. }
+            | AdapterEvent::RecoverAsked { .. } => {}
         }
     }
     all.extend(left.map(|from| (from, u64::MAX)));

@@ -51,7 +51,9 @@ pub(super) fn is_played(timeline: &Timeline<'_>) -> bool {
     spoken(timeline).any(|event| match event {
         AdapterEvent::Detached { .. } | AdapterEvent::Killed { .. } => true,
         AdapterEvent::Broke { op, .. } => op.as_deref() == Some("detach"),
-        AdapterEvent::RecoverAsked { .. } | AdapterEvent::Recovered { .. } => false,
+        AdapterEvent::Refused { .. }
+        | AdapterEvent::RecoverAsked { .. }
+        | AdapterEvent::Recovered { .. } => false,
     })
 }
 

@@ -139,7 +139,9 @@ fn spoken(event: &AdapterEvent) -> Option<String> {
         AdapterEvent::Detached { .. } => Some("the driver DETACHED".into()),
         AdapterEvent::Killed { .. } => Some("the driver KILLED".into()),
         AdapterEvent::RecoverAsked { .. } => Some("the driver is to recover".into()),
-        AdapterEvent::Broke { .. } | AdapterEvent::Recovered { .. } => None,
+        AdapterEvent::Refused { .. }
+        | AdapterEvent::Broke { .. }
+        | AdapterEvent::Recovered { .. } => None,
     }
 }
 

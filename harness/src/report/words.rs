@@ -29,6 +29,9 @@ pub fn bytes(number: u64) -> String {
 pub(super) fn adapter(event: &AdapterEvent) -> String {
     match event {
         AdapterEvent::Broke { text, .. } => text.clone(),
+        AdapterEvent::Refused { generation, text } => {
+            format!("driver refuses task {generation}: {text}")
+        }
         AdapterEvent::Detached { .. } => "driver DETACHED <- injected".into(),
         AdapterEvent::Killed { .. } => "driver KILLED <- injected".into(),
         AdapterEvent::RecoverAsked { pid } => format!("driver starts again, pid {pid}"),

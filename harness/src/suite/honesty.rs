@@ -47,7 +47,10 @@ pub(super) fn exit_is_seen(
             problem_or_none(attempt),
         ));
     };
-    if let Some(text) = logmon_trouble(history).or_else(|| broken_protocol(history)) {
+    let trouble = logmon_trouble(history)
+        .or_else(|| broken_protocol(history))
+        .or_else(|| refused_start(history));
+    if let Some(text) = trouble {
         return bad(text);
     }
     let printed = printed(dir, "driver", 0);
@@ -171,7 +174,7 @@ pub(super) fn loss_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, P
     if let Some(history) = &attempt.history {
         let printed = || printed(dir, "driver", 0);
         let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
-        if let Some(text) = broken_protocol(history) {
+        if let Some(text) = broken_protocol(history).or_else(|| refused_start(history)) {
             return bad(text);
         }
         match (driver_end(history), task_started(history)) {
@@ -290,17 +293,36 @@ fn broken_protocol(history: &History) -> Option<String> {
     history.entries.iter().find_map(|entry| {
         if let Event::Adapter(AdapterEvent::Broke { text, lines, .. }) = &entry.event {
             let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
-            let tries = match DriverPlugin::behind(&history.case.driver) {
-                Some(_) => "harness nomad doctor",
-                None => "harness adapter check",
-            };
             Some(format!(
-                "the driver broke the protocol: {text}{lines}\n`{tries}` tries it alone"
+                "the driver broke the protocol: {text}{lines}\n`{}` tries it alone",
+                tries(history)
             ))
         } else {
             None
         }
     })
+}
+
+/// Why a driver that is spoken to answered the start of a task that it can start with an error.
+fn refused_start(history: &History) -> Option<String> {
+    history.entries.iter().find_map(|entry| {
+        if let Event::Adapter(AdapterEvent::Refused { text, .. }) = &entry.event {
+            Some(format!(
+                "the driver did not start the task: {text}\n`{}` tries it alone",
+                tries(history)
+            ))
+        } else {
+            None
+        }
+    })
+}
+
+/// The command that speaks to the driver without a case.
+fn tries(history: &History) -> &'static str {
+    match DriverPlugin::behind(&history.case.driver) {
+        Some(_) => "harness nomad doctor",
+        None => "harness adapter check",
+    }
 }
 
 /// What is wrong with logmon, if it did not get ready.

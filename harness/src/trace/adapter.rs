@@ -17,6 +17,13 @@ pub enum AdapterEvent {
         /// The lines that it is about, as they went over the wire.
         lines: Vec<String>,
     },
+    /// The driver answered a start with an error.
+    Refused {
+        /// The generation that was to be started.
+        generation: u32,
+        /// Why, in the driver's words.
+        text: String,
+    },
     /// The driver was asked to leave its tasks alone, answered with their handles and ended.
     Detached {
         /// Its process.
@@ -48,7 +55,8 @@ impl AdapterEvent {
     #[must_use]
     pub fn is_routine(&self) -> bool {
         match self {
-            Self::RecoverAsked { .. } => true,
+            // A start that nobody reads may be refused (FIFO-3).
+            Self::RecoverAsked { .. } | Self::Refused { .. } => true,
             Self::Recovered { lost, .. } => lost.is_empty(),
             Self::Broke { .. } | Self::Detached { .. } | Self::Killed { .. } => false,
         }

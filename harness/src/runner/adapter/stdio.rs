@@ -234,7 +234,10 @@ impl Stage {
                 self.ask(&Request::Wait { id }, None, Open::Wait(number));
                 Ok(())
             }
-            Reply::Failed(_) => {
+            Reply::Failed(text) => {
+                let generation = number;
+                self.trace
+                    .add(Event::Adapter(AdapterEvent::Refused { generation, text }));
                 if let Some(stdio) = &mut self.stdio {
                     stdio.known.remove(&number);
                 }
