@@ -18,6 +18,25 @@ use crate::serving::Serving;
 /// read.
 pub const BUNDLE_VERSION: u32 = 1;
 
+/// What tells that a start of logmon has returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadySign {
+    /// Not known yet: the line `ready`, or that it reads both FIFOs and says nothing for a moment.
+    #[default]
+    Unknown,
+    /// The line. That it reads is not enough: it may still be busy with old files.
+    Line,
+    /// That it reads both FIFOs. It never prints the line.
+    Readers,
+}
+
+impl ReadySign {
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
 /// Everything that the case process needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +61,9 @@ pub struct Case {
     pub instead_of_task: Option<String>,
     /// logmon's command template, as words.
     pub logmon: Vec<String>,
+    /// What tells that it is ready.
+    #[serde(default, skip_serializing_if = "ReadySign::is_unknown")]
+    pub ready_sign: ReadySign,
     /// How logmon is started for many tasks, in a case about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<Serving>,

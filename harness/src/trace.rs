@@ -10,6 +10,7 @@ pub mod many;
 use mock_driver::stream::Stream;
 use serde::{Deserialize, Serialize};
 
+use crate::case::ReadySign;
 use crate::finding::Shape;
 use crate::rule::RuleId;
 use crate::scenario::{HostFault, LogmonOutcome, SignalName, Who};
@@ -107,6 +108,9 @@ pub enum Event {
         life: u32,
         /// Milliseconds since it was started.
         after_ms: u64,
+        /// What told it: never `Unknown`, but in a trace of an older version.
+        #[serde(default)]
+        sign: ReadySign,
         /// Whether the suite's user could raise two more pipes to 1 MiB, right before the start and
         /// again now. Tried only in a case about that (HEAL-5).
         #[serde(default)]

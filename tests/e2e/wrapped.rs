@@ -38,6 +38,32 @@ fn a_logmon_behind_a_wrapper_can_be_judged_but_for_what_is_done_to_its_process()
         .stdout(contains("died").not());
 }
 
+/// What reads the FIFOs long before its start has returned: the shell has both open until logmon says so.
+fn reads_early(end: &str) -> String {
+    let rest = WAITED_FOR
+        .trim_start_matches("sh -c '")
+        .split(" & ")
+        .next()
+        .unwrap();
+    format!(
+        "sh -c 'exec 3<>{{stdout_fifo}} 4<>{{stderr_fifo}}; sleep 0.3; exec {rest} 3>&- 4>&- {end}'"
+    )
+}
+
+#[test]
+fn a_logmon_that_reads_before_it_has_deleted_old_files_is_not_looked_at_too_early() {
+    // With the line, and without one: then it has as long as a start may take.
+    for end in ["", ">/dev/null"] {
+        let folder = tempdir().unwrap();
+        harness(&folder)
+            .args(["run", "--filter", "rot/retention-at-start"])
+            .args(["--logmon", &reads_early(end)])
+            .assert()
+            .code(0)
+            .stdout(contains("1 pass"));
+    }
+}
+
 #[test]
 fn a_driver_behind_a_wrapper_is_not_blamed_for_what_it_does_when_only_that_is_killed() {
     let folder = tempdir().unwrap();

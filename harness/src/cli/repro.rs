@@ -38,7 +38,7 @@ pub(super) fn repro(args: &ReproArgs) -> Result<Ending, Refusal> {
     if args.strace {
         require_program("--strace", &["strace".to_owned()])?;
     }
-    let wanted = wanted(args)?;
+    let mut wanted = wanted(args)?;
     if let Some(what) = &args.stop_at {
         stop_at::check(&wanted.scenario, what)?;
     }
@@ -52,9 +52,12 @@ pub(super) fn repro(args: &ReproArgs) -> Result<Ending, Refusal> {
     let reexec = reexec()?;
     suite::require_programs(&args.out, &[&wanted.scenario])?;
     let out = OutDir::open(&args.out)?;
-    if let Err(failure) = suite::probe(&wanted.subject, &reexec, &out, wanted.seed, &stop) {
-        out.finish();
-        return Err(Refusal::new(failure.ending, failure.text));
+    match suite::probe(&wanted.subject, &reexec, &out, wanted.seed, &stop) {
+        Ok(probe) => wanted.subject.ready_sign = probe.ready_sign,
+        Err(failure) => {
+            out.finish();
+            return Err(Refusal::new(failure.ending, failure.text));
+        }
     }
     let request = PlayRequest {
         scenario: &wanted.scenario,

@@ -141,8 +141,12 @@ impl Session<'_> {
         }
         let seed = self.report.seed;
         self.live.note("probing the subject");
-        match suite::probe(subject, reexec, self.out, seed, stop) {
-            Ok(Probe { facts }) => self.report.probes = facts,
+        let mut subject = subject.clone();
+        match suite::probe(&subject, reexec, self.out, seed, stop) {
+            Ok(Probe { facts, ready_sign }) => {
+                self.report.probes = facts;
+                subject.ready_sign = ready_sign;
+            }
             Err(failure) => {
                 self.report.cases = not_played(selected, suite::NO_VERDICT);
                 self.report.message = Some(failure.text);
@@ -153,7 +157,7 @@ impl Session<'_> {
         let bounds = self.bounds;
         let run = SuiteRun {
             selected,
-            subject,
+            subject: &subject,
             seed,
             jobs: self.args.jobs.map_or_else(default_jobs, usize::from),
             stress: self.args.stress,

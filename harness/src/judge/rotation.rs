@@ -460,6 +460,7 @@ mod tests {
             Event::LogmonReady {
                 life: 2,
                 after_ms: 1,
+                sign: crate::case::ReadySign::Line,
                 may_raise: false,
             },
         ];

@@ -84,6 +84,7 @@ pub(crate) fn good(steps: Vec<Step>) -> History {
         adapter: crate::adapter::AdapterKind::Command,
         instead_of_task: None,
         logmon: Vec::new(),
+        ready_sign: crate::case::ReadySign::Line,
         serving: None,
         reexec: Vec::new(),
         driver_capabilities: BTreeSet::from([Capability::Forwards]),
@@ -108,6 +109,7 @@ pub(crate) fn good(steps: Vec<Step>) -> History {
                 Event::LogmonReady {
                     life: 1,
                     after_ms: 0,
+                    sign: crate::case::ReadySign::Line,
                     may_raise: false,
                 },
             ),

@@ -13,6 +13,7 @@ use super::faults::copy_program;
 use super::kin::Part;
 use super::spawn::{chain, end_of, spawn, spawn_into_pipes};
 use super::stage::{Life, Stage, Stop, millis};
+use crate::case::ReadySign;
 use crate::judge::RAISED_PIPE_BYTES;
 use crate::observe::{has_reader, is_stopped, lives, may_raise};
 use crate::scenario::{Limits, LogmonBinary, LogmonOutcome, LogmonOutput, SignalName};
@@ -22,7 +23,7 @@ use crate::trace::{Event, Exit};
 const BEHIND: &str = "the logmon that reads is the process that was started; it is another one: start \
                       logmon itself, or with `exec`, without a wrapper before it";
 
-/// How long the line of a logmon that reads already may be on its way.
+/// How long the line of a logmon that reads already may be on its way: as long as a start may take (MON-1).
 const SAYS_READY: Duration = Duration::from_millis(500);
 /// How long a new process is not asked which descriptors it holds.
 const BORN: Duration = Duration::from_millis(50);
@@ -32,9 +33,12 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// The rule that has logmon raise its pipes.
 const RAISING_RULE: &str = "HEAL-5";
 
+/// The rule that is judged as soon as a start has returned.
+const START_RULE: &str = "ROT-3";
+
 /// What came of waiting for a logmon.
 enum Came {
-    Ready,
+    Ready(ReadySign),
     Ended,
 }
 
@@ -50,20 +54,24 @@ impl Stage {
         let came = self.wait(SETTLE, |stage| {
             if stage.lives[index].exit.is_some() {
                 Some(Came::Ended)
-            } else if stage.is_ready(index) {
-                Some(Came::Ready)
             } else {
-                None
+                stage.ready_sign(index).map(Came::Ready)
             }
         })?;
-        let life = self.lives[index].number;
-        let after = self.lives[index].started.elapsed();
+        let (life, reads_since) = (self.lives[index].number, self.lives[index].reads_since);
+        let mut after = self.lives[index].started.elapsed();
+        let came = came.or_else(|| {
+            // It reads, and did not say so this time.
+            after = reads_since?.duration_since(self.lives[index].started);
+            Some(Came::Ready(ReadySign::Readers))
+        });
         match (came, expect) {
-            (Some(Came::Ready), LogmonOutcome::Ready | LogmonOutcome::ReadyOrRefused) => {
+            (Some(Came::Ready(sign)), LogmonOutcome::Ready | LogmonOutcome::ReadyOrRefused) => {
                 let may_raise = may_raise && self.may_raise_pipes();
                 self.trace.add(Event::LogmonReady {
                     life,
                     after_ms: millis(after),
+                    sign,
                     may_raise,
                 });
                 self.record_look("ready");
@@ -73,11 +81,12 @@ impl Stage {
             (Some(Came::Ended), LogmonOutcome::ReadyOrRefused) => {
                 self.start_logmon(LogmonOutcome::Ready, &[], limits)
             }
-            (Some(Came::Ready), LogmonOutcome::Refused) => {
+            (Some(Came::Ready(sign)), LogmonOutcome::Refused) => {
                 // It accepted what it must refuse: the trace says so, and the plan can't go on.
                 self.trace.add(Event::LogmonReady {
                     life,
                     after_ms: millis(after),
+                    sign,
                     may_raise: false,
                 });
                 self.kill_logmon(index)?;
@@ -102,9 +111,12 @@ impl Stage {
     /// other programs of this user take their share of what all pipes may hold, so only who asks right
     /// before and right after knows what holds in between.
     fn may_raise_pipes(&self) -> bool {
-        let rules = &self.case.scenario.rules;
-        rules.iter().any(|rule| rule.as_str() == RAISING_RULE)
-            && may_raise(Stream::BOTH.len(), RAISED_PIPE_BYTES)
+        self.is_about(RAISING_RULE) && may_raise(Stream::BOTH.len(), RAISED_PIPE_BYTES)
+    }
+
+    fn is_about(&self, rule: &str) -> bool {
+        let mut rules = self.case.scenario.rules.iter();
+        rules.any(|one| one.as_str() == rule)
     }
 
     fn spawn_logmon(
@@ -157,6 +169,7 @@ impl Stage {
             number,
             pid,
             reader: None,
+            reads_since: None,
             started,
             asked: None,
             is_stopped: false,
@@ -165,15 +178,34 @@ impl Stage {
         Ok(self.lives.len() - 1)
     }
 
-    /// It says `ready`, or it reads from both FIFOs. One for many tasks has none yet: it says so, or
-    /// takes a connection.
-    fn is_ready(&mut self, index: usize) -> bool {
+    /// What tells that its start has returned, if something does. Who reads both FIFOs may still be
+    /// deleting old files, so the line is waited for where one is known to come, or may come.
+    fn ready_sign(&mut self, index: usize) -> Option<ReadySign> {
         if self.has_said_ready(index) {
-            return true;
+            return Some(ReadySign::Line);
         }
+        // One for many tasks has no FIFO yet: it says so, or takes a connection.
         if self.case.scenario.many.is_some() {
-            return UnixStream::connect(self.dir.control()).is_ok();
+            let is_there = UnixStream::connect(self.dir.control()).is_ok();
+            return is_there.then_some(ReadySign::Readers);
         }
+        if !self.reads(index) {
+            return None;
+        }
+        let since = *self.lives[index]
+            .reads_since
+            .get_or_insert_with(Instant::now);
+        let may_say_so = match self.case.ready_sign {
+            ReadySign::Line => SETTLE,
+            ReadySign::Unknown => SAYS_READY,
+            ReadySign::Readers if self.is_about(START_RULE) => SAYS_READY,
+            ReadySign::Readers => Duration::ZERO,
+        };
+        (since.elapsed() >= may_say_so).then_some(ReadySign::Readers)
+    }
+
+    /// Whether it has both FIFOs open for reading.
+    fn reads(&mut self, index: usize) -> bool {
         // A spawn returns before exec has closed the descriptors that the new process was born
         // with; among them may be the spare read ends of the host.
         if self.lives[index].started.elapsed() < BORN {

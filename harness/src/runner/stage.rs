@@ -58,6 +58,8 @@ pub(super) struct Life {
     pub(super) pid: i32,
     /// The process that reads, where the one that was started has said that it is another one.
     pub(super) reader: Option<i32>,
+    /// Since when it was seen to read both FIFOs, while its start was waited for.
+    pub(super) reads_since: Option<Instant>,
     pub(super) started: Instant,
     /// When a signal asked it to end.
     pub(super) asked: Option<Instant>,

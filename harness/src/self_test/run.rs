@@ -17,6 +17,7 @@ use super::passing::unplayed;
 use super::plugged::configurations;
 use crate::adapter::AdapterKind;
 use crate::capability::{Capability, Declarer};
+use crate::case::ReadySign;
 use crate::diagnosis;
 use crate::outcome::{Ending, Status};
 use crate::runner;
@@ -251,12 +252,14 @@ fn not_here(known: &Known, subject: &Subject, scenarios: &[Scenario]) -> Option<
 fn subject_of(known: &Known, examples: &Path) -> Result<Subject, SelfTestError> {
     let folder = shell_words::quote(&examples.to_string_lossy()).into_owned();
     let template = known.template.replace("{examples}", &folder);
-    known
-        .subject(&template)
-        .map_err(|source| SelfTestError::Subject {
-            name: known.name.clone(),
-            source,
-        })
+    let subject = known.subject(&template);
+    let mut subject = subject.map_err(|source| SelfTestError::Subject {
+        name: known.name.clone(),
+        source,
+    })?;
+    // All of these say so; no probe has to find it out.
+    subject.ready_sign = ReadySign::Line;
+    Ok(subject)
 }
 
 fn write_examples(out: &Path) -> Result<PathBuf, SelfTestError> {

@@ -67,6 +67,7 @@ pub fn play_once(request: &PlayRequest<'_>, dir: &CaseDir) -> Attempt {
         adapter: request.subject.adapter,
         instead_of_task: request.subject.instead_of_task.clone(),
         logmon: request.subject.logmon_for(request.scenario).to_vec(),
+        ready_sign: request.subject.ready_sign,
         serving: request
             .scenario
             .many

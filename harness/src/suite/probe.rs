@@ -7,7 +7,7 @@ use std::time::Duration;
 use mock_driver::stream::Stream;
 
 use crate::adapter::AdapterKind;
-use crate::case::CaseDir;
+use crate::case::{CaseDir, ReadySign};
 use crate::outcome::{Ending, Status};
 use crate::scenario::{self, Scenario};
 use crate::suite::honesty::{
@@ -15,6 +15,7 @@ use crate::suite::honesty::{
 };
 use crate::suite::play::{Attempt, PlayRequest, play_once};
 use crate::suite::{OutDir, Stop, Subject};
+use crate::trace::Event;
 
 /// When a probe's processes are killed.
 const PROBE_DEADLINE: Duration = Duration::from_secs(20);
@@ -95,6 +96,8 @@ within_ms = 8000
 pub struct Probe {
     /// One sentence per probe, for the report.
     pub facts: Vec<String>,
+    /// What tells that the subject's logmon is ready.
+    pub ready_sign: ReadySign,
 }
 
 /// Why no verdict can be given.
@@ -115,7 +118,7 @@ impl ProbeFailure {
     }
 }
 
-/// Plays the probes side by side. The folders of failed ones are kept as bundles.
+/// Plays the probes side by side, and finds out what tells that the subject's logmon is ready. The folders of failed ones are kept as bundles.
 ///
 /// # Errors
 /// The gravest reason why a verdict on this subject, or on this machine, would be worth nothing.
@@ -161,8 +164,12 @@ pub fn probe(
         ));
     }
     let mut facts = Vec::new();
+    let mut ready_sign = subject.ready_sign;
     let mut failures: Vec<(Kind, ProbeFailure)> = Vec::new();
     for (planned, (attempt, dir)) in planned.iter().zip(&played) {
+        if planned.kind == Kind::Exit {
+            ready_sign = seen_sign(attempt).unwrap_or(ready_sign);
+        }
         match planned.kind.judge(attempt, dir, subject) {
             Ok(fact) => {
                 facts.push(fact);
@@ -175,9 +182,20 @@ pub fn probe(
     // that does not start is no proof that the suite is blind.
     failures.sort_by_key(|(kind, _)| *kind);
     match failures.into_iter().next() {
-        None => Ok(Probe { facts }),
+        None => Ok(Probe { facts, ready_sign }),
         Some((_, failure)) => Err(failure),
     }
+}
+
+fn seen_sign(attempt: &Attempt) -> Option<ReadySign> {
+    let mut entries = attempt.history.iter().flat_map(|one| &one.entries);
+    entries.find_map(|entry| {
+        if let Event::LogmonReady { sign, .. } = entry.event {
+            Some(sign)
+        } else {
+            None
+        }
+    })
 }
 
 /// Which probe; the order is the order in which a failure is told.

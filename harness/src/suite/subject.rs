@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::adapter::{AdapterKind, DriverPlugin, hosted_behind};
 use crate::bundled_pair::{BUNDLED_DRIVER, BUNDLED_LOGMON, kept_logmon};
 use crate::capability::{Capability, Declarer};
-use crate::case::Case;
+use crate::case::{Case, ReadySign};
 use crate::rule::Role;
 use crate::scenario::Scenario;
 use crate::serving::{BUNDLED_SERVING, Serving, ServingError, ServingTemplates};
@@ -24,6 +24,8 @@ pub struct Subject {
     pub capabilities: BTreeSet<Capability>,
     /// logmon's command template, as words; not empty.
     pub logmon: Vec<String>,
+    /// What tells that it is ready. A probe finds it out.
+    pub ready_sign: ReadySign,
     /// Its template for the cases that need `keeps-descriptors`, if it is another one: the bundled
     /// logmon is judged with and without somebody who holds its descriptors.
     pub kept_logmon: Option<Vec<String>>,
@@ -98,6 +100,7 @@ impl Subject {
                 BUNDLED_LOGMON,
             )),
             logmon: words("logmon", BUNDLED_LOGMON).expect("a test splits the constant"),
+            ready_sign: ReadySign::Line,
             kept_logmon: Some(words("logmon", &kept_logmon()).expect("a test splits the constant")),
             serving: Some(Serving::new(&BUNDLED_SERVING).expect("a test splits the constants")),
             under_test: BTreeSet::from([Role::Driver, Role::Logmon, Role::Host]),
@@ -150,6 +153,7 @@ impl Subject {
         if let Some(template) = logmon {
             let given = words("logmon", template)?;
             if given != subject.logmon {
+                subject.ready_sign = ReadySign::Unknown;
                 subject.kept_logmon = None;
                 subject.serving = None;
                 subject.capabilities.remove(&Capability::ManyTasks);
@@ -181,6 +185,7 @@ impl Subject {
             instead_of_task: case.instead_of_task.clone(),
             capabilities: case.driver_capabilities.clone(),
             logmon: case.logmon.clone(),
+            ready_sign: case.ready_sign,
             kept_logmon: None,
             serving: case.serving.clone(),
             under_test,
