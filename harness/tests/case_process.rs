@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::adapter::AdapterKind;
-use harness::case::{BUNDLE_VERSION, Case, CaseDir};
+use harness::case::{BUNDLE_VERSION, Case, CaseDir, ReadySign};
 use harness::history::History;
 use harness::observe::Snapshot;
 use harness::trace::{Event, Exit};
@@ -42,6 +42,7 @@ fn case(plan: &str, driver: &str) -> Case {
         adapter: AdapterKind::Command,
         instead_of_task: None,
         logmon: template::split(LOGMON).unwrap(),
+        ready_sign: ReadySign::Unknown,
         serving: None,
         reexec: vec![HARNESS.into()],
         driver_capabilities: BTreeSet::new(),
