@@ -71,6 +71,8 @@ threads = [threading.Thread(target=forward, args=(source, path))
            for source, path in ((child.stdout, out), (child.stderr, err)) if source]
 for thread in threads:
     thread.start()
+while child.poll() is None:  # Waiting in the kernel could sleep over a SIGTERM that came right before.
+    time.sleep(0.02)
 status = child.wait()
 ended_at = time.monotonic()
 for thread in threads:
