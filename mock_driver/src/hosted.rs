@@ -9,6 +9,7 @@ mod driver;
 mod exec;
 pub(crate) mod fault;
 mod launch;
+mod mistake;
 mod observer;
 mod state;
 mod stats;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use self::base::Base;
 use self::driver::Driver;
 use self::fault::AnyFault;
+use self::mistake::Mistake;
 use self::tasks::Tasks;
 use crate::reexec::Reexec;
 
@@ -40,6 +42,10 @@ pub(crate) struct PluginArgs {
     /// Be faulty in this way; `mock_driver faults` lists them.
     #[arg(long, value_name = "NAME", value_parser = AnyFault::named)]
     fault: Option<AnyFault>,
+    /// Make this mistake in this call: `dies`, `hangs`, `leaves-out` (answers an empty message) or `floods`
+    /// (16 MiB on stderr first), a colon, and a call such as StartTask. Shutdown can only hang.
+    #[arg(long, value_name = "MISTAKE:CALL", value_parser = Mistake::named)]
+    mistake: Option<Mistake>,
 }
 
 /// Answers calls until the host asks for the end. Tasks live on.
@@ -66,9 +72,12 @@ pub(crate) fn serve(args: &PluginArgs, reexec: &Reexec) -> Result<ExitCode> {
         stopping.closed().await;
     });
     let tasks = Arc::new(Tasks::new(reexec.clone(), args.fault, log, stop));
-    let services = Services::new()
-        .with(BasePluginServer::new(Base(Arc::clone(&tasks))))
-        .with(DriverServer::new(Driver(tasks)));
+    let base = BasePluginServer::new(Base(Arc::clone(&tasks)));
+    let driver = DriverServer::new(Driver(tasks));
+    let services = match args.mistake {
+        None => Services::new().with(base).with(driver),
+        Some(mistake) => mistake.made_by(base, driver),
+    };
     let served = runtime.block_on(server.serve(services));
     // A thread may wait for a task that lives on.
     runtime.shutdown_background();

@@ -332,6 +332,160 @@ fn a_self_test_plays_faulty_drivers_as_plugins_if_they_are_named() {
         .stdout(contains("caught 4 of 4 faulty subjects"));
 }
 
+/// A mistake of a plugin in one call, and what is told of it.
+fn mistaken(mistake: &str, said: &str) {
+    let folder = tempdir().unwrap();
+    let began = Instant::now();
+    let arguments = format!("mock-driver plugin --mistake {mistake}");
+    run(
+        &folder,
+        TASK,
+        &["--plugin-args", &arguments, "--filter", "data/smoke"],
+    )
+    .code(69)
+    .stderr(contains(said));
+    // The longest is the 12 s for a start, and the machine may be busy.
+    assert!(began.elapsed() < Duration::from_secs(40), "{mistake}");
+    let left = processes_of(folder.path());
+    assert!(left.is_empty(), "{mistake}: {left:?}");
+}
+
+#[test]
+fn a_mistake_in_a_call_is_told_by_the_call_in_bounded_time() {
+    let each: [(&str, &str); 11] = [
+        ("leaves-out:PluginInfo", "call PluginInfo: "),
+        (
+            "dies:SetConfig",
+            "call SetConfig: the plugin ended by signal 9",
+        ),
+        (
+            "leaves-out:TaskConfigSchema",
+            "call TaskConfigSchema: the answer has no spec",
+        ),
+        (
+            "leaves-out:Capabilities",
+            "call Capabilities: the answer has no capabilities",
+        ),
+        (
+            "dies:Fingerprint",
+            "call Fingerprint: the plugin ended by signal 9",
+        ),
+        (
+            "dies:StartTask",
+            "call StartTask: the plugin ended by signal 9",
+        ),
+        (
+            "leaves-out:StartTask",
+            "call StartTask: the answer has no handle",
+        ),
+        (
+            "hangs:StartTask",
+            "has not answered `start` of task 0 (call StartTask)",
+        ),
+        (
+            "dies:WaitTask",
+            "call WaitTask: the plugin ended by signal 9",
+        ),
+        (
+            "leaves-out:WaitTask",
+            "call WaitTask: the answer has no result",
+        ),
+        (
+            "hangs:WaitTask",
+            "has not answered `wait` for task 0 (call WaitTask)",
+        ),
+    ];
+    std::thread::scope(|scope| {
+        for some in each.chunks(3) {
+            scope.spawn(move || {
+                some.iter()
+                    .for_each(|(mistake, said)| mistaken(mistake, said))
+            });
+        }
+    });
+}
+
+#[test]
+fn a_plugin_that_floods_stderr_in_a_call_is_judged_all_the_same() {
+    let folder = tempdir().unwrap();
+    let words = "mock-driver plugin --mistake floods:StartTask";
+    run(
+        &folder,
+        TASK,
+        &["--plugin-args", words, "--filter", "data/smoke"],
+    )
+    .code(0)
+    .stdout(contains("1 pass"));
+    let words = [
+        path(),
+        "mock-driver",
+        "plugin",
+        "--mistake",
+        "floods:Fingerprint",
+    ];
+    doctor(&folder, &words)
+        .code(0)
+        .stdout(contains("Nomad would load this plugin\n"));
+}
+
+#[test]
+fn a_plugin_that_never_answers_shutdown_is_killed_and_told_of() {
+    let folder = tempdir().unwrap();
+    let words = [
+        path(),
+        "mock-driver",
+        "plugin",
+        "--mistake",
+        "hangs:Shutdown",
+    ];
+    doctor(&folder, &words)
+        .code(69)
+        .stdout(contains("WRONG  end ").and(contains("ms of Shutdown, and was")));
+    // A log is no worse for that, so there is a verdict.
+    let words = "mock-driver plugin --mistake hangs:Shutdown";
+    run(
+        &folder,
+        TASK,
+        &[
+            "--plugin-args",
+            words,
+            "--filter",
+            "data/smoke",
+            "--keep",
+            "all",
+        ],
+    )
+    .code(0);
+    let said = fs::read_to_string(folder.path().join("out/data-smoke.bundle/driver.0.stderr"));
+    let said = said.unwrap();
+    assert!(
+        said.contains("call Shutdown: the plugin lived on for"),
+        "{said}"
+    );
+    assert!(processes_of(folder.path()).is_empty());
+}
+
+#[test]
+fn a_hundred_launches_leave_no_process_and_no_file() {
+    let folder = tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    harness(&folder)
+                        .env("TMPDIR", folder.path())
+                        .args(["nomad", "doctor", path(), "mock-driver", "plugin"])
+                        .assert()
+                        .code(0);
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let left = processes_of(folder.path());
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn a_driver_plugin_that_does_not_start_a_task_is_told_with_its_reason() {
     let folder = tempdir().unwrap();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use plugin::host::Driver;
+use plugin::host::{Driver, Ended, Manner};
 use plugin::proto::driver::TaskHandle;
 use prost::Message;
 use serde::Deserialize;
@@ -382,10 +382,23 @@ impl Bridge {
 
     async fn end(&self) {
         let loaded = self.state.lock().await.take();
-        if let Some(loaded) = loaded
-            && let Err(error) = loaded.plugin.end().await
-        {
-            eprintln!("harness: {}", error_chain(&error));
+        let Some(loaded) = loaded else { return };
+        match loaded.plugin.end().await {
+            Ok(Ended {
+                manner: Manner::Killed,
+                took,
+                ..
+            }) => {
+                let took_ms = took.as_millis();
+                eprintln!(
+                    "harness: call Shutdown: the plugin lived on for {took_ms} ms, and was killed"
+                );
+            }
+            Ok(Ended {
+                manner: Manner::Asked,
+                ..
+            }) => {}
+            Err(error) => eprintln!("harness: {}", error_chain(&error)),
         }
     }
 }

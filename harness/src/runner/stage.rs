@@ -515,7 +515,9 @@ impl Stage {
             stat,
         };
         let processes: Vec<ProcessFacts> = near.into_iter().map(facts).collect();
-        who_waits(&processes, &titles, &pipes)
+        let mut lines = who_waits(&processes, &titles, &pipes);
+        lines.extend(self.unanswered());
+        lines
     }
 }
 

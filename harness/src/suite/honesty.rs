@@ -15,7 +15,7 @@ use crate::history::History;
 use crate::outcome::{Ending, Status};
 use crate::suite::play::Attempt;
 use crate::suite::{ProbeFailure, Subject};
-use crate::trace::adapter::AdapterEvent;
+use crate::trace::adapter::{AdapterEvent, UNANSWERED};
 use crate::trace::{Event, Exit};
 
 /// The record that the canary leaves out.
@@ -53,7 +53,7 @@ pub(super) fn exit_is_seen(
     if let Some(text) = trouble {
         return bad(text);
     }
-    let printed = printed(dir, "driver", 0);
+    let printed = format!("{}{}", printed(dir, "driver", 0), unanswered(history));
     let option = subject.adapter.option();
     match (driver_end(history), task_started(history)) {
         (DriverEnd::NeverStarted(why), _) => bad(format!(
@@ -172,7 +172,7 @@ pub(super) fn loss_is_seen(attempt: &Attempt, dir: &CaseDir) -> Result<String, P
         ));
     }
     if let Some(history) = &attempt.history {
-        let printed = || printed(dir, "driver", 0);
+        let printed = || format!("{}{}", printed(dir, "driver", 0), unanswered(history));
         let bad = |text: String| Err(ProbeFailure::new(Ending::BadSubject, text));
         if let Some(text) = broken_protocol(history).or_else(|| refused_start(history)) {
             return bad(text);
@@ -315,6 +315,19 @@ fn refused_start(history: &History) -> Option<String> {
             None
         }
     })
+}
+
+/// What a driver that is spoken to owed when it was late, as a clause.
+fn unanswered(history: &History) -> String {
+    let mut events = history.entries.iter().map(|entry| &entry.event);
+    let told = events.find_map(|event| {
+        if let Event::Unmet { last, .. } | Event::DriverOverdue { last, .. } = event {
+            last.iter().find_map(|line| line.strip_prefix(UNANSWERED))
+        } else {
+            None
+        }
+    });
+    told.map_or_else(String::new, |what| format!(", and has not answered {what}"))
 }
 
 /// The command that speaks to the driver without a case.

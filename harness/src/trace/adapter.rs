@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How a line about who waits for whom begins that tells what a driver was asked and has not answered.
+pub const UNANSWERED: &str = "driver has not answered: ";
+
 /// An event of such a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "adapter", rename_all = "snake_case")]

@@ -86,7 +86,8 @@ impl Server {
     }
 
     /// Answers calls until the host asks for the end; health, reflection, output and the end itself are
-    /// added to the services. Must be called within a runtime of tokio with its timers and sockets.
+    /// added to the services, unless one of that name is among them: a plugin that is to be wrong may answer
+    /// Shutdown itself. Must be called within a runtime of tokio with its timers and sockets.
     /// SIGINT does nothing from then on: a terminal sends it to plugins, too.
     ///
     /// # Errors
@@ -148,13 +149,14 @@ impl Server {
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        Ok(services
+        let own = Services::new()
             .with(health_server)
             .with(describe().build_v1().map_err(ServeError::Describe)?)
             .with(describe().build_v1alpha().map_err(ServeError::Describe)?)
             .with(GrpcStdioServer::new(Stdio(outlet.clone())))
             .with(GrpcBrokerServer::new(Broker(self.stop.subscribe())))
-            .with(GrpcControllerServer::new(Controller(self.stop.clone()))))
+            .with(GrpcControllerServer::new(Controller(self.stop.clone())));
+        Ok(services.and_others(own))
     }
 
     fn shake_hands(

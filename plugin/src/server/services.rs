@@ -59,6 +59,14 @@ impl Services {
         self
     }
 
+    /// Adds those of `others` whose name no service here has.
+    pub(super) fn and_others(mut self, others: Services) -> Self {
+        for (name, route) in others.routes {
+            self.routes.entry(name).or_insert(route);
+        }
+        self
+    }
+
     /// Answers one call. What is not there is not implemented, as gRPC says it.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();

@@ -12,8 +12,8 @@ use super::super::command;
 use super::super::kin::Part;
 use super::super::spawn::{chain, end_of, spawn_to_talk};
 use super::super::stage::{Stage, Stop};
-use crate::adapter::{Asked, Client, Heard, Line, Reply, Request, Trouble};
-use crate::trace::adapter::AdapterEvent;
+use crate::adapter::{Asked, Client, DriverPlugin, Heard, Line, Reply, Request, Trouble};
+use crate::trace::adapter::{AdapterEvent, UNANSWERED};
 use crate::trace::{Event, Exit};
 
 /// How long a greeting or a small order may take.
@@ -222,6 +222,27 @@ impl Stage {
             // A task may have ended before it was stopped, so a refusal says nothing.
             Some(Open::Order) => Reply::to_order(&line.fields).map(|_| ()),
         }
+    }
+
+    /// What the driver was asked and has not answered; of a plugin, with the call that it stands for.
+    pub(in super::super) fn unanswered(&self) -> Option<String> {
+        let is_plugin = DriverPlugin::behind(&self.case.driver).is_some();
+        let call = |name: &str| match is_plugin {
+            true => format!(" (call {name})"),
+            false => String::new(),
+        };
+        let told = |open: &Open| match open {
+            Open::Hello => Some("`hello`".to_owned()),
+            Open::Start(number) => Some(format!("`start` of task {number}{}", call("StartTask"))),
+            Open::Wait(number) => Some(format!("`wait` for task {number}{}", call("WaitTask"))),
+            Open::Detach => Some("`detach`".to_owned()),
+            Open::Recover(_) => Some(format!("`recover`{}", call("RecoverTask"))),
+            // Each has a deadline of its own.
+            Open::Order => None,
+        };
+        let open = self.stdio.as_ref()?.open.values();
+        let all: Vec<String> = open.filter_map(told).collect();
+        (!all.is_empty()).then(|| format!("{UNANSWERED}{}", all.join(", ")))
     }
 
     fn take_start(&mut self, number: u32, line: &Line) -> Result<(), Vec<String>> {
