@@ -39,6 +39,8 @@ pub enum Capability {
     ByteLimits,
     /// One process of logmon serves many tasks: there are commands that give it one and take it away.
     ManyTasks,
+    /// A running logmon can be asked to start once more what it collects: its template has `{start}`.
+    StartAgain,
     /// This machine lets a process have descriptors for a thousand tasks.
     ManyDescriptors,
     /// This machine lets a case have a file system of its own, which can be full or read-only.
@@ -78,6 +80,7 @@ impl Capability {
         Self::DropPolicy,
         Self::ByteLimits,
         Self::ManyTasks,
+        Self::StartAgain,
         Self::ManyDescriptors,
         Self::StorageFaults,
         Self::StallingStorage,
@@ -102,6 +105,7 @@ impl Capability {
             Self::DropPolicy => "drop-policy",
             Self::ByteLimits => "byte-limits",
             Self::ManyTasks => "many-tasks",
+            Self::StartAgain => "start-again",
             Self::ManyDescriptors => "many-descriptors",
             Self::StorageFaults => "storage-faults",
             Self::StallingStorage => "stalling-storage",
@@ -123,9 +127,11 @@ impl Capability {
             | Self::UserChange
             | Self::ChecksPaths
             | Self::PayloadExec => Declarer::Driver,
-            Self::KeepsDescriptors | Self::DropPolicy | Self::ByteLimits | Self::ManyTasks => {
-                Declarer::Logmon
-            }
+            Self::KeepsDescriptors
+            | Self::DropPolicy
+            | Self::ByteLimits
+            | Self::ManyTasks
+            | Self::StartAgain => Declarer::Logmon,
             Self::ManyDescriptors
             | Self::StorageFaults
             | Self::StallingStorage
@@ -152,6 +158,7 @@ impl Capability {
             | Self::DropPolicy
             | Self::ByteLimits
             | Self::ManyTasks
+            | Self::StartAgain
             | Self::ManyDescriptors
             | Self::StorageFaults
             | Self::StallingStorage

@@ -163,6 +163,9 @@ pub enum Event {
         life: u32,
         /// Whether it ended by itself with a failure, or the first one ended.
         yielded: bool,
+        /// Whether it was no logmon, but a question to the running one.
+        #[serde(default)]
+        again: bool,
     },
     /// The driver was started with a new generation of the task.
     DriverStarted {

@@ -299,6 +299,52 @@ fn a_driver_and_a_log_collector_are_plugins_at_once() {
 }
 
 #[test]
+fn a_log_collector_that_is_a_plugin_is_asked_for_another_start() {
+    let folder = tempdir().unwrap();
+    let cases = "mon/start-again,mon/other-limits,mon/second-logmon";
+    harness(&folder)
+        .args(["run", "--nomad-logmon", "{self} logmon plugin"])
+        .args(["--filter", cases, "--keep", "all"])
+        .assert()
+        .code(0)
+        .stdout(contains("3 pass"));
+    for (case, told) in [
+        ("mon-start-again", "#2 asked for another start"),
+        ("mon-other-limits", "#2 asked for another start"),
+        ("mon-second-logmon", "#2 gave way"),
+    ] {
+        harness(&folder)
+            .args(["show", &format!("out/{case}.bundle")])
+            .assert()
+            .code(0)
+            .stdout(contains(told));
+    }
+    assert!(processes_of(folder.path()).is_empty());
+}
+
+#[test]
+fn another_start_that_is_refused_is_told() {
+    let folder = tempdir().unwrap();
+    // It answers the question itself, as a host that thinks it runs already and is confused by that.
+    let logmon = "sh -c 'test {start} = first || { echo it runs already >&2; exit 3; }; \
+        exec {self} logmon run --log-dir {log_dir} --stdout {stdout_fifo}={stdout_name} \
+        --stderr {stderr_fifo}={stderr_name} --max-files {max_files} --max-file-size {max_file_bytes} \
+        --line-guard {line_guard}'";
+    harness(&folder)
+        .args([
+            "run",
+            "--logmon",
+            logmon,
+            "--filter",
+            "mon/start-again,mon/other-limits",
+        ])
+        .assert()
+        .code(1)
+        .stdout(contains("[died, MON-4]").and(contains("#2 was refused another start")))
+        .stdout(contains("1 pass, 1 fail"));
+}
+
+#[test]
 fn a_file_instead_of_flags_names_plugins() {
     let folder = tempdir().unwrap();
     let text = format!(

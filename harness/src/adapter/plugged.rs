@@ -97,7 +97,8 @@ impl DriverPlugin {
 pub fn hosted_logmon(collector: &str) -> String {
     format!(
         "{} --log-dir {{log_dir}} --stdout {{stdout_fifo}}={{stdout_name}} --stderr {{stderr_fifo}}={{stderr_name}} \
-         --max-files {{max_files}} --max-file-mb {{max_file_mb}} {END_OF_OPTIONS} {collector}",
+         --max-files {{max_files}} --max-file-mb {{max_file_mb}} --start {{start}} --again {{keep_dir}}/again \
+         {END_OF_OPTIONS} {collector}",
         LOGMON.join(" ")
     )
 }

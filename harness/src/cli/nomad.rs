@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use plugin::host::Deadlines;
 use plugin::proto::logmon::StartRequest;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
@@ -18,7 +18,7 @@ use super::run::reexec;
 use crate::adapter::DriverPlugin;
 use crate::capability::Capability;
 use crate::config::DriverTable;
-use crate::nomad::{self, Asked, Collecting, CollectingError, Tied, Wanted};
+use crate::nomad::{self, Asked, Collecting, CollectingError, OtherLimits, Tied, Wanted};
 use crate::outcome::Ending;
 use crate::report;
 use crate::suite;
@@ -152,6 +152,12 @@ pub(super) struct LogmonArgs {
     /// The largest size of a file, in units of 1,048,576 bytes.
     #[arg(long, value_name = "MB")]
     max_file_mb: u32,
+    /// Whether a plugin is started, or the running one is asked to start once more what it collects.
+    #[arg(long, value_enum, default_value_t = StartKind::First)]
+    start: StartKind,
+    /// The socket that it is asked over. Nobody can ask if left out.
+    #[arg(long, value_name = "SOCKET", required_if_eq("start", "again"))]
+    again: Option<PathBuf>,
     /// The plugin's program and its arguments.
     #[arg(
         value_name = "PROGRAM",
@@ -160,6 +166,12 @@ pub(super) struct LogmonArgs {
         allow_hyphen_values = true
     )]
     command: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StartKind {
+    First,
+    Again,
 }
 
 fn stream(text: &str) -> Result<(String, String), String> {
@@ -247,6 +259,15 @@ fn tied_plugin(command: &[String]) -> Result<Tied, Refusal> {
 }
 
 fn logmon(args: &LogmonArgs) -> Result<Ending, Refusal> {
+    if let (StartKind::Again, Some(socket)) = (args.start, &args.again) {
+        let limits = OtherLimits {
+            max_files: args.max_files,
+            max_file_size_mb: args.max_file_mb,
+        };
+        return nomad::start_again(socket, &limits)
+            .map(|()| Ending::Conformant)
+            .map_err(|error| Refusal::new(Ending::BadSubject, suite::error_chain(&error)));
+    }
     let (stdout, stderr) = (args.stdout.clone(), args.stderr.clone());
     let collecting = Collecting {
         plugin: tied_plugin(&args.command)?,
@@ -259,6 +280,7 @@ fn logmon(args: &LogmonArgs) -> Result<Ending, Refusal> {
             stdout_fifo: stdout.0,
             stderr_fifo: stderr.0,
         },
+        again: args.again.clone(),
     };
     nomad::collect(&collecting)
         .map(|()| Ending::Conformant)

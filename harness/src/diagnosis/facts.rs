@@ -100,6 +100,8 @@ pub enum Fact {
     KeeperKilled,
     /// A second logmon was given other limits than the first.
     OtherLimits,
+    /// A running logmon was asked to start once more what it collects.
+    StartedAgain,
     /// A logmon was given an option that it can't know.
     UnknownOption,
     /// A symbolic link stood at the log folder's path.
@@ -256,7 +258,8 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 Fact::LogmonNotReady
             }),
             Event::LogmonOverdue { .. } => Some(Fact::LogmonOverdue),
-            Event::SecondLogmon { life, yielded } => {
+            Event::SecondLogmon { again: true, .. } => Some(Fact::StartedAgain),
+            Event::SecondLogmon { life, yielded, .. } => {
                 (!yielded && !ended.contains(life)).then_some(Fact::SecondStayed)
             }
             Event::DriverStarted { generation, .. } => {

@@ -376,6 +376,26 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "starts-over",
+        shapes: &[Shape::BrokenPipe],
+        facts: &[Fact::StartedAgain],
+        never: &[Fact::LogmonKilled],
+        along: &[
+            Shape::LostAll,
+            Shape::LostMiddle,
+            Shape::LostTail,
+            Shape::LostPipeContent,
+            Shape::Torn,
+            Shape::WriterKilled,
+            Shape::WrongExit,
+        ],
+        cause: "a start of what is collected already closes the FIFOs and opens them anew",
+        ways_out: &[
+            "look at each stream, and leave alone what works",
+            "open the new read end before the old one is closed",
+        ],
+    },
+    Entry {
         subject: "world-readable-fifo",
         shapes: &[Shape::Exposed],
         facts: &[],

@@ -24,6 +24,8 @@ const REFUSED_PATH: u8 = 66;
 const SYSTEM: u8 = 71;
 /// Another logmon holds the FIFO.
 const LOCKED: u8 = 75;
+/// What the one task is called of a logmon that has one.
+const OWN: &str = "own";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -116,6 +118,18 @@ struct RunArgs {
     /// Has the FIFOs held while it is dead, by a process that is known by this file.
     #[arg(long)]
     holder: Option<PathBuf>,
+    /// Where the running one can be asked to start once more.
+    #[arg(long)]
+    again: Option<PathBuf>,
+    /// Whether it is asked.
+    #[arg(long, value_enum, default_value_t = Start::First)]
+    start: Start,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Start {
+    First,
+    Again,
 }
 
 fn octal(text: &str) -> Result<u32, std::num::ParseIntError> {
@@ -143,7 +157,10 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let fault = args.fault;
     let (run, asked) = match args.command {
-        Command::Run(run) => (run, None),
+        Command::Run(run) => {
+            let running = run.again.clone().filter(|_| run.start == Start::Again);
+            (run, running.map(|socket| (socket, OWN.to_owned())))
+        }
         Command::Serve(ControlArgs { control }) => return ended(fault, serve(fault, &control)),
         Command::Stop(StopArgs { control, task }) => {
             return answered(fault, &control.control, &Request::Stop { task });
@@ -174,6 +191,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         fifo_mode: run.fifo_mode,
         collects,
         holder: run.holder,
+        again: run.again,
     };
     match asked {
         None => ended(fault, collect(&config)),

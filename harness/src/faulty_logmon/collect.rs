@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::again::Again;
 use super::config::Config;
 use super::fault::Fault;
 use super::files::FilesError;
@@ -57,6 +58,8 @@ const SLOW_START: Duration = Duration::from_secs(3);
 const LAZY: Duration = Duration::from_millis(100);
 /// How often a logmon looks that looks all the time.
 const RESTLESS_MS: u16 = 2;
+/// How long one that starts over has let go of its FIFOs.
+const WITHOUT_READER: Duration = Duration::from_millis(300);
 /// What one read of a logmon for one task takes at most.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -75,8 +78,24 @@ pub(super) fn collect(config: &Config) -> Result<(), CollectError> {
             .collect();
         holder::start(&fifos, mark)?;
     }
+    let again = config.again.as_deref();
+    let again = again.map(|path| Again::listen(path, config)).transpose()?;
     say_ready()?;
-    collect_until(config, streams, signals.as_fd(), CHUNK_BYTES)?;
+    match again {
+        None => collect_until(config, streams, &[signals.as_fd()], CHUNK_BYTES)?,
+        Some(again) => {
+            let mut streams = Some(streams);
+            while let Some(open_now) = streams.take() {
+                let stops = [signals.as_fd(), again.as_fd()];
+                collect_until(config, open_now, &stops, CHUNK_BYTES)?;
+                if again.is_asked() {
+                    thread::park_timeout(WITHOUT_READER);
+                    streams = Some(open(config)?);
+                    again.is_done();
+                }
+            }
+        }
+    }
     if let Some(mark) = &config.holder
         && config.fault != Fault::LeavesItsHolder
     {
@@ -124,15 +143,15 @@ pub(super) fn say_ready() -> Result<(), CollectError> {
     })
 }
 
-/// Collects until `stop` can be read, and drains.
+/// Collects until one of `stops` can be read, and drains.
 pub(super) fn collect_until(
     config: &Config,
     mut streams: Vec<Stream>,
-    stop: BorrowedFd<'_>,
+    stops: &[BorrowedFd<'_>],
     chunk_bytes: usize,
 ) -> Result<(), CollectError> {
     let mut chunk = vec![0; chunk_bytes];
-    while !wait(&streams, stop)? {
+    while !wait(&streams, stops)? {
         if config.fault == Fault::AnswersBeforeDrained {
             thread::park_timeout(LAZY);
         }
@@ -163,9 +182,11 @@ pub(super) fn system(operation: &'static str) -> impl Fn(Errno) -> CollectError 
     }
 }
 
-/// Waits for bytes, for the next look at a FIFO without a writer, or for the end, which `stop` tells: true.
-fn wait(streams: &[Stream], stop: BorrowedFd<'_>) -> Result<bool, CollectError> {
-    let mut fds = vec![PollFd::new(stop, PollFlags::POLLIN)];
+/// Waits for bytes, for the next look at a FIFO without a writer, or for the end, which `stops` tell: true.
+fn wait(streams: &[Stream], stops: &[BorrowedFd<'_>]) -> Result<bool, CollectError> {
+    let stops = stops.iter().copied();
+    let count = stops.len();
+    let mut fds: Vec<PollFd<'_>> = stops.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     let mut limit = PollTimeout::NONE;
     for stream in streams {
         if stream.fault == Fault::PollsWhenIdle {
@@ -195,6 +216,6 @@ fn wait(streams: &[Stream], stop: BorrowedFd<'_>) -> Result<bool, CollectError> 
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(system("wait for the FIFOs")(errno)),
     }
-    let told = fds.first().and_then(PollFd::revents);
-    Ok(told.is_some_and(|events| !events.is_empty()))
+    let is_told = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
+    Ok(fds.iter().take(count).any(is_told))
 }

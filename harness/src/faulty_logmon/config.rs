@@ -28,6 +28,8 @@ pub(super) struct Config {
     pub(super) collects: bool,
     /// The file of whoever holds the FIFOs while this process is dead.
     pub(super) holder: Option<PathBuf>,
+    /// Where it can be asked to start once more.
+    pub(super) again: Option<PathBuf>,
 }
 
 /// What to do when the disk takes no more.

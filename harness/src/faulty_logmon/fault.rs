@@ -86,6 +86,8 @@ pub enum Fault {
     NeedsItsBinary,
     /// Says ready and 0 beside a running one, whatever limits it was given.
     IgnoresOtherLimits,
+    /// Lets its FIFOs go and opens them anew when it is asked to start what it collects already.
+    StartsOver,
     /// Makes FIFOs that everybody can read.
     WorldReadableFifo,
     /// Opens a log folder through a symbolic link.
@@ -190,6 +192,7 @@ impl Fault {
         Self::NeedsItsOutput,
         Self::NeedsItsBinary,
         Self::IgnoresOtherLimits,
+        Self::StartsOver,
         Self::WorldReadableFifo,
         Self::FollowsFolderLink,
         Self::KeepsDeletedOpen,
@@ -265,6 +268,7 @@ impl Fault {
             Self::NeedsItsOutput => "needs-its-output",
             Self::NeedsItsBinary => "needs-its-binary",
             Self::IgnoresOtherLimits => "ignores-other-limits",
+            Self::StartsOver => "starts-over",
             Self::WorldReadableFifo => "world-readable-fifo",
             Self::FollowsFolderLink => "follows-folder-link",
             Self::KeepsDeletedOpen => "keeps-deleted-open",

@@ -1,9 +1,10 @@
 //! A small logmon of its own, correct under the name `none` and wrong in one way under every other
 //! name. It shares no code with the bundled logmon, so that no bug sits on both sides of a check.
 //!
-//! `config`, `fault`, `plan` and `shed` are cores; `cli`, `collect`, `copy`, `files`, `holder`,
+//! `config`, `fault`, `plan` and `shed` are cores; `again`, `cli`, `collect`, `copy`, `files`, `holder`,
 //! `open`, `serve` and `stream` are edges.
 
+mod again;
 mod cli;
 mod collect;
 mod config;

@@ -41,6 +41,9 @@ const FEW_TASKS: usize = 100;
 /// How long whoever asks may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The answer if what was asked is done.
+pub(super) const DONE: &str = "done";
+
 /// What a server is asked.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
@@ -133,7 +136,7 @@ pub(super) fn ask(control: &Path, request: &Request) -> io::Result<Result<(), St
     let mut answer = String::new();
     BufReader::new(server).read_line(&mut answer)?;
     match answer.trim_end() {
-        "done" => Ok(Ok(())),
+        DONE => Ok(Ok(())),
         "" => Err(io::ErrorKind::UnexpectedEof.into()),
         refusal => Ok(Err(refusal.to_owned())),
     }
@@ -148,7 +151,7 @@ impl Server {
             return Ok(());
         }
         let answer = match self.answer(&line) {
-            Ok(()) => "done".to_owned(),
+            Ok(()) => DONE.to_owned(),
             Err(refusal) => refusal,
         };
         asker.write_all(format!("{answer}\n").as_bytes())
@@ -233,7 +236,7 @@ impl Server {
             self.begin_waiting();
         }
         let (end, stop) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| errno.to_string())?;
-        let collect = move || collect_until(&config, streams, end.as_fd(), CHUNK_BYTES);
+        let collect = move || collect_until(&config, streams, &[end.as_fd()], CHUNK_BYTES);
         let thread = thread::Builder::new()
             .stack_size(STACK_BYTES)
             .spawn(collect)

@@ -148,6 +148,7 @@ fn with_a_second() -> History {
     let settled = Event::SecondLogmon {
         life: 2,
         yielded: true,
+        again: false,
     };
     add(&mut history, 200, settled);
     history

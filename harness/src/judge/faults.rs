@@ -148,11 +148,17 @@ fn broken_pipes(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             }
         });
         if let Some(stream) = met.next() {
+            let again = rules::named(rules::MON_4);
+            let (rule, meanwhile) = if history.case.scenario.rules.contains(&again) {
+                (again, "ran")
+            } else {
+                (rules::named(rules::MON_9), "was dead")
+            };
             verdict.findings.push(Finding {
                 shape: Shape::BrokenPipe,
-                rule: rules::named(rules::MON_9),
+                rule,
                 stream: Some(stream),
-                headline: format!("{who} met EPIPE while logmon was dead"),
+                headline: format!("{who} met EPIPE while logmon {meanwhile}"),
                 details: Vec::new(),
             });
         }

@@ -52,6 +52,7 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         } else if let Event::SecondLogmon {
             life,
             yielded: false,
+            again: false,
         } = &entry.event
             && !timeline
                 .lives
@@ -246,6 +247,7 @@ fn gave_way(timeline: &Timeline<'_>) -> Vec<(u32, u32)> {
         let Event::SecondLogmon {
             life,
             yielded: true,
+            ..
         } = entry.event
         else {
             return None;

@@ -42,6 +42,7 @@ rules! {
     MON_5 = "MON-5",
     MON_6 = "MON-6",
     MON_7 = "MON-7",
+    MON_4 = "MON-4",
     MON_9 = "MON-9",
     MON_10 = "MON-10",
     MON_11 = "MON-11",

@@ -120,7 +120,7 @@ impl<'a> Timeline<'a> {
         let is_second = self.history.entries.iter().any(|entry| {
             matches!(
                 entry.event,
-                Event::SecondLogmon { life: second, yielded: false } if second == life.number
+                Event::SecondLogmon { life: second, yielded: false, .. } if second == life.number
             )
         });
         is_second && matches!(life.exited, Some((_, Exit::Code(0), false, _)))

@@ -6,6 +6,7 @@
 //! is for the host, which then asks for a Stop and for the end, as Nomad does.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use plugin::host::{End, Ended, Manner, Plugin};
@@ -13,6 +14,7 @@ use plugin::proto::logmon::StartRequest;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::again::{Again, Asker, OtherLimits};
 use super::tied::Tied;
 use crate::suite::error_chain;
 
@@ -32,6 +34,8 @@ pub(crate) struct Collecting {
     pub(crate) plugin: Tied,
     /// What Start is told.
     pub(crate) start: StartRequest,
+    /// Where somebody may ask for another start.
+    pub(crate) again: Option<PathBuf>,
 }
 
 /// Why nothing was collected, or not all.
@@ -76,10 +80,29 @@ async fn host(collecting: &Collecting) -> Result<(), CollectingError> {
         drop(plugin.end().await);
         return Err(error);
     }
+    let again = collecting.again.as_deref().map(Again::listen).transpose()?;
     say_ready(plugin.reattach().pid)?;
-    tokio::select! {
-        _ = terminated.recv() => stop(plugin).await,
-        end = died(&plugin) => die_too(end),
+    loop {
+        tokio::select! {
+            _ = terminated.recv() => return stop(plugin).await,
+            end = died(&plugin) => return die_too(end),
+            asker = asked(again.as_ref()) => {
+                let start = |limits: &OtherLimits| {
+                    let request = limits.in_place(&collecting.start);
+                    let log_mon = plugin.log_mon();
+                    async move { log_mon.start(request).await.map_err(|error| error_chain(&error)) }
+                };
+                asker.answered_by(start).await;
+            }
+        }
+    }
+}
+
+/// Who asks next; nobody ever does if nobody can.
+async fn asked(again: Option<&Again>) -> Asker {
+    match again {
+        Some(again) => again.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The suite is the host: it starts a plugin, asks it, and ends it. What the protocol is made of stands in
 //! the crate `plugin`; here is what the suite makes of it.
 
+mod again;
 mod collector;
 mod doctor;
 mod driver;
@@ -13,6 +14,7 @@ mod task;
 mod tied;
 mod words;
 
+pub(crate) use again::{OtherLimits, start_again};
 pub(crate) use collector::{Collecting, CollectingError, collect};
 pub(crate) use doctor::{Asked, examine};
 pub(crate) use driver::speak;

@@ -139,6 +139,14 @@ pub fn step_words(action: &Action) -> String {
         Action::SecondLogmon { limits: Some(_) } => {
             "start a second logmon on the same FIFOs, with other limits".into()
         }
+        Action::StartAgain { limits: None } => {
+            "have the running logmon start once more what it collects".into()
+        }
+        Action::StartAgain { limits: Some(_) } => {
+            "have the running logmon start once more what it collects, with other limits; one that can't be \
+             asked is started once more on the same FIFOs"
+                .into()
+        }
         Action::StopLogmon { within_ms } => {
             format!(
                 "stop logmon with SIGTERM; it must end within {}",

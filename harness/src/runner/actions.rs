@@ -50,6 +50,7 @@ impl Stage {
                 limits,
             } => self.start_logmon(*expect, words, limits.as_ref()),
             Action::SecondLogmon { limits } => self.second_logmon(limits.as_ref()),
+            Action::StartAgain { limits } => self.start_again(limits.as_ref()),
             Action::StopLogmon { within_ms } => self.stop_logmon(*within_ms),
             Action::SignalLogmon { signal } => self.signal_logmon(*signal),
             Action::StartTask { script } => self.start_task(script),

@@ -148,13 +148,33 @@ fn of_generation(
     ])
 }
 
+/// Which start of a logmon a command is, for those that can be asked for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It starts the process.
+    First,
+    /// It asks the running one.
+    Again,
+}
+
+impl Start {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Again => "again",
+        }
+    }
+}
+
 /// logmon's command.
 pub(super) fn logmon(
     case: &Case,
     dir: &CaseDir,
     limits: &Limits,
+    start: Start,
 ) -> Result<Invocation, TemplateError> {
     let single = BTreeMap::from([
+        ("start", start.as_str().to_owned()),
         ("log_dir", text(&dir.log())),
         ("stdout_fifo", text(&dir.fifo(Stream::Stdout))),
         ("stdout_name", log_name(Stream::Stdout)),

@@ -13,7 +13,9 @@ use super::faults::copy_program;
 use super::kin::Part;
 use super::spawn::{chain, end_of, spawn, spawn_into_pipes};
 use super::stage::{Life, Stage, Stop, millis};
+use crate::capability::Capability;
 use crate::case::ReadySign;
+use crate::finding::Shape;
 use crate::judge::RAISED_PIPE_BYTES;
 use crate::observe::{has_reader, is_stopped, lives, may_raise};
 use crate::scenario::{Limits, LogmonBinary, LogmonOutcome, LogmonOutput, SignalName};
@@ -33,6 +35,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// The rule that has logmon raise its pipes.
 const RAISING_RULE: &str = "HEAL-5";
 
+/// The rule that a start of what runs already is under.
+const AGAIN_RULE: &str = "MON-4";
 /// The rule that is judged as soon as a start has returned.
 const START_RULE: &str = "ROT-3";
 
@@ -50,7 +54,7 @@ impl Stage {
         limits: Option<&Limits>,
     ) -> Result<(), Stop> {
         let may_raise = self.may_raise_pipes();
-        let index = self.spawn_logmon(expect, words, limits)?;
+        let index = self.spawn_logmon(expect, words, limits, command::Start::First)?;
         let came = self.wait(SETTLE, |stage| {
             if stage.lives[index].exit.is_some() {
                 Some(Came::Ended)
@@ -124,11 +128,12 @@ impl Stage {
         expect: LogmonOutcome,
         words: &[String],
         limits: Option<&Limits>,
+        start: command::Start,
     ) -> Result<usize, Stop> {
         let number = u32::try_from(self.lives.len() + 1).unwrap_or(u32::MAX);
         let limits = limits.unwrap_or(&self.case.scenario.limits).clone();
         let mut invocation = match self.case.scenario.many {
-            None => command::logmon(&self.case, &self.dir, &limits),
+            None => command::logmon(&self.case, &self.dir, &limits, start),
             Some(many) => command::serve(&self.case, &self.dir)
                 .map(|invocation| invocation.limited(many.descriptors, &self.case.reexec)),
         }
@@ -247,12 +252,54 @@ impl Stage {
     }
 
     pub(super) fn second_logmon(&mut self, limits: Option<&Limits>) -> Result<(), Stop> {
-        let Some(first) = self.lives.iter().rposition(|life| life.exit.is_none()) else {
+        let index = self.start_beside(limits, command::Start::First)?;
+        if self.lives[index].exit.is_none() && self.lives[..index].iter().any(Life::runs) {
+            self.kill_logmon(index)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the running logmon for another start, if it can be asked.
+    pub(super) fn start_again(&mut self, limits: Option<&Limits>) -> Result<(), Stop> {
+        let can = &self.case.driver_capabilities;
+        if !can.contains(&Capability::StartAgain) {
+            return self.second_logmon(limits);
+        }
+        let index = self.start_beside(limits, command::Start::Again)?;
+        let otherwise = match self.lives[index].exit {
+            Some(Exit::Code(0)) => return Ok(()),
+            // Other limits may be refused.
+            Some(_) if limits.is_some() => return Ok(()),
+            Some(_) => Shape::Died,
+            None => {
+                self.kill_logmon(index)?;
+                Shape::Blocked
+            }
+        };
+        let last = self.who_waits();
+        self.trace.add(Event::Unmet {
+            text: "logmon starts once more what it collects".into(),
+            within_ms: millis(SETTLE),
+            last,
+            otherwise: Some(otherwise),
+            rule: AGAIN_RULE.parse().ok(),
+            stream: None,
+        });
+        Err(Stop::Unmet)
+    }
+
+    /// Starts one more logmon, or asks for another start, and waits until that has ended or the running one has.
+    fn start_beside(
+        &mut self,
+        limits: Option<&Limits>,
+        start: command::Start,
+    ) -> Result<usize, Stop> {
+        let Some(first) = self.lives.iter().rposition(Life::runs) else {
             return Err(Stop::Suite(
                 "a second logmon needs a first one that runs".into(),
             ));
         };
-        let index = self.spawn_logmon(LogmonOutcome::Refused, &[], limits)?;
+        let index = self.spawn_logmon(LogmonOutcome::Refused, &[], limits, start)?;
         let settled = self.wait(SETTLE, |stage| {
             (stage.lives[index].exit.is_some() || stage.lives[first].exit.is_some()).then_some(())
         })?;
@@ -262,11 +309,9 @@ impl Stage {
         self.trace.add(Event::SecondLogmon {
             life: self.lives[index].number,
             yielded,
+            again: start == command::Start::Again,
         });
-        if settled.is_none() {
-            self.kill_logmon(index)?;
-        }
-        Ok(())
+        Ok(index)
     }
 
     /// Sends SIGTERM and waits; whoever is late is killed.

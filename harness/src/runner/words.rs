@@ -22,6 +22,7 @@ pub(super) fn action(action: &Action) -> String {
             words.join(" ")
         ),
         Action::SecondLogmon { .. } => "start a second logmon beside the first".into(),
+        Action::StartAgain { .. } => "have logmon start once more what it collects".into(),
         Action::StopLogmon { within_ms } => format!("stop logmon within {within_ms} ms"),
         Action::SignalLogmon { signal } => format!("send {} to logmon", signal_name(*signal)),
         Action::StartTask { script } => format!("start the task `{script}`"),

@@ -242,6 +242,9 @@ impl Plan<'_> {
             }
             | Action::SecondLogmon {
                 limits: Some(limits),
+            }
+            | Action::StartAgain {
+                limits: Some(limits),
             } if !limits.texts.is_empty() => Err(Wrong::new(
                 format!("{key}.limits.texts"),
                 "limits that are no numbers can only be refused",
@@ -256,6 +259,7 @@ impl Plan<'_> {
             }
             Action::StartLogmon { .. }
             | Action::SecondLogmon { .. }
+            | Action::StartAgain { .. }
             | Action::StopLogmon { .. }
             | Action::SignalLogmon { .. }
             | Action::StopDriver { .. }

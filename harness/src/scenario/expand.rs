@@ -128,7 +128,10 @@ impl Scenario {
 /// Whether all limits that steps name can be told in megabytes.
 fn are_megabytes(plan: &[Step]) -> bool {
     plan.iter().all(|step| {
-        if let Action::StartLogmon { limits, .. } | Action::SecondLogmon { limits } = &step.action {
+        if let Action::StartLogmon { limits, .. }
+        | Action::SecondLogmon { limits }
+        | Action::StartAgain { limits } = &step.action
+        {
             limits.as_ref().is_none_or(Limits::are_megabytes)
         } else if let Action::Repeat { plan, .. } = &step.action {
             are_megabytes(plan)

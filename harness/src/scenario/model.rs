@@ -250,6 +250,13 @@ pub enum Action {
         #[serde(default)]
         limits: Option<Limits>,
     },
+    /// Asks the running logmon to start once more what it collects. It must say that it does, unless the limits
+    /// are other ones. A logmon that can't be asked is started once more beside it, as `second-logmon` does.
+    StartAgain {
+        /// Other limits than the scenario's.
+        #[serde(default)]
+        limits: Option<Limits>,
+    },
     /// Sends SIGTERM to logmon and waits for its end.
     StopLogmon {
         /// Milliseconds until a stop is late.

@@ -59,6 +59,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "mon/restart-writing.toml",
         "mon/restart.toml",
         "mon/second-logmon.toml",
+        "mon/start-again.toml",
         "mon/start-order.toml",
         "mon/stop-adds-nothing.toml",
         "mon/stop-drains.toml",

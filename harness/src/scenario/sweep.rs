@@ -133,6 +133,7 @@ fn fits(scenario: &Scenario) -> Result<(), String> {
             | Action::Look {} => {}
             Action::StartLogmon { .. }
             | Action::SecondLogmon { .. }
+            | Action::StartAgain { .. }
             | Action::StopLogmon { .. }
             | Action::SignalLogmon { .. }
             | Action::StartTask { .. }

@@ -1,9 +1,10 @@
 //! The suite tests itself: every faulty subject must be caught by the case named for it, with the
 //! shape named for it, and every good subject must pass every case that applies to it.
 //!
-//! `catalogue`, `matrix` and `passing` are cores, `run` is an edge.
+//! `catalogue`, `logmons`, `matrix`, `passing` and `plugged` are cores, `run` is an edge.
 
 mod catalogue;
+mod logmons;
 mod matrix;
 mod passing;
 mod plugged;

@@ -352,6 +352,7 @@ const LOGMON_PLACEHOLDERS: &[&str] = &[
     "max_files",
     "on_full",
     "self",
+    "start",
     "stderr_fifo",
     "stderr_name",
     "stdout_fifo",
@@ -359,11 +360,12 @@ const LOGMON_PLACEHOLDERS: &[&str] = &[
     "task_dir",
 ];
 
-/// A logmon that is told what to do on a full disk declares that it can do so.
+/// What a logmon is told in its template, it declares by that: what to do on a full disk is one.
 fn with_what_it_says(mut all: BTreeSet<Capability>, logmon: &str) -> BTreeSet<Capability> {
     for (placeholder, capability) in [
         ("{on_full}", Capability::DropPolicy),
         ("{max_file_bytes}", Capability::ByteLimits),
+        ("{start}", Capability::StartAgain),
     ] {
         if logmon.contains(placeholder) {
             all.insert(capability);

@@ -1,0 +1,145 @@
+//! Another start of what a log collector collects already: asked of its host by a second command, over a socket.
+//! (edge)
+//!
+//! One line each way: the limits as JSON, and `done` or why not.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream as Blocking;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plugin::proto::logmon::StartRequest;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+/// How long the host may take: its own call has 4 s.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long who asks may take to say what it wants.
+const QUESTION: Duration = Duration::from_secs(1);
+/// The answer if it is started.
+const DONE: &str = "done";
+
+/// What may differ from the first start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OtherLimits {
+    /// Files that are kept of a stream.
+    pub(crate) max_files: u32,
+    /// The largest size of a file, in units of 1,048,576 bytes.
+    pub(crate) max_file_size_mb: u32,
+}
+
+impl OtherLimits {
+    /// The first start with these limits.
+    pub(super) fn in_place(self, first: &StartRequest) -> StartRequest {
+        StartRequest {
+            max_files: self.max_files,
+            max_file_size_mb: self.max_file_size_mb,
+            ..first.clone()
+        }
+    }
+}
+
+/// Why there is no other start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgainError {
+    /// The host can't be asked.
+    #[error("ask at {}", path.display())]
+    Ask {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The plugin refuses, or the host has no answer of it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the host of a log collector to start it once more, with these limits.
+///
+/// # Errors
+/// [`AgainError`].
+pub(crate) fn start_again(socket: &Path, limits: &OtherLimits) -> Result<(), AgainError> {
+    let answer = ask(socket, limits).map_err(|source| AgainError::Ask {
+        path: socket.to_owned(),
+        source,
+    })?;
+    match answer.trim_end() {
+        DONE => Ok(()),
+        refusal => Err(AgainError::Refused(refusal.to_owned())),
+    }
+}
+
+fn ask(socket: &Path, limits: &OtherLimits) -> io::Result<String> {
+    let mut host = Blocking::connect(socket)?;
+    host.set_read_timeout(Some(ANSWER))?;
+    let question = serde_json::to_string(limits)?;
+    host.write_all(format!("{question}\n").as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(host).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(answer)
+}
+
+/// Where a host is asked.
+#[derive(Debug)]
+pub(super) struct Again(UnixListener);
+
+impl Again {
+    /// Listens there; what an earlier host left is removed.
+    pub(super) fn listen(socket: &Path) -> io::Result<Self> {
+        match fs::remove_file(socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        UnixListener::bind(socket).map(Self)
+    }
+
+    /// The next one who asks.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nobody is taken then.
+    pub(super) async fn next(&self) -> Asker {
+        loop {
+            match self.0.accept().await {
+                Ok((stream, _)) => return Asker(stream),
+                // Who asked is told by the end of the connection, or is not there any more.
+                Err(_) => tokio::time::sleep(QUESTION).await,
+            }
+        }
+    }
+}
+
+/// Somebody who asks for another start.
+#[derive(Debug)]
+pub(super) struct Asker(UnixStream);
+
+impl Asker {
+    /// Has it started, and answers. Who goes away before that has asked for nothing.
+    pub(super) async fn answered_by<F>(mut self, start: impl FnOnce(&OtherLimits) -> F)
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        let mut line = String::new();
+        let mut reader = AsyncBufReader::new(&mut self.0);
+        let Ok(Ok(_)) = timeout(QUESTION, reader.read_line(&mut line)).await else {
+            return;
+        };
+        let answer = match serde_json::from_str(&line) {
+            Err(error) => format!("this is no question: {error}"),
+            Ok(limits) => match start(&limits).await {
+                Ok(()) => DONE.to_owned(),
+                Err(refusal) => refusal.replace('\n', "; "),
+            },
+        };
+        self.0
+            .write_all(format!("{answer}\n").as_bytes())
+            .await
+            .ok();
+    }
+}
