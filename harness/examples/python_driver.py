@@ -71,10 +71,10 @@ threads = [threading.Thread(target=forward, args=(source, path))
            for source, path in ((child.stdout, out), (child.stderr, err)) if source]
 for thread in threads:
     thread.start()
-while child.poll() is None:  # Waiting in the kernel could sleep over a SIGTERM that came right before.
+# Waiting in the kernel could sleep over a SIGTERM that came right before.
+while child.poll() is None:
     time.sleep(0.02)
-status = child.wait()
-ended_at = time.monotonic()
-for thread in threads:
-    thread.join()
+ended_at, status = time.monotonic(), child.returncode
+while any(thread.is_alive() for thread in threads):
+    time.sleep(0.02)
 sys.exit(status if status >= 0 else 128 - status)

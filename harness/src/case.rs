@@ -161,7 +161,7 @@ impl CaseDir {
         self.fifos().join(format!("{}.fifo", stream.as_str()))
     }
 
-    /// A folder for whoever holds logmon's descriptors, closed to other users.
+    /// A folder for whoever holds logmon's descriptors, and for what logmon is asked over; closed to other users.
     #[must_use]
     pub fn keep(&self) -> PathBuf {
         self.0.join("keep")

@@ -163,9 +163,18 @@ pub enum Event {
         life: u32,
         /// Whether it ended by itself with a failure, or the first one ended.
         yielded: bool,
-        /// Whether it was no logmon, but a question to the running one.
-        #[serde(default)]
-        again: bool,
+    },
+    /// A running logmon was asked to start once more what it collects.
+    StartedAgain {
+        /// Other limits than it had been given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limits: Option<crate::scenario::Limits>,
+        /// What came of it.
+        outcome: StartedAgain,
+        /// Milliseconds until then.
+        after_ms: u64,
+        /// The end of what the command that asked printed on its standard error.
+        stderr: String,
     },
     /// The driver was started with a new generation of the task.
     DriverStarted {
@@ -432,4 +441,21 @@ pub struct TraceError {
     pub line: usize,
     /// Why.
     pub source: serde_json::Error,
+}
+
+/// What came of asking a running logmon for another start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum StartedAgain {
+    /// The command that asked ended with 0.
+    Done,
+    /// It ended otherwise.
+    Refused {
+        /// How.
+        exit: Exit,
+    },
+    /// It had not ended in time, and was killed.
+    Unanswered,
+    /// The running logmon ended meanwhile.
+    LogmonEnded,
 }

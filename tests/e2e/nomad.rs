@@ -309,8 +309,8 @@ fn a_log_collector_that_is_a_plugin_is_asked_for_another_start() {
         .code(0)
         .stdout(contains("3 pass"));
     for (case, told) in [
-        ("mon-start-again", "#2 asked for another start"),
-        ("mon-other-limits", "#2 asked for another start"),
+        ("mon-start-again", "another start is done"),
+        ("mon-other-limits", "another start is done"),
         ("mon-second-logmon", "#2 gave way"),
     ] {
         harness(&folder)
@@ -325,7 +325,7 @@ fn a_log_collector_that_is_a_plugin_is_asked_for_another_start() {
 #[test]
 fn another_start_that_is_refused_is_told() {
     let folder = tempdir().unwrap();
-    // It answers the question itself, as a host that thinks it runs already and is confused by that.
+    // Whoever asks is refused whatever the limits are.
     let logmon = "sh -c 'test {start} = first || { echo it runs already >&2; exit 3; }; \
         exec {self} logmon run --log-dir {log_dir} --stdout {stdout_fifo}={stdout_name} \
         --stderr {stderr_fifo}={stderr_name} --max-files {max_files} --max-file-size {max_file_bytes} \
@@ -340,7 +340,11 @@ fn another_start_that_is_refused_is_told() {
         ])
         .assert()
         .code(1)
-        .stdout(contains("[died, MON-4]").and(contains("#2 was refused another start")))
+        .stdout(contains("[died, MON-4]").and(contains("another start is REFUSED")))
+        .stdout(
+            contains("another start was refused: the command that asked ended with 3")
+                .and(contains("it runs already")),
+        )
         .stdout(contains("1 pass, 1 fail"));
 }
 
@@ -390,7 +394,7 @@ fn mistaken(mistake: &str, said: &str) {
     )
     .code(69)
     .stderr(contains(said));
-    // The longest is the 12 s for a start, and the machine may be busy.
+    // The longest are the 8 s that a probe waits for its task, and the machine may be busy.
     assert!(began.elapsed() < Duration::from_secs(40), "{mistake}");
     let left = processes_of(folder.path());
     assert!(left.is_empty(), "{mistake}: {left:?}");
@@ -398,8 +402,12 @@ fn mistaken(mistake: &str, said: &str) {
 
 #[test]
 fn a_mistake_in_a_call_is_told_by_the_call_in_bounded_time() {
-    let each: [(&str, &str); 11] = [
+    let each: [(&str, &str); 12] = [
         ("leaves-out:PluginInfo", "call PluginInfo: "),
+        (
+            "hangs:TaskConfigSchema",
+            "call TaskConfigSchema: no answer within 3s",
+        ),
         (
             "dies:SetConfig",
             "call SetConfig: the plugin ended by signal 9",

@@ -46,7 +46,7 @@ fn reads_early(end: &str) -> String {
         .next()
         .unwrap();
     format!(
-        "sh -c 'exec 3<>{{stdout_fifo}} 4<>{{stderr_fifo}}; sleep 0.3; exec {rest} 3>&- 4>&- {end}'"
+        "sh -c 'exec 3<>{{stdout_fifo}} 4<>{{stderr_fifo}}; sleep 0.1; exec {rest} 3>&- 4>&- {end}'"
     )
 }
 

@@ -145,8 +145,8 @@ pub(super) struct SubjectArgs {
     #[command(flatten)]
     pub(super) plugin: PluginArgs,
     /// The command that starts logmon, with {log_dir}, {stdout_fifo}, {stdout_name}, {stderr_fifo},
-    /// {stderr_name}, {max_files}, {max_file_bytes}, {line_guard}, {on_full} (block or drop), and
-    /// {keep_dir}, a folder that other users can't enter. The bundled one if left out.
+    /// {stderr_name}, {max_files}, {max_file_bytes} or {max_file_mb}, {line_guard}, {on_full} (block or drop), {start}
+    /// (first or again, if it can ask the running one), and {keep_dir}, a folder that other users can't enter. The bundled one if left out.
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon: Option<String>,
     /// The command that starts a log collector which is a plugin of Nomad: docs/nomad.md. It may have {keep_dir}.
@@ -168,8 +168,9 @@ pub(super) struct SubjectArgs {
     pub(super) logmon_stop: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,
     /// no-log-collection, user-change, checks-paths (refuses what is no FIFO). A logmon whose
-    /// FIFOs are held while it is dead declares keeps-descriptors, one whose template has {on_full} declares drop-policy by that, and one
-    /// with --logmon-serve declares many-tasks.
+    /// FIFOs are held while it is dead declares keeps-descriptors, one whose template has {on_full}
+    /// declares drop-policy by that, one that has {start} start-again, and one with --logmon-serve
+    /// many-tasks.
     #[arg(long = "capability", value_name = "NAME", value_delimiter = ',', value_parser = declared)]
     pub(super) capabilities: Vec<Capability>,
 }

@@ -258,9 +258,14 @@ fn played(history: &History) -> BTreeSet<Fact> {
                 Fact::LogmonNotReady
             }),
             Event::LogmonOverdue { .. } => Some(Fact::LogmonOverdue),
-            Event::SecondLogmon { again: true, .. } => Some(Fact::StartedAgain),
-            Event::SecondLogmon { life, yielded, .. } => {
+            Event::SecondLogmon { life, yielded } => {
                 (!yielded && !ended.contains(life)).then_some(Fact::SecondStayed)
+            }
+            Event::StartedAgain { limits, .. } => {
+                if limits.is_some() {
+                    facts.insert(Fact::OtherLimits);
+                }
+                Some(Fact::StartedAgain)
             }
             Event::DriverStarted { generation, .. } => {
                 started += 1;

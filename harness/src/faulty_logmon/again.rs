@@ -6,11 +6,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use super::collect::CollectError;
 use super::config::Config;
 use super::fault::Fault;
 use super::serve::{DONE, Request};
+
+/// How long nobody is let in who can't be now.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the thread pokes the collection with.
 pub(super) struct Again {
@@ -31,9 +35,12 @@ impl Again {
         poked.set_nonblocking(true).map_err(failed)?;
         let config = config.clone();
         thread::spawn(move || {
-            for asker in listener.incoming().flatten() {
-                // Who goes away before the answer has asked for nothing.
-                answer(asker, &config, &poke).ok();
+            for asker in listener.incoming() {
+                match asker {
+                    // Who goes away before the answer has asked for nothing.
+                    Ok(asker) => drop(answer(asker, &config, &poke)),
+                    Err(_) => thread::park_timeout(PAUSE),
+                }
             }
         });
         Ok(Self { poked })

@@ -13,7 +13,7 @@ use crate::outcome::Status;
 use crate::scenario::{Action, Growth, LogmonOutcome, SignalName, Step, Victim, Who};
 use crate::tally::Tally;
 use crate::trace::adapter::AdapterEvent;
-use crate::trace::{Event, Exit};
+use crate::trace::{Event, Exit, StartedAgain};
 
 fn both() -> History {
     good(vec![records(Stdout, 5), records(Stderr, 5)])
@@ -148,7 +148,6 @@ fn with_a_second() -> History {
     let settled = Event::SecondLogmon {
         life: 2,
         yielded: true,
-        again: false,
     };
     add(&mut history, 200, settled);
     history
@@ -203,6 +202,56 @@ fn a_second_start_that_answers_0_is_believed_if_the_files_keep_to_its_limits() {
         .entries
         .retain(|entry| !matches!(entry.event, Event::LogmonExited { life: 2, .. }));
     assert_eq!(shapes(&stays), [Shape::Accepted]);
+}
+
+/// A running logmon is asked for another start at 100, with what came of it.
+fn asked_again(limits: Option<u64>, outcome: StartedAgain) -> History {
+    let mut history = both();
+    let limits = limits.map(|bytes| {
+        let mut limits = history.case.scenario.limits.clone();
+        limits.max_file_bytes = crate::scenario::Size(bytes);
+        limits
+    });
+    let stderr = "it runs already\n".to_owned();
+    let event = Event::StartedAgain {
+        limits,
+        outcome,
+        after_ms: 5_000,
+        stderr,
+    };
+    add(&mut history, 100, event);
+    history
+}
+
+#[test]
+fn another_start_is_done_or_refused_for_other_limits_only() {
+    let refused = StartedAgain::Refused {
+        exit: Exit::Code(3),
+    };
+    let found = |limits, outcome| -> Vec<(Shape, String)> {
+        let verdict = judge(&asked_again(limits, outcome));
+        let all = verdict.findings.into_iter();
+        all.map(|one| (one.shape, one.rule.to_string())).collect()
+    };
+    let one = |shape, rule: &str| vec![(shape, rule.to_owned())];
+    assert_eq!(found(None, StartedAgain::Done), []);
+    assert_eq!(found(None, refused), one(Shape::Died, "MON-4"));
+    assert_eq!(found(Some(1 << 20), refused), []);
+    let late = StartedAgain::Unanswered;
+    assert_eq!(found(None, late), one(Shape::Blocked, "MON-4"));
+    assert_eq!(found(Some(1 << 20), late), one(Shape::Blocked, "MON-5"));
+    assert_eq!(found(Some(1 << 20), StartedAgain::Done), []);
+    assert_eq!(found(Some(1), StartedAgain::Done)[0].1, "MON-5");
+    let verdict = judge(&asked_again(None, refused));
+    assert!(verdict.findings[0].headline.ends_with("ended with 3"));
+    assert_eq!(verdict.findings[0].details, ["it said: it runs already"]);
+
+    // A logmon that dies of it is told as dead, and nothing is told of the start.
+    let mut died = asked_again(None, StartedAgain::LogmonEnded);
+    logmon_ends(&mut died, 1, 90, Exit::Code(101), false);
+    let verdict = judge(&died);
+    assert_eq!(verdict.findings[0].shape, Shape::Died);
+    assert!(verdict.findings[0].headline.contains("101"));
 }
 
 #[test]

@@ -149,16 +149,19 @@ fn broken_pipes(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         });
         if let Some(stream) = met.next() {
             let again = rules::named(rules::MON_4);
-            let (rule, meanwhile) = if history.case.scenario.rules.contains(&again) {
-                (again, "ran")
+            let (rule, when) = if history.case.scenario.rules.contains(&again) {
+                (
+                    again,
+                    "although logmon had only been asked for another start",
+                )
             } else {
-                (rules::named(rules::MON_9), "was dead")
+                (rules::named(rules::MON_9), "while logmon was dead")
             };
             verdict.findings.push(Finding {
                 shape: Shape::BrokenPipe,
                 rule,
                 stream: Some(stream),
-                headline: format!("{who} met EPIPE while logmon {meanwhile}"),
+                headline: format!("{who} met EPIPE {when}"),
                 details: Vec::new(),
             });
         }
@@ -255,6 +258,10 @@ mod tests {
         assert_eq!(found(&history), []);
         history.case.scenario.expect.unbroken = true;
         assert_eq!(found(&history), [Shape::BrokenPipe]);
+        let rule = |history: &History| judge(history).findings[0].rule.to_string();
+        assert_eq!(rule(&history), "MON-9");
+        history.case.scenario.rules = vec![rules::named(rules::MON_4)];
+        assert_eq!(rule(&history), "MON-4");
     }
 
     #[test]

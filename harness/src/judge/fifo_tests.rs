@@ -73,7 +73,6 @@ fn fifos_and_their_holders_are_watched() {
             vec![Event::SecondLogmon {
                 life: 2,
                 yielded: false,
-                again: false,
             }],
             vec![Shape::Accepted],
         ),
@@ -81,7 +80,6 @@ fn fifos_and_their_holders_are_watched() {
             vec![Event::SecondLogmon {
                 life: 2,
                 yielded: true,
-                again: false,
             }],
             vec![],
         ),

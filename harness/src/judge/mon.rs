@@ -6,8 +6,8 @@ use super::timeline::{Life, Timeline};
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
 use crate::rule::RuleId;
-use crate::scenario::{LogmonOutcome, Who, option_name};
-use crate::trace::{Event, Exit};
+use crate::scenario::{Limits, LogmonOutcome, Who, option_name};
+use crate::trace::{Event, Exit, StartedAgain};
 
 /// How long a start may take: the 0.5 s of MON-1, and three times as much for a loaded machine.
 const READY_MS: u64 = 2_000;
@@ -36,6 +36,9 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
             asked_end(timeline, life, took_over, verdict);
         }
     }
+    for limits in timeline.taken_over() {
+        keeps_its_own(timeline, limits, "the command that asked", verdict);
+    }
     for entry in &timeline.history.entries {
         if let Event::LogmonOverdue { life, within_ms } = &entry.event {
             let headline = format!(
@@ -52,7 +55,6 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         } else if let Event::SecondLogmon {
             life,
             yielded: false,
-            again: false,
         } = &entry.event
             && !timeline
                 .lives
@@ -68,6 +70,14 @@ pub(super) fn judge(timeline: &Timeline<'_>, verdict: &mut Verdict) {
                 headline,
                 Vec::new(),
             );
+        } else if let Event::StartedAgain {
+            limits,
+            outcome,
+            after_ms,
+            stderr,
+        } = &entry.event
+        {
+            started_again(limits.is_some(), *outcome, *after_ms, stderr, verdict);
         } else if let Event::PlantTouched { path, what } = &entry.event {
             let is_canary = path.rsplit('/').next() == Some("canary");
             let rule = if is_canary {
@@ -195,14 +205,18 @@ fn names_one_of(words: &[String], text: &str) -> bool {
 /// A second start that answered 0 may have handed its limits to the running logmon, and says that it did
 /// (MON-5). The files tell whether that is so.
 fn handed_over(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) {
-    let limits = life.limits;
     let before = timeline
         .lives
         .iter()
         .rfind(|one| one.started_us < life.started_us);
-    if before.is_none_or(|first| first.limits == limits) {
-        return;
+    if before.is_some_and(|first| first.limits != life.limits) {
+        let who = format!("logmon {}", life.number);
+        keeps_its_own(timeline, life.limits, &who, verdict);
     }
+}
+
+/// Whether the files keep to limits that somebody answered 0 to.
+fn keeps_its_own(timeline: &Timeline<'_>, limits: &Limits, who: &str, verdict: &mut Verdict) {
     let mut details = Vec::new();
     for (stream, files) in &timeline.history.files {
         let too_large = files
@@ -226,10 +240,8 @@ fn handed_over(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) 
         }
     }
     if !details.is_empty() {
-        let headline = format!(
-            "logmon {} answered 0 to other limits, and the running one keeps to its own",
-            life.number
-        );
+        let headline =
+            format!("{who} answered 0 to other limits, and the running one keeps to its own");
         push(
             verdict,
             Shape::Accepted,
@@ -240,6 +252,41 @@ fn handed_over(timeline: &Timeline<'_>, life: &Life<'_>, verdict: &mut Verdict) 
     }
 }
 
+/// Another start of what is collected already is answered, and done unless the limits are other ones (MON-4,
+/// MON-5). That a logmon ended instead is told as its death.
+fn started_again(
+    has_other_limits: bool,
+    outcome: StartedAgain,
+    after_ms: u64,
+    stderr: &str,
+    verdict: &mut Verdict,
+) {
+    let (shape, headline) = match outcome {
+        StartedAgain::Refused { exit } if !has_other_limits => {
+            let how = match exit {
+                Exit::Code(code) => format!("ended with {code}"),
+                Exit::Signal(signal) => format!("died of signal {signal}"),
+            };
+            let headline = format!("another start was refused: the command that asked {how}");
+            (Shape::Died, headline)
+        }
+        StartedAgain::Unanswered => {
+            let headline = format!(
+                "logmon had not answered another start after {} ms",
+                number(after_ms)
+            );
+            (Shape::Blocked, headline)
+        }
+        StartedAgain::Done | StartedAgain::Refused { .. } | StartedAgain::LogmonEnded => return,
+    };
+    let rule = if has_other_limits {
+        rules::MON_5
+    } else {
+        rules::MON_4
+    };
+    push(verdict, shape, rules::named(rule), headline, words(stderr));
+}
+
 /// Of two logmons on the same FIFOs one must end by itself, and only that one and only then: the
 /// number of each second one, and of the one whose end settled it.
 fn gave_way(timeline: &Timeline<'_>) -> Vec<(u32, u32)> {
@@ -247,7 +294,6 @@ fn gave_way(timeline: &Timeline<'_>) -> Vec<(u32, u32)> {
         let Event::SecondLogmon {
             life,
             yielded: true,
-            ..
         } = entry.event
         else {
             return None;

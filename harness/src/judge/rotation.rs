@@ -319,15 +319,14 @@ struct Bounds {
 /// The bounds; none if no life was ready. Where lives had other limits than each other, a file is
 /// judged by the mildest of them: who closed it is not seen for certain.
 fn bounds(timeline: &Timeline<'_>) -> Option<Bounds> {
-    timeline
-        .lives
-        .iter()
-        .filter(|life| {
-            let is_first = life.ready_us.is_some() && life.expect != LogmonOutcome::Refused;
-            is_first || timeline.answered(life)
-        })
-        .map(|life| {
-            let (limit, guard) = (life.limits.max_file_bytes.0, life.limits.line_guard.0);
+    let had = timeline.lives.iter().filter(|life| {
+        let is_first = life.ready_us.is_some() && life.expect != LogmonOutcome::Refused;
+        is_first || timeline.answered(life)
+    });
+    had.map(|life| life.limits)
+        .chain(timeline.taken_over())
+        .map(|limits| {
+            let (limit, guard) = (limits.max_file_bytes.0, limits.line_guard.0);
             Bounds {
                 limit,
                 guard: guard.min(limit),

@@ -9,7 +9,7 @@ use mock_driver::stream::Stream;
 use crate::capability::Capability;
 use crate::history::History;
 use crate::scenario::{Limits, LogmonOutcome, SignalName};
-use crate::trace::{Event, Exit};
+use crate::trace::{Event, Exit, StartedAgain};
 
 /// One process of logmon.
 #[derive(Clone, Debug)]
@@ -120,10 +120,27 @@ impl<'a> Timeline<'a> {
         let is_second = self.history.entries.iter().any(|entry| {
             matches!(
                 entry.event,
-                Event::SecondLogmon { life: second, yielded: false, .. } if second == life.number
+                Event::SecondLogmon { life: second, yielded: false } if second == life.number
             )
         });
         is_second && matches!(life.exited, Some((_, Exit::Code(0), false, _)))
+    }
+
+    /// The limits that a running logmon was asked to take over, and said that it does.
+    pub(super) fn taken_over(&self) -> impl Iterator<Item = &'a Limits> {
+        let events = self.history.entries.iter().map(|entry| &entry.event);
+        events.filter_map(|event| {
+            if let Event::StartedAgain {
+                limits: Some(limits),
+                outcome: StartedAgain::Done,
+                ..
+            } = event
+            {
+                Some(limits)
+            } else {
+                None
+            }
+        })
     }
 
     pub(super) fn new(history: &'a History) -> Self {
@@ -244,6 +261,7 @@ impl<'a> Timeline<'a> {
                 | Event::LogmonOverdue { .. }
                 | Event::KeeperKilled { .. }
                 | Event::SecondLogmon { .. }
+                | Event::StartedAgain { .. }
                 | Event::Released { .. }
                 | Event::Pipe { .. }
                 | Event::Logged { .. }

@@ -9,14 +9,18 @@ use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plugin::host::CallError;
 use plugin::proto::logmon::StartRequest;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-/// How long the host may take: its own call has 4 s.
-const ANSWER: Duration = Duration::from_secs(5);
+use crate::suite::error_chain;
+
+/// How long the host may take. Whoever waits for the answer gives up before: a plugin that does not answer is no
+/// plugin that refuses.
+const ANSWER: Duration = Duration::from_secs(60);
 /// How long who asks may take to say what it wants.
 const QUESTION: Duration = Duration::from_secs(1);
 /// The answer if it is started.
@@ -40,6 +44,14 @@ impl OtherLimits {
             ..first.clone()
         }
     }
+}
+
+/// Where nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("listen at {}", path.display())]
+pub(super) struct Deaf {
+    path: PathBuf,
+    source: io::Error,
 }
 
 /// Why there is no other start.
@@ -92,12 +104,16 @@ pub(super) struct Again(UnixListener);
 
 impl Again {
     /// Listens there; what an earlier host left is removed.
-    pub(super) fn listen(socket: &Path) -> io::Result<Self> {
+    pub(super) fn listen(socket: &Path) -> Result<Self, Deaf> {
+        let deaf = |source| Deaf {
+            path: socket.to_owned(),
+            source,
+        };
         match fs::remove_file(socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(deaf(error)),
             Ok(()) | Err(_) => {}
         }
-        UnixListener::bind(socket).map(Self)
+        UnixListener::bind(socket).map(Self).map_err(deaf)
     }
 
     /// The next one who asks.
@@ -120,10 +136,11 @@ impl Again {
 pub(super) struct Asker(UnixStream);
 
 impl Asker {
-    /// Has it started, and answers. Who goes away before that has asked for nothing.
+    /// Has it started, and answers. Who goes away before that has asked for nothing; and there is no answer if
+    /// the plugin gives none.
     pub(super) async fn answered_by<F>(mut self, start: impl FnOnce(&OtherLimits) -> F)
     where
-        F: Future<Output = Result<(), String>>,
+        F: Future<Output = Result<(), CallError>>,
     {
         let mut line = String::new();
         let mut reader = AsyncBufReader::new(&mut self.0);
@@ -134,7 +151,8 @@ impl Asker {
             Err(error) => format!("this is no question: {error}"),
             Ok(limits) => match start(&limits).await {
                 Ok(()) => DONE.to_owned(),
-                Err(refusal) => refusal.replace('\n', "; "),
+                Err(CallError::Deadline { .. }) => std::future::pending().await,
+                Err(refusal) => error_chain(&refusal).replace('\n', "; "),
             },
         };
         self.0

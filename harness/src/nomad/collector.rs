@@ -3,7 +3,8 @@
 //!
 //! The process that reads is the plugin, and this one is its host. So the line `ready` names the plugin's
 //! process: that is the one to kill or to stop. When it dies this process does too, by the same signal. SIGTERM
-//! is for the host, which then asks for a Stop and for the end, as Nomad does.
+//! is for the host, which then asks for a Stop and for the end, as Nomad does. Meanwhile a second command may ask the
+//! host for another Start of the same.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -80,7 +81,14 @@ async fn host(collecting: &Collecting) -> Result<(), CollectingError> {
         drop(plugin.end().await);
         return Err(error);
     }
-    let again = collecting.again.as_deref().map(Again::listen).transpose()?;
+    let again = collecting.again.as_deref().map(Again::listen).transpose();
+    let again = match again {
+        Ok(again) => again,
+        Err(error) => {
+            drop(plugin.end().await);
+            return Err(refused(&error));
+        }
+    };
     say_ready(plugin.reattach().pid)?;
     loop {
         tokio::select! {
@@ -90,9 +98,12 @@ async fn host(collecting: &Collecting) -> Result<(), CollectingError> {
                 let start = |limits: &OtherLimits| {
                     let request = limits.in_place(&collecting.start);
                     let log_mon = plugin.log_mon();
-                    async move { log_mon.start(request).await.map_err(|error| error_chain(&error)) }
+                    async move { log_mon.start(request).await }
                 };
-                asker.answered_by(start).await;
+                tokio::select! {
+                    _ = terminated.recv() => return stop(plugin).await,
+                    () = asker.answered_by(start) => {}
+                }
             }
         }
     }

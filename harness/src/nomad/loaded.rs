@@ -11,6 +11,7 @@ use plugin::proto::hclspec;
 use plugin::spec::Spec;
 use plugin::value::Value as Configured;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::task::{Filling, fill, require_task};
 use super::tied::Tied;
@@ -23,6 +24,8 @@ use crate::suite::error_chain;
 pub(super) const CALL: Duration = Duration::from_secs(11);
 /// How long it may take to begin.
 const BEGIN: Duration = Duration::from_secs(4);
+/// How long it may take for a call before it is greeted: all of them are answered within the 5 s of `hello`.
+const GREETING: Duration = Duration::from_secs(3);
 /// How long it may take to go. The process that speaks for it has 2 s.
 const GO: Duration = Duration::from_millis(700);
 /// Bytes of a socket's path, its end included.
@@ -64,25 +67,31 @@ impl Loaded {
         require_task(&wanted.task_config).map_err(|error| Failed(error.to_string()))?;
         let plugin = launch(wanted).await?;
         let base = plugin.base();
-        let info = base.plugin_info().await?;
+        let info = soon("PluginInfo", base.plugin_info()).await?;
         words::info(&info).map_err(|wrong| Failed(format!("call PluginInfo: {wrong}")))?;
-        let schema = understood("ConfigSchema", &base.config_schema().await?)?;
+        let schema = understood(
+            "ConfigSchema",
+            &soon("ConfigSchema", base.config_schema()).await?,
+        )?;
         let config = schema
             .check(&Configured::from_json(&wanted.plugin_config))
             .map_err(|faults| Failed(format!("the configuration of the plugin: {faults}")))?;
-        base.set_config(SetConfigRequest {
+        let request = SetConfigRequest {
             msgpack_config: msgpack::encode(&config),
             nomad_config: None,
             plugin_api_version: API_VERSION.to_owned(),
-        })
-        .await?;
+        };
+        soon("SetConfig", base.set_config(request)).await?;
         let driver = plugin.driver();
         let mut fingerprints = driver.fingerprint();
-        let first = fingerprints.next(BEGIN).await?;
+        let first = fingerprints.next(GREETING).await?;
         let first = first.ok_or_else(|| Failed("call Fingerprint: it said nothing".into()))?;
         words::fingerprint(&first).map_err(|wrong| Failed(format!("call Fingerprint: {wrong}")))?;
-        let schema = understood("TaskConfigSchema", &driver.task_config_schema().await?)?;
-        let can = driver.capabilities().await?;
+        let schema = understood(
+            "TaskConfigSchema",
+            &soon("TaskConfigSchema", driver.task_config_schema()).await?,
+        )?;
+        let can = soon("Capabilities", driver.capabilities()).await?;
         if can.disable_log_collection {
             return Err(Failed(
                 "the driver disables log collection (Capabilities.disable_log_collection): Nomad starts no \
@@ -123,6 +132,19 @@ impl Loaded {
             .check(&Configured::from_json(&filled))
             .map_err(|faults| Failed(format!("the task's configuration: {faults}")))?;
         Ok(msgpack::encode(&value))
+    }
+}
+
+/// The answer to a call for which there is less time than for others.
+async fn soon<T>(
+    call: &str,
+    answer: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, Failed> {
+    match timeout(GREETING, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failed(format!(
+            "call {call}: no answer within {GREETING:?}"
+        ))),
     }
 }
 

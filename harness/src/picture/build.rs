@@ -100,6 +100,7 @@ fn injected(event: &Event) -> Option<String> {
         Event::FaultEnded { what, .. } => Some(format!("{what} is mended")),
         Event::SpareReader { held: true } => Some("the host holds spare read ends".into()),
         Event::SpareReader { held: false } => Some("the host drops its read ends".into()),
+        Event::StartedAgain { .. } => Some("logmon asked for another start".into()),
         Event::Begun { .. }
         | Event::Step { .. }
         | Event::Met { .. }

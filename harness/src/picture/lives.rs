@@ -110,12 +110,7 @@ fn tell(lives: &mut [Life], event: &Event, at: u64) {
         };
         add(kind, format!("{}{by_itself}", ended(*exit)));
         life.ended = Some(at);
-    } else if let Event::SecondLogmon {
-        yielded: false,
-        again: false,
-        ..
-    } = event
-    {
+    } else if let Event::SecondLogmon { yielded: false, .. } = event {
         add(MarkKind::Trouble, "runs BESIDE the first".to_owned());
     } else if let Event::LogmonSignalled { signal, .. } = event {
         match signal {

@@ -9,7 +9,7 @@ use crate::history::History;
 use crate::report::many;
 use crate::report::words::{adapter, bytes, ended, grouped, row_of_signal, signal_name};
 use crate::scenario::{LogmonOutcome, SignalName};
-use crate::trace::Event;
+use crate::trace::{Event, StartedAgain};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -131,31 +131,10 @@ pub(super) fn collect(history: &History, focus: Stream) -> Vec<Row> {
             rows.extend(row.map(|row| with_last_descriptor(row, line, history)));
         }
     }
-    let questions = questions(history);
     for entry in &history.entries {
-        let asks =
-            matches!(entry.event, Event::LogmonStarted { life, .. } if questions.contains(&life));
-        if !asks {
-            rows.extend(trace_row(entry.at_us, &entry.event, focus));
-        }
+        rows.extend(trace_row(entry.at_us, &entry.event, focus));
     }
     rows
-}
-
-/// The lives that were no logmons, but questions to a running one: what became of them is told alone.
-fn questions(history: &History) -> BTreeSet<u32> {
-    let events = history.entries.iter().map(|entry| &entry.event);
-    let asked = events.filter_map(|event| {
-        if let Event::SecondLogmon {
-            life, again: true, ..
-        } = event
-        {
-            Some(*life)
-        } else {
-            None
-        }
-    });
-    asked.collect()
 }
 
 /// Says what it means to close a write end while nobody reads (pipe(7)).
@@ -329,19 +308,31 @@ fn trace_row(at_us: u64, event: &Event, focus: Stream) -> Option<Row> {
             Weight::Break,
             format!("#{life} still there after {within_ms} ms"),
         ),
-        Event::SecondLogmon {
-            life,
-            yielded,
-            again,
-        } => {
-            let (weight, what) = match (again, yielded) {
-                (true, true) => (Weight::Step, "was refused another start"),
-                (true, false) => (Weight::Step, "asked for another start"),
-                (false, true) => (Weight::Step, "gave way"),
-                (false, false) => (Weight::Break, "runs BESIDE the first"),
-            };
-            logmon(weight, format!("#{life} {what}"))
-        }
+        Event::SecondLogmon { life, yielded } => logmon(
+            if *yielded {
+                Weight::Step
+            } else {
+                Weight::Break
+            },
+            format!(
+                "#{life} {}",
+                if *yielded {
+                    "gave way"
+                } else {
+                    "runs BESIDE the first"
+                }
+            ),
+        ),
+        Event::StartedAgain { outcome, .. } => match outcome {
+            StartedAgain::Done => logmon(Weight::Step, "another start is done".into()),
+            StartedAgain::Refused { .. } => {
+                logmon(Weight::Break, "another start is REFUSED".into())
+            }
+            StartedAgain::Unanswered => {
+                logmon(Weight::Break, "another start is NOT answered".into())
+            }
+            StartedAgain::LogmonEnded => None,
+        },
         Event::DriverStarted {
             generation, pid, ..
         } => task(

@@ -13,9 +13,7 @@ use super::faults::copy_program;
 use super::kin::Part;
 use super::spawn::{chain, end_of, spawn, spawn_into_pipes};
 use super::stage::{Life, Stage, Stop, millis};
-use crate::capability::Capability;
 use crate::case::ReadySign;
-use crate::finding::Shape;
 use crate::judge::RAISED_PIPE_BYTES;
 use crate::observe::{has_reader, is_stopped, lives, may_raise};
 use crate::scenario::{Limits, LogmonBinary, LogmonOutcome, LogmonOutput, SignalName};
@@ -25,22 +23,23 @@ use crate::trace::{Event, Exit};
 const BEHIND: &str = "the logmon that reads is the process that was started; it is another one: start \
                       logmon itself, or with `exec`, without a wrapper before it";
 
-/// How long the line of a logmon that reads already may be on its way: as long as a start may take (MON-1).
+/// How long the line of a logmon that reads already may be on its way.
 const SAYS_READY: Duration = Duration::from_millis(500);
+/// How long the start of a logmon that says nothing may take: MON-1 with a loaded machine's share.
+const MAY_START: Duration = Duration::from_secs(2);
 /// How long a new process is not asked which descriptors it holds.
 const BORN: Duration = Duration::from_millis(50);
 /// How long a logmon may take to become ready, to refuse, or to give way.
-const SETTLE: Duration = Duration::from_secs(5);
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
 
 /// The rule that has logmon raise its pipes.
 const RAISING_RULE: &str = "HEAL-5";
 
-/// The rule that a start of what runs already is under.
-const AGAIN_RULE: &str = "MON-4";
 /// The rule that is judged as soon as a start has returned.
 const START_RULE: &str = "ROT-3";
 
 /// What came of waiting for a logmon.
+#[derive(Clone, Copy)]
 enum Came {
     Ready(ReadySign),
     Ended,
@@ -54,7 +53,7 @@ impl Stage {
         limits: Option<&Limits>,
     ) -> Result<(), Stop> {
         let may_raise = self.may_raise_pipes();
-        let index = self.spawn_logmon(expect, words, limits, command::Start::First)?;
+        let index = self.spawn_logmon(expect, words, limits)?;
         let came = self.wait(SETTLE, |stage| {
             if stage.lives[index].exit.is_some() {
                 Some(Came::Ended)
@@ -62,13 +61,23 @@ impl Stage {
                 stage.ready_sign(index).map(Came::Ready)
             }
         })?;
-        let (life, reads_since) = (self.lives[index].number, self.lives[index].reads_since);
-        let mut after = self.lives[index].started.elapsed();
-        let came = came.or_else(|| {
-            // It reads, and did not say so this time.
-            after = reads_since?.duration_since(self.lives[index].started);
-            Some(Came::Ready(ReadySign::Readers))
-        });
+        let Life {
+            number: life,
+            started,
+            reads_since,
+            ..
+        } = self.lives[index];
+        let mut after = started.elapsed();
+        let came = match (came, reads_since) {
+            // Without the line it is later than any start may be.
+            (None, Some(_)) => Some(Came::Ready(ReadySign::Readers)),
+            // What is waited for a line that may come is no time of logmon's.
+            (Some(Came::Ready(ReadySign::Readers)), Some(since)) => {
+                after = since.duration_since(started);
+                came
+            }
+            (came, _) => came,
+        };
         match (came, expect) {
             (Some(Came::Ready(sign)), LogmonOutcome::Ready | LogmonOutcome::ReadyOrRefused) => {
                 let may_raise = may_raise && self.may_raise_pipes();
@@ -128,12 +137,11 @@ impl Stage {
         expect: LogmonOutcome,
         words: &[String],
         limits: Option<&Limits>,
-        start: command::Start,
     ) -> Result<usize, Stop> {
         let number = u32::try_from(self.lives.len() + 1).unwrap_or(u32::MAX);
         let limits = limits.unwrap_or(&self.case.scenario.limits).clone();
         let mut invocation = match self.case.scenario.many {
-            None => command::logmon(&self.case, &self.dir, &limits, start),
+            None => command::logmon(&self.case, &self.dir, &limits, command::Start::First),
             Some(many) => command::serve(&self.case, &self.dir)
                 .map(|invocation| invocation.limited(many.descriptors, &self.case.reexec)),
         }
@@ -195,6 +203,7 @@ impl Stage {
             return is_there.then_some(ReadySign::Readers);
         }
         if !self.reads(index) {
+            self.lives[index].reads_since = None;
             return None;
         }
         let since = *self.lives[index]
@@ -203,7 +212,7 @@ impl Stage {
         let may_say_so = match self.case.ready_sign {
             ReadySign::Line => SETTLE,
             ReadySign::Unknown => SAYS_READY,
-            ReadySign::Readers if self.is_about(START_RULE) => SAYS_READY,
+            ReadySign::Readers if self.is_about(START_RULE) => MAY_START,
             ReadySign::Readers => Duration::ZERO,
         };
         (since.elapsed() >= may_say_so).then_some(ReadySign::Readers)
@@ -252,54 +261,12 @@ impl Stage {
     }
 
     pub(super) fn second_logmon(&mut self, limits: Option<&Limits>) -> Result<(), Stop> {
-        let index = self.start_beside(limits, command::Start::First)?;
-        if self.lives[index].exit.is_none() && self.lives[..index].iter().any(Life::runs) {
-            self.kill_logmon(index)?;
-        }
-        Ok(())
-    }
-
-    /// Asks the running logmon for another start, if it can be asked.
-    pub(super) fn start_again(&mut self, limits: Option<&Limits>) -> Result<(), Stop> {
-        let can = &self.case.driver_capabilities;
-        if !can.contains(&Capability::StartAgain) {
-            return self.second_logmon(limits);
-        }
-        let index = self.start_beside(limits, command::Start::Again)?;
-        let otherwise = match self.lives[index].exit {
-            Some(Exit::Code(0)) => return Ok(()),
-            // Other limits may be refused.
-            Some(_) if limits.is_some() => return Ok(()),
-            Some(_) => Shape::Died,
-            None => {
-                self.kill_logmon(index)?;
-                Shape::Blocked
-            }
-        };
-        let last = self.who_waits();
-        self.trace.add(Event::Unmet {
-            text: "logmon starts once more what it collects".into(),
-            within_ms: millis(SETTLE),
-            last,
-            otherwise: Some(otherwise),
-            rule: AGAIN_RULE.parse().ok(),
-            stream: None,
-        });
-        Err(Stop::Unmet)
-    }
-
-    /// Starts one more logmon, or asks for another start, and waits until that has ended or the running one has.
-    fn start_beside(
-        &mut self,
-        limits: Option<&Limits>,
-        start: command::Start,
-    ) -> Result<usize, Stop> {
-        let Some(first) = self.lives.iter().rposition(Life::runs) else {
+        let Some(first) = self.lives.iter().rposition(|life| life.exit.is_none()) else {
             return Err(Stop::Suite(
                 "a second logmon needs a first one that runs".into(),
             ));
         };
-        let index = self.spawn_logmon(LogmonOutcome::Refused, &[], limits, start)?;
+        let index = self.spawn_logmon(LogmonOutcome::Refused, &[], limits)?;
         let settled = self.wait(SETTLE, |stage| {
             (stage.lives[index].exit.is_some() || stage.lives[first].exit.is_some()).then_some(())
         })?;
@@ -309,9 +276,11 @@ impl Stage {
         self.trace.add(Event::SecondLogmon {
             life: self.lives[index].number,
             yielded,
-            again: start == command::Start::Again,
         });
-        Ok(index)
+        if settled.is_none() {
+            self.kill_logmon(index)?;
+        }
+        Ok(())
     }
 
     /// Sends SIGTERM and waits; whoever is late is killed.

@@ -6,6 +6,7 @@
 
 mod actions;
 mod adapter;
+mod again;
 mod case_process;
 mod closings;
 mod command;
@@ -43,5 +44,6 @@ pub use hold::Hold;
 pub use limited::{LIMITED_WORD, limited_main};
 pub use load::{LoadError, load};
 pub use namespace::{MACHINE_PROBE_WORD, machine_allows, machine_capabilities, machine_probe_main};
+pub(crate) use play::with_case_processes;
 pub use play::{Played, RunnerError, play, play_until};
 pub use point::{NoSuchPoint, check_point};

@@ -1,9 +1,11 @@
 //! The parent's side of a case: starts the case process, waits, cleans up. (edge)
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -129,7 +131,7 @@ pub fn play_until(
         })?;
 
     let stderr = dir.path().join("case.stderr");
-    let mut child = start(&case, &dir, &stderr, limit, hold)?;
+    let (mut child, _ours) = start(&case, &dir, &stderr, limit, hold)?;
     let session = i32::try_from(child.id()).unwrap_or(i32::MAX);
     if let Some(hold) = hold {
         hold::attend(&mut child, hold, limit + OVERTIME)
@@ -170,13 +172,35 @@ pub fn play_until(
     })
 }
 
+/// The case processes of this process that are not reaped yet.
+static OURS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// One of them, until its starter has done with it.
+struct Ours(i32);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        ours().remove(&self.0);
+    }
+}
+
+fn ours() -> MutexGuard<'static, BTreeSet<i32>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the case processes of this process to somebody while none is started: whoever reaps a child that is
+/// none of them takes nothing from its starter.
+pub(crate) fn with_case_processes<T>(look: impl FnOnce(&BTreeSet<i32>) -> T) -> T {
+    look(&ours())
+}
+
 fn start(
     case: &Case,
     dir: &CaseDir,
     stderr: &Path,
     limit: Duration,
     hold: Option<&Hold<'_>>,
-) -> Result<Child, RunnerError> {
+) -> Result<(Child, Ours), RunnerError> {
     let program = case.reexec.first().cloned().unwrap_or_default();
     let stderr = File::create(stderr).map_err(|source| RunnerError::Write {
         path: stderr.to_owned(),
@@ -199,10 +223,14 @@ fn start(
             .stdin(Stdio::null())
             .stdout(Stdio::null()),
     };
-    command
-        .stderr(stderr)
+    command.stderr(stderr);
+    let mut ours = ours();
+    let child = command
         .spawn()
-        .map_err(|source| RunnerError::Start { program, source })
+        .map_err(|source| RunnerError::Start { program, source })?;
+    let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    ours.insert(pid);
+    Ok((child, Ours(pid)))
 }
 
 /// Waits for the end of the case process; none if it is still there at the limit.

@@ -67,13 +67,6 @@ pub(super) struct Life {
     pub(super) exit: Option<Exit>,
 }
 
-impl Life {
-    /// Whether its process has not ended.
-    pub(super) fn runs(&self) -> bool {
-        self.exit.is_none()
-    }
-}
-
 /// One run of the task under a driver process.
 pub(super) struct Generation {
     pub(super) number: u32,

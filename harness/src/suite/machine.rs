@@ -25,6 +25,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpid};
 
+use crate::runner;
+
 /// The word in a case process's command line by which the suite knows its own.
 pub(crate) const CASE_WORD: &str = "__case";
 
@@ -179,20 +181,30 @@ pub(super) fn case_processes() -> Vec<(i32, PathBuf)> {
         .collect()
 }
 
-/// Kills what dead case processes left behind and reaps it. Live case processes are left alone.
+/// Kills what dead case processes left behind and reaps it. Case processes are left alone: whoever started one
+/// reaps it.
 pub(crate) fn sweep() {
     let own_session = session(getpid());
-    for child in children() {
-        match fate(&child, own_session) {
-            Fate::LeftAlone => {}
-            Fate::Reaped => {
-                waitpid(child.pid, Some(WaitPidFlag::WNOHANG)).ok();
-            }
-            Fate::Killed => {
-                kill(child.pid, Signal::SIGKILL).ok();
-                waitpid(child.pid, None).ok();
+    let killed = runner::with_case_processes(|ours| {
+        let mut killed = Vec::new();
+        let others = children().into_iter();
+        for child in others.filter(|child| !ours.contains(&child.pid.as_raw())) {
+            match fate(&child, own_session) {
+                Fate::LeftAlone => {}
+                Fate::Reaped => {
+                    waitpid(child.pid, Some(WaitPidFlag::WNOHANG)).ok();
+                }
+                Fate::Killed => {
+                    kill(child.pid, Signal::SIGKILL).ok();
+                    killed.push(child.pid);
+                }
             }
         }
+        killed
+    });
+    for pid in killed {
+        // Another thread may have reaped it.
+        waitpid(pid, None).ok();
     }
 }
 

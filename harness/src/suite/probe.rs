@@ -118,7 +118,8 @@ impl ProbeFailure {
     }
 }
 
-/// Plays the probes side by side, and finds out what tells that the subject's logmon is ready. The folders of failed ones are kept as bundles.
+/// Plays the probes side by side, and finds out what tells that the subject's logmon is ready: the line, if it
+/// came once. The folders of failed ones are kept as bundles.
 ///
 /// # Errors
 /// The gravest reason why a verdict on this subject, or on this machine, would be worth nothing.
@@ -167,7 +168,7 @@ pub fn probe(
     let mut ready_sign = subject.ready_sign;
     let mut failures: Vec<(Kind, ProbeFailure)> = Vec::new();
     for (planned, (attempt, dir)) in planned.iter().zip(&played) {
-        if planned.kind == Kind::Exit {
+        if planned.kind != Kind::Reference && ready_sign != ReadySign::Line {
             ready_sign = seen_sign(attempt).unwrap_or(ready_sign);
         }
         match planned.kind.judge(attempt, dir, subject) {

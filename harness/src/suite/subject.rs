@@ -65,6 +65,8 @@ pub enum SubjectError {
             (Declarer::Machine, _) => "the suite asks the machine for it; `harness doctor` tells what it found",
             (_, Capability::Recover) => "only a driver that is given by --driver-stdio can be asked to take its tasks over, and such a driver says so in its answer to `hello`; see docs/adapters.md",
             (_, Capability::ManyTasks) => "give --logmon-serve, --logmon-start and --logmon-stop",
+            (_, Capability::ByteLimits) => "put {max_file_bytes} into the template of logmon",
+            (_, Capability::StartAgain) => "put {start} into the template of logmon",
             (_, _) => "put {on_full} into the template of logmon",
         }
     )]
@@ -496,15 +498,18 @@ mod tests {
 
     #[test]
     fn what_the_machine_allows_and_what_the_template_says_is_not_declared() {
-        for capability in [
-            Capability::StorageFaults,
-            Capability::DropPolicy,
-            Capability::ManyTasks,
+        for (capability, way_out) in [
+            (Capability::StorageFaults, "harness doctor"),
+            (Capability::DropPolicy, "{on_full}"),
+            (Capability::ByteLimits, "{max_file_bytes}"),
+            (Capability::StartAgain, "{start}"),
+            (Capability::ManyTasks, "--logmon-serve"),
         ] {
             let declared = BTreeSet::from([capability]);
             let refused = Subject::from_templates(None, None, &declared).unwrap_err();
             let text = refused.to_string();
             assert!(text.contains(&capability.to_string()), "{text}");
+            assert!(text.contains(way_out), "{text}");
         }
         let subject = Subject::bundled();
         let allows = |machine: &[Capability]| {

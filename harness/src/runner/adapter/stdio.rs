@@ -67,6 +67,7 @@ pub(super) enum Open {
     Hello,
     Start(u32),
     Wait(u32),
+    Stop(u32),
     Detach,
     /// And when it was asked.
     Recover(Instant),
@@ -161,7 +162,7 @@ impl Stage {
             timeout_ms: within_ms / 2,
         };
         // Whether the task ends in time is judged by its exit.
-        self.ask(&request, None, Open::Order);
+        self.ask(&request, None, Open::Stop(number));
     }
 
     pub(super) fn ask(&mut self, request: &Request, limit: Option<Duration>, open: Open) {
@@ -220,28 +221,41 @@ impl Stage {
             Some(Open::Detach) => self.take_detach(line),
             Some(Open::Recover(asked)) => self.take_recover(asked, line),
             // A task may have ended before it was stopped, so a refusal says nothing.
-            Some(Open::Order) => Reply::to_order(&line.fields).map(|_| ()),
+            Some(Open::Order | Open::Stop(_)) => Reply::to_order(&line.fields).map(|_| ()),
         }
     }
 
-    /// What the driver was asked and has not answered; of a plugin, with the call that it stands for.
+    /// What the driver owes an answer to; of a plugin, with the call that it stands for. The end of a task that
+    /// lives is not owed yet.
     pub(in super::super) fn unanswered(&self) -> Option<String> {
+        let stdio = self.stdio.as_ref()?;
+        match stdio.state {
+            State::Greeted | State::Talks | State::Detaching => {}
+            State::Left | State::Crashed | State::Closing | State::Killed | State::Gone => {
+                return None;
+            }
+        }
         let is_plugin = DriverPlugin::behind(&self.case.driver).is_some();
         let call = |name: &str| match is_plugin {
             true => format!(" (call {name})"),
             false => String::new(),
         };
-        let told = |open: &Open| match open {
+        let lives = |number: u32| {
+            let mut generations = self.generations.iter();
+            generations.any(|one| one.number == number && one.task_gone.is_none())
+        };
+        let told = |open: &Open| match *open {
             Open::Hello => Some("`hello`".to_owned()),
             Open::Start(number) => Some(format!("`start` of task {number}{}", call("StartTask"))),
+            Open::Wait(number) if lives(number) => None,
             Open::Wait(number) => Some(format!("`wait` for task {number}{}", call("WaitTask"))),
+            Open::Stop(number) => Some(format!("`stop` of task {number}{}", call("StopTask"))),
             Open::Detach => Some("`detach`".to_owned()),
             Open::Recover(_) => Some(format!("`recover`{}", call("RecoverTask"))),
             // Each has a deadline of its own.
             Open::Order => None,
         };
-        let open = self.stdio.as_ref()?.open.values();
-        let all: Vec<String> = open.filter_map(told).collect();
+        let all: Vec<String> = stdio.open.values().filter_map(told).collect();
         (!all.is_empty()).then(|| format!("{UNANSWERED}{}", all.join(", ")))
     }
 
