@@ -161,3 +161,89 @@ impl Asker {
             .ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tempfile::tempdir;
+
+    use super::*;
+
+    const LIMITS: OtherLimits = OtherLimits {
+        max_files: 3,
+        max_file_size_mb: 1,
+    };
+
+    /// What whoever asks is answered, and what the host was asked.
+    fn asked(answer: Result<(), CallError>) -> (Result<(), String>, OtherLimits) {
+        let folder = tempdir().unwrap();
+        let socket = folder.path().join("again");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let again = Again::listen(&socket).unwrap();
+            let asker = thread::spawn({
+                let socket = socket.clone();
+                move || start_again(&socket, &LIMITS).map_err(|error| error.to_string())
+            });
+            let mut heard = None;
+            let start = |limits: &OtherLimits| {
+                heard = Some(*limits);
+                std::future::ready(answer)
+            };
+            again.next().await.answered_by(start).await;
+            (asker.join().unwrap(), heard.unwrap())
+        })
+    }
+
+    #[test]
+    fn an_answer_of_the_plugin_is_the_answer() {
+        assert_eq!(asked(Ok(())), (Ok(()), LIMITS));
+        let refusal = CallError::Disconnected {
+            call: "Start",
+            reason: "two\nlines".into(),
+        };
+        let told = "call Start: the connection broke: two; lines";
+        assert_eq!(asked(Err(refusal)).0, Err(told.to_owned()));
+    }
+
+    #[test]
+    fn a_socket_where_nobody_listens_is_named() {
+        let folder = tempdir().unwrap();
+        let socket = folder.path().join("again");
+        let error = start_again(&socket, &LIMITS).unwrap_err();
+        assert_eq!(error.to_string(), format!("ask at {}", socket.display()));
+    }
+
+    #[test]
+    fn what_an_earlier_host_left_is_no_obstacle_and_a_missing_folder_is_named() {
+        let folder = tempdir().unwrap();
+        let socket = folder.path().join("again");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _inside = runtime.enter();
+        drop(Again::listen(&socket).unwrap());
+        assert!(socket.exists());
+        Again::listen(&socket).unwrap();
+        let error = Again::listen(&folder.path().join("none/again")).unwrap_err();
+        assert!(error.to_string().contains("none/again"), "{error}");
+    }
+
+    #[test]
+    fn only_the_limits_differ_from_the_first_start() {
+        let first = StartRequest {
+            log_dir: "/logs".into(),
+            max_files: 10,
+            max_file_size_mb: 10,
+            ..StartRequest::default()
+        };
+        let other = LIMITS.in_place(&first);
+        assert_eq!((other.max_files, other.max_file_size_mb), (3, 1));
+        assert_eq!(other.log_dir, "/logs");
+    }
+}
