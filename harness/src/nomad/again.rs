@@ -23,6 +23,9 @@ use crate::suite::error_chain;
 const ANSWER: Duration = Duration::from_secs(60);
 /// How long who asks may take to say what it wants.
 const QUESTION: Duration = Duration::from_secs(1);
+/// How long nobody is let in after accept(2) failed, which is for want of descriptors or memory: nothing tells when
+/// there are some again.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// The answer if it is started.
 const DONE: &str = "done";
 
@@ -124,8 +127,8 @@ impl Again {
         loop {
             match self.0.accept().await {
                 Ok((stream, _)) => return Asker(stream),
-                // Who asked is told by the end of the connection, or is not there any more.
-                Err(_) => tokio::time::sleep(QUESTION).await,
+                // Who asks waits in the queue, or is not there any more.
+                Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
             }
         }
     }
@@ -175,15 +178,16 @@ mod tests {
         max_file_size_mb: 1,
     };
 
+    fn runtime() -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    }
+
     /// What whoever asks is answered, and what the host was asked.
     fn asked(answer: Result<(), CallError>) -> (Result<(), String>, OtherLimits) {
         let folder = tempdir().unwrap();
         let socket = folder.path().join("again");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        runtime().block_on(async {
             let again = Again::listen(&socket).unwrap();
             let asker = thread::spawn({
                 let socket = socket.clone();
@@ -222,10 +226,7 @@ mod tests {
     fn what_an_earlier_host_left_is_no_obstacle_and_a_missing_folder_is_named() {
         let folder = tempdir().unwrap();
         let socket = folder.path().join("again");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = runtime();
         let _inside = runtime.enter();
         drop(Again::listen(&socket).unwrap());
         assert!(socket.exists());

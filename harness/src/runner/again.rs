@@ -48,8 +48,11 @@ impl Stage {
         })?;
         let outcome = match ended {
             Some(Some(Exit::Code(0))) => StartedAgain::Done,
-            Some(Some(exit)) => StartedAgain::Refused { exit },
-            Some(None) => StartedAgain::LogmonEnded,
+            Some(Some(exit)) if self.lives[running].exit.is_none() => {
+                StartedAgain::Refused { exit }
+            }
+            // Who asks a logmon that dies of it fails as well, a moment sooner or later.
+            Some(_) => StartedAgain::LogmonEnded,
             None => StartedAgain::Unanswered,
         };
         if ended.flatten().is_none() {
