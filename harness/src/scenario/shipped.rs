@@ -89,6 +89,7 @@ pub fn shipped() -> Vec<(&'static str, &'static str)> {
         "sec/planted-links.toml",
         "sec/private-fifo.toml",
         "cost/thousand-tasks.toml",
+        "cost/hundred-tasks.toml",
         "cost/idle.toml",
         "cost/logmon-restarts.toml",
     ]
