@@ -325,6 +325,8 @@ mod tests {
         assert!(second(Shape::WrongExit, ended) <= 0.5);
         assert_eq!(of(Shape::WrongExit, &ended), "guesses-success");
         assert_eq!(of(Shape::WrongExit, &[Fact::Recovered]), "wrong-exit-code");
+        let paused = of(Shape::WrongExit, &[Fact::DriverPaused]);
+        assert_eq!(paused, "takes-pause-for-death");
         assert_eq!(of(Shape::Repeated, &[Fact::Recovered]), "repeats-gap");
         assert_eq!(
             of(Shape::Repeated, &[Fact::LogmonKilled]),

@@ -9,3 +9,4 @@ pub(crate) mod left_behind;
 pub(crate) mod opening;
 pub(crate) mod reads_back;
 pub(crate) mod restarted_task;
+pub(crate) mod watchdog;

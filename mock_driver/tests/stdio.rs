@@ -8,14 +8,21 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mock_driver::stream::Stream;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
-use support::{Drain, Fifos, LIMIT, mock_driver, until_nobody_reads, wait_until, wait_within};
+use support::{
+    Drain, Fifos, LIMIT, mock_driver, threads, until_nobody_reads, wait_until, wait_within,
+};
 
 /// What a task writes between two gates: more than its pipe holds.
 const GAP: usize = 200_000;
+
+/// Longer than a driver may be silent to a watchdog of its own.
+const PAUSE: Duration = Duration::from_millis(1_300);
 
 /// A driver and the conversation with it.
 struct Spoken {
@@ -103,6 +110,8 @@ impl Spoken {
 impl Drop for Spoken {
     fn drop(&mut self) {
         self.stdin = None;
+        // What a test that failed has stopped would never end.
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGCONT).ok();
         self.child.wait().ok();
     }
 }
@@ -280,6 +289,42 @@ fn guesses_success() {
     assert_eq!(reported_of_an_end_without_driver(None), 7);
     let fault = Some("guesses-success");
     assert_eq!(reported_of_an_end_without_driver(fault), 0);
+}
+
+/// What is reported of a task that exits 7 while its driver stands still.
+fn reported_after_a_pause(fault: Option<&str>) -> Value {
+    let fifos = Fifos::new();
+    let drains = fifos.drains();
+    let mut driver = Spoken::start(fault);
+    driver.run(&fifos, &script(&fifos));
+    wait_until("the first line", || drains[0].has(b"one\n"));
+    let seq = driver.ask("wait", json!({ "id": "t" }));
+    let own = i32::try_from(driver.child.id()).unwrap();
+    // One reads requests, one waits for the executor's status, one for the task.
+    wait_until("three threads that wait", || threads(own, 'S') == Some(3));
+    let process = Pid::from_raw(own);
+    kill(process, Signal::SIGSTOP).unwrap();
+    wait_until("a driver that stands still", || {
+        threads(own, 'T') == Some(3)
+    });
+    let since = Instant::now();
+    open(&fifos, "away");
+    open(&fifos, "back");
+    let task = pids(&fifos)[0].into();
+    wait_until("the task's end", || is_gone(task));
+    wait_until("a second and more", || since.elapsed() > PAUSE);
+    kill(process, Signal::SIGCONT).unwrap();
+    driver.within(seq, LIMIT).unwrap()["exit"].clone()
+}
+
+#[test]
+fn takes_pause_for_death() {
+    assert_eq!(reported_after_a_pause(None), 7);
+    let fault = Some("takes-pause-for-death");
+    assert_eq!(reported_after_a_pause(fault), 137);
+    // Without a pause it sees the end.
+    let (_, exit, _) = across_a_gap(fault, Goes::Detached);
+    assert_eq!(exit, 7);
 }
 
 #[test]

@@ -122,6 +122,8 @@ pub enum Fact {
     Recovered,
     /// It did not answer in time.
     RecoverOverdue,
+    /// A driver stood still for a while.
+    DriverPaused,
     /// All that is missing was written while no driver was there.
     LostWhileAway,
     /// The task ended while no driver was there.
@@ -330,12 +332,12 @@ fn played(history: &History) -> BTreeSet<Fact> {
             Event::SpareReader { held } => held.then_some(Fact::SpareReader),
             Event::LeftBehind { part, .. } => (part == "task").then_some(Fact::TaskLeft),
             Event::KeeperKilled { .. } => Some(Fact::KeeperKilled),
+            Event::DriverFrozen { .. } => Some(Fact::DriverPaused),
             Event::FaultBegan { what } => Some(Fact::Broken(*what)),
             Event::Begun { .. }
             | Event::Step { .. }
             | Event::Met { .. }
             | Event::TaskSignalled { .. }
-            | Event::DriverFrozen { .. }
             | Event::DriverThawed {}
             | Event::TaskGone { .. }
             | Event::Released { .. }

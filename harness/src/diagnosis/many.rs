@@ -89,7 +89,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         shapes: &[Shape::Late],
         facts: &[Fact::ManyTasks],
         never: &[Fact::NotLogged],
-        along: &[Shape::LostTail, Shape::Torn],
+        // What is not drained yet is still open.
+        along: &[Shape::LostTail, Shape::Torn, Shape::GrowthFd],
         cause: "the command that takes a task away ends before its FIFOs are empty",
         ways_out: &[
             "answer when everything is written",

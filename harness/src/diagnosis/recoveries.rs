@@ -1,4 +1,4 @@
-//! The faulty drivers that take their tasks over wrongly, and what tells them apart. (core)
+//! The faulty drivers whose tasks live on without them, and what tells them apart. (core)
 
 use std::collections::BTreeSet;
 
@@ -98,6 +98,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ways_out: &[
             "have whoever waits for the task write its status into a file",
             "answer `lost` if the end is not known",
+        ],
+    },
+    Entry {
+        subject: "takes-pause-for-death",
+        shapes: &[Shape::WrongExit],
+        facts: &[Fact::DriverPaused],
+        never: &[Fact::Recovered],
+        along: &[],
+        cause: "the driver takes the time in which it stood still for the death of its task",
+        ways_out: &[
+            "wait for the end of the process (waitid, a pidfd), not for signs of its life",
+            "begin a watchdog's time again when the watchdog itself comes late",
         ],
     },
 ];

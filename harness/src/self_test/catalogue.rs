@@ -400,6 +400,11 @@ pub(super) const RECOVERIES: &[Fault] = &[
         Shape::Blocked,
     ),
     ("guesses-success", "life/recover-ended", Shape::WrongExit),
+    (
+        "takes-pause-for-death",
+        "life/frozen-driver",
+        Shape::WrongExit,
+    ),
 ];
 
 #[cfg(test)]

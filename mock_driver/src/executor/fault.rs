@@ -1,8 +1,8 @@
-//! What can be wrong about taking tasks over: a core.
+//! What can be wrong about tasks that live on without their driver: a core.
 
 use crate::faults::absence::Away;
 
-/// A realistic bug of a driver that recovers its tasks.
+/// A realistic bug of a driver whose tasks live on when it leaves them or stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 #[expect(
     missing_docs,
@@ -15,6 +15,7 @@ pub enum RecoveryFault {
     KillsOnRecover,
     HangsInRecover,
     GuessesSuccess,
+    TakesPauseForDeath,
 }
 
 impl RecoveryFault {
@@ -28,6 +29,9 @@ impl RecoveryFault {
             Self::KillsOnRecover => "kills the task that it is to recover if nobody reads its log",
             Self::HangsInRecover => "waits in open(2) of a FIFO when it is to recover a task",
             Self::GuessesSuccess => "reports 0 for a task that it finds ended when it recovers",
+            Self::TakesPauseForDeath => {
+                "reports a task as killed that it has not looked at for 1 s"
+            }
         }
     }
 
@@ -39,7 +43,8 @@ impl RecoveryFault {
             Self::RestartsOnRecover
             | Self::KillsOnRecover
             | Self::HangsInRecover
-            | Self::GuessesSuccess => None,
+            | Self::GuessesSuccess
+            | Self::TakesPauseForDeath => None,
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::config::{Payload, Plan, Text, parse};
 use super::fault::AnyFault;
-use super::observer::Observer;
+use super::observer::{Misjudges, Observer};
 use super::state::{Process, State};
 use super::task::{STATUS, Task, be_present, boot, folder_of, presence_file, task_folder};
 use crate::executor::RecoveryFault;
@@ -115,7 +115,7 @@ pub(super) async fn launch(
         child: executor.settle(),
         status: start.status,
         was_killed: Arc::clone(&was_killed),
-        guesses: false,
+        misjudges: Misjudges::of(recovering),
     };
     Ok(Task {
         config,

@@ -11,8 +11,10 @@ use std::time::SystemTime;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::watch;
 
+use crate::executor::RecoveryFault;
 use crate::executor::process::until_readable;
 use crate::executor::status::Status;
+use crate::faults::watchdog;
 
 /// What is reported of a task that was killed with its executor.
 const KILLED: (i32, i32) = (128 + 9, 9);
@@ -57,6 +59,17 @@ impl Progress {
     }
 }
 
+impl Misjudges {
+    /// Of a task that this fault's driver has seen run.
+    pub(super) fn of(fault: Option<RecoveryFault>) -> Self {
+        if fault == Some(RecoveryFault::TakesPauseForDeath) {
+            Self::Pause
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// What a thread waits for.
 pub(super) struct Observer {
     /// Readable when the process has ended; none if there was none any more.
@@ -67,8 +80,18 @@ pub(super) struct Observer {
     pub(super) status: PathBuf,
     /// Whether the executor was killed by this driver.
     pub(super) was_killed: Arc<AtomicBool>,
-    /// Reports success for whatever it finds.
-    pub(super) guesses: bool,
+    pub(super) misjudges: Misjudges,
+}
+
+/// What an end is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misjudges {
+    /// What it is.
+    Nothing,
+    /// Success, whatever it was.
+    AnyEnd,
+    /// Death, if nobody had looked for a while.
+    Pause,
 }
 
 impl Observer {
@@ -77,10 +100,19 @@ impl Observer {
         let (tell_gone, is_gone) = watch::channel(false);
         let (tell_end, ended) = watch::channel(None);
         std::thread::spawn(move || {
-            self.until_gone();
-            tell_gone.send_replace(true);
-            until_readable(self.executor.as_ref(), None);
-            tell_end.send_replace(Some(self.end()));
+            let is_seen = match self.misjudges {
+                Misjudges::Pause => {
+                    let is_seen = watchdog::sees_the_end(self.executor.as_ref());
+                    tell_gone.send_replace(true);
+                    is_seen
+                }
+                Misjudges::Nothing | Misjudges::AnyEnd => {
+                    self.until_gone();
+                    tell_gone.send_replace(true);
+                    until_readable(self.executor.as_ref(), None)
+                }
+            };
+            tell_end.send_replace(Some(self.end(is_seen)));
             if let Some(mut child) = self.child {
                 // Its status says no more than the file.
                 child.wait().ok();
@@ -103,7 +135,10 @@ impl Observer {
         }
     }
 
-    fn end(&self) -> Ended {
+    fn end(&self, is_seen: bool) -> Ended {
+        if !is_seen {
+            return killed();
+        }
         let status = fs::read_to_string(&self.status).ok();
         let status = status.and_then(|text| Status::parse(&text));
         let mut end = match status {
@@ -113,19 +148,24 @@ impl Observer {
                 err: String::new(),
                 at: status.ended,
             },
-            None if self.was_killed.load(Ordering::SeqCst) => Ended {
-                code: KILLED.0,
-                signal: KILLED.1,
-                err: String::new(),
-                at: SystemTime::now(),
-            },
+            None if self.was_killed.load(Ordering::SeqCst) => killed(),
             None => unknown("the executor of the task ended and left no status"),
         };
-        if self.guesses {
+        if self.misjudges == Misjudges::AnyEnd {
             (end.code, end.signal) = (0, 0);
             end.err.clear();
         }
         end
+    }
+}
+
+fn killed() -> Ended {
+    let (code, signal) = KILLED;
+    Ended {
+        code,
+        signal,
+        err: String::new(),
+        at: SystemTime::now(),
     }
 }
 

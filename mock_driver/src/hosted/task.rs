@@ -17,8 +17,9 @@ use plugin::{Response, Status};
 
 use super::config::Plan;
 use super::fault::AnyFault;
-use super::observer::{Ended, Observer, Progress};
+use super::observer::{Ended, Misjudges, Observer, Progress};
 use super::state::{Process, State};
+use crate::executor::RecoveryFault;
 use crate::executor::process::{began, child_of, watch};
 use crate::fault::{Policy, Stop};
 
@@ -70,8 +71,10 @@ impl Task {
             child: None,
             status,
             was_killed: Arc::clone(&was_killed),
-            guesses: was_ended
-                && recovering == Some(crate::executor::RecoveryFault::GuessesSuccess),
+            misjudges: match recovering {
+                Some(RecoveryFault::GuessesSuccess) if was_ended => Misjudges::AnyEnd,
+                recovering => Misjudges::of(recovering),
+            },
         };
         Ok(Self {
             config,

@@ -216,7 +216,10 @@ impl Tasks {
                 hanging.await.ok();
             }
             Some(
-                RecoveryFault::LosesGap | RecoveryFault::RepeatsGap | RecoveryFault::GuessesSuccess,
+                RecoveryFault::LosesGap
+                | RecoveryFault::RepeatsGap
+                | RecoveryFault::GuessesSuccess
+                | RecoveryFault::TakesPauseForDeath,
             )
             | None => {}
         }

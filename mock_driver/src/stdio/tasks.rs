@@ -20,7 +20,7 @@ use crate::executor::RecoveryFault;
 use crate::executor::process::{began, child_of, until_readable, watch};
 use crate::executor::start;
 use crate::executor::status::Status;
-use crate::faults::held_open;
+use crate::faults::{held_open, watchdog};
 use crate::reexec::Reexec;
 
 /// How long what was killed may take to be gone.
@@ -167,9 +167,14 @@ impl Tasks {
         };
         let (end, status) = (task.watched(), task.handle.start.file("status"));
         let guesses = self.fault == Some(RecoveryFault::GuessesSuccess) && task.was_found_ended;
+        let is_watched = self.fault == Some(RecoveryFault::TakesPauseForDeath);
         thread::spawn(move || {
-            until_readable(end.as_ref(), None);
-            let status = fs::read_to_string(status).ok();
+            let is_seen = if is_watched {
+                watchdog::sees_the_end(end.as_ref())
+            } else {
+                until_readable(end.as_ref(), None)
+            };
+            let status = is_seen.then(|| fs::read_to_string(status).ok()).flatten();
             let status = status.and_then(|text| Status::parse(&text));
             let own = status.map_or(KILLED_STATUS, |status| status.code);
             let code = if guesses { 0 } else { own };
@@ -280,7 +285,8 @@ impl Tasks {
                 RecoveryFault::KillsOnRecover
                 | RecoveryFault::LosesGap
                 | RecoveryFault::RepeatsGap
-                | RecoveryFault::GuessesSuccess,
+                | RecoveryFault::GuessesSuccess
+                | RecoveryFault::TakesPauseForDeath,
             )
             | None => {}
         }

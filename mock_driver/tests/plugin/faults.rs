@@ -1,14 +1,18 @@
 //! Faults work over the plugin protocol as they do elsewhere, for all tasks or for one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use plugin::proto::driver::TaskConfig;
 use serde_json::json;
 
 use crate::recovery::{first_lines, numbered, task};
-use crate::stage::{Place, Stage, exit, refusal};
-use crate::support::{Drain, until_nobody_reads, wait_until};
+use crate::stage::{Place, Stage, exit, refusal, signal};
+use crate::support::{Drain, threads, until_nobody_reads, wait_until};
 use mock_driver::stream::Stream;
+
+/// Longer than a plugin may be silent to a watchdog of its own.
+const PAUSE: Duration = Duration::from_millis(1_300);
 
 /// The task is left, writes the gap, and is taken over. Gives all that arrives, and how many tasks ran.
 async fn across_a_gap(fault: &str) -> (Vec<u8>, usize) {
@@ -103,6 +107,29 @@ async fn guesses_success() {
     let stage = Stage::new().await;
     stage.driver().recover_task(handle).await.unwrap();
     assert_eq!(stage.exit("a/web/1").await, exit(0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn takes_pause_for_death() {
+    let place = Place::new();
+    let _drains = place.fifos.drains();
+    let stage = Stage::with(&["--fault", "takes-pause-for-death"]).await;
+    // A task that ends while its plugin runs is told as it is.
+    stage.start(&place.shell("exit 7")).await;
+    assert_eq!(stage.exit("a/web/1").await, exit(7, 0));
+
+    let place = Place::new();
+    let _drains = place.fifos.drains();
+    let stage = Stage::with(&["--fault", "takes-pause-for-death"]).await;
+    stage.start(&place.gated("GATE exit 7", "end")).await;
+    let plugin = stage.plugin.reattach().pid;
+    wait_until("threads that wait", || threads(plugin, 'S').is_some());
+    signal(plugin, Signal::SIGSTOP);
+    let since = Instant::now();
+    place.open("end");
+    wait_until("a second and more", || since.elapsed() > PAUSE);
+    signal(plugin, Signal::SIGCONT);
+    assert_eq!(stage.exit("a/web/1").await, exit(137, 9));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

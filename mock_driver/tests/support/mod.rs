@@ -253,6 +253,17 @@ impl Descendants {
 }
 
 /// Waits for the end of a program within the limit.
+/// How many threads a process has, if all of them are in this state of proc(5).
+pub(crate) fn threads(pid: i32, state: char) -> Option<usize> {
+    let all = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let is_so = |thread: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+        Some(stat.rsplit(") ").next()?.starts_with(state))
+    };
+    let all: Vec<bool> = all.map(is_so).collect::<Option<_>>()?;
+    all.iter().all(|is_so| *is_so).then_some(all.len())
+}
+
 pub(crate) fn wait_within(child: &mut Child, what: &str) -> ExitStatus {
     let mut status = None;
     wait_until(what, || {
