@@ -1,0 +1,267 @@
+//! The control group of one task, a folder that is made with it and removed after it (edge).
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::mounts::oom_kills;
+use crate::processes::{await_ends, open_all, signal};
+use crate::waiting::{Deadline, Pauses, poll_until};
+
+/// How long a group may take to freeze before its processes are killed all the same: one that waits for a disk
+/// is not frozen.
+const FREEZE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Tells the groups of one process apart.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// What a group can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Two,
+    Freezer,
+    /// Of version 1 and without the freezer: it only counts.
+    Counter,
+}
+
+/// The group of one task. It is not removed by being dropped: somebody may still be in it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    path: PathBuf,
+    version: Version,
+}
+
+/// A group that can't be made or used, with the file and what failed.
+#[derive(Debug, thiserror::Error)]
+#[error("can't {what} {}", path.display())]
+pub(crate) struct GroupError {
+    pub(crate) what: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
+}
+
+impl Group {
+    /// Makes a group of version 2.
+    pub(crate) fn version_2(parent: &Path) -> Result<Group, GroupError> {
+        Group::make(parent, Version::Two)
+    }
+
+    /// Makes a group of version 1 with the freezer.
+    pub(crate) fn freezer(parent: &Path) -> Result<Group, GroupError> {
+        Group::make(parent, Version::Freezer)
+    }
+
+    /// Makes a group of version 1 that counts who was killed for want of memory.
+    pub(crate) fn counter(parent: &Path) -> Result<Group, GroupError> {
+        Group::make(parent, Version::Counter)
+    }
+
+    fn make(parent: &Path, version: Version) -> Result<Group, GroupError> {
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = parent.join(format!("executor-{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Group { path, version }),
+                // An executor with this pid was killed, and left it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    return Err(GroupError {
+                        what: "make the cgroup",
+                        path,
+                        source,
+                    });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens what a process enters the group by: it writes `0` to it. The rights are those of who opens it,
+    /// so a process that has become another user may still write.
+    pub(crate) fn entrance(&self) -> Result<OwnedFd, GroupError> {
+        entrance(&self.path)
+    }
+
+    /// Gives the processes in the group and below it. Zombies are none, cgroups(7). A group that is gone has
+    /// none.
+    pub(crate) fn pids(&self) -> io::Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        for folder in self.folders()? {
+            match fs::read_to_string(folder.join("cgroup.procs")) {
+                // Processes outside of the namespace of this one stand there as 0.
+                Ok(list) => pids.extend(list.lines().filter_map(|pid| pid.parse::<i32>().ok())),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(pids)
+    }
+
+    /// Kills all that is in the group and below it.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        match self.version {
+            Version::Two => match fs::write(self.path.join("cgroup.kill"), "1") {
+                // Before Linux 5.14 there is no such file.
+                Err(error) if is_gone(&error) => self.kill_each(),
+                outcome => outcome,
+            },
+            Version::Freezer => {
+                let state = self.path.join("freezer.state");
+                match fs::write(&state, "FROZEN") {
+                    Err(error) if is_gone(&error) => return Ok(()),
+                    outcome => outcome?,
+                }
+                let mut pauses = Pauses::until(Deadline::after(FREEZE_LIMIT));
+                while fs::read_to_string(&state)?.trim() != "FROZEN" && pauses.pause() {}
+                let killed = self.kill_each();
+                // What is frozen dies when it thaws.
+                fs::write(&state, "THAWED")?;
+                killed
+            }
+            Version::Counter => Ok(()),
+        }
+    }
+
+    fn kill_each(&self) -> io::Result<()> {
+        for (_, pidfd) in self.open_pids()? {
+            signal(pidfd, Signal::KILL)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the processes of the group. What is still in it once its pidfd is open, is meant.
+    fn open_pids(&self) -> io::Result<Vec<(i32, OwnedFd)>> {
+        let mut open = open_all(&self.pids()?, |_| true)?;
+        let still = self.pids()?;
+        open.retain(|(pid, _)| still.contains(pid));
+        Ok(open)
+    }
+
+    /// Waits until nobody is in the group; says whether that came. Whoever comes in meanwhile is killed.
+    pub(crate) fn await_empty(&self, deadline: Deadline) -> io::Result<bool> {
+        if self.version == Version::Two {
+            return self.await_unpopulated(deadline);
+        }
+        loop {
+            let open = self.open_pids()?;
+            if open.is_empty() && self.pids()?.is_empty() {
+                return Ok(true);
+            }
+            if !await_ends(&open, deadline)? {
+                return Ok(false);
+            }
+            self.kill()?;
+        }
+    }
+
+    /// A change of `cgroup.events` is told to poll(2) as POLLPRI, cgroups(7).
+    fn await_unpopulated(&self, deadline: Deadline) -> io::Result<bool> {
+        let events = match fs::File::open(self.path.join("cgroup.events")) {
+            Err(error) if is_gone(&error) => return Ok(true),
+            outcome => outcome?,
+        };
+        let mut buffer = [0; 256];
+        loop {
+            let bytes = match events.read_at(&mut buffer, 0) {
+                Err(error) if is_gone(&error) => return Ok(true),
+                outcome => outcome?,
+            };
+            let text = String::from_utf8_lossy(&buffer[..bytes]);
+            if text.lines().any(|line| line == "populated 0") {
+                return Ok(true);
+            }
+            if !poll_until(&[(events.as_fd(), PollFlags::PRI)], deadline)?[0] {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Removes the group and those that were made below it. Who is still in one is killed; while the kernel has
+    /// not let go of it yet, it is tried again.
+    pub(crate) fn remove(&self, deadline: Deadline) -> io::Result<()> {
+        let mut pauses = Pauses::until(deadline);
+        loop {
+            let error = match self.try_remove() {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if Errno::from_io_error(&error) != Some(Errno::BUSY) || !pauses.pause() {
+                return Err(error);
+            }
+            self.kill()?;
+        }
+    }
+
+    fn try_remove(&self) -> io::Result<()> {
+        // Those below come behind those above.
+        for folder in self.folders()?.iter().rev() {
+            match fs::remove_dir(folder) {
+                Err(error) if !is_gone(&error) => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The group and those below it, each behind the one it lies in.
+    fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        let mut folders = vec![self.path.clone()];
+        let mut at = 0;
+        while let Some(folder) = folders.get(at) {
+            match fs::read_dir(folder) {
+                Ok(entries) => {
+                    let below = entries.filter_map(|entry| {
+                        let entry = entry.ok()?;
+                        entry.file_type().ok()?.is_dir().then(|| entry.path())
+                    });
+                    let below: Vec<PathBuf> = below.collect();
+                    folders.extend(below);
+                }
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+            at += 1;
+        }
+        Ok(folders)
+    }
+
+    /// How many processes of the group were killed for want of memory; none if it has no such counter.
+    pub(crate) fn oom_kills(&self) -> Option<u64> {
+        let name = match self.version {
+            Version::Two => "memory.events",
+            Version::Counter => "memory.oom_control",
+            Version::Freezer => return None,
+        };
+        oom_kills(&fs::read_to_string(self.path.join(name)).ok()?)
+    }
+}
+
+/// Opens the file of a group that processes enter it by. Who can do that may move processes there.
+pub(crate) fn entrance(group: &Path) -> Result<OwnedFd, GroupError> {
+    let path = group.join("cgroup.procs");
+    let open = OpenOptions::new().write(true).open(&path);
+    open.map(OwnedFd::from).map_err(|source| GroupError {
+        what: "open the cgroup's list of processes,",
+        path,
+        source,
+    })
+}
+
+/// True if a group was removed: its files are not found, or their content is not (ENODEV).
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::NODEV)
+    )
+}

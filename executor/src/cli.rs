@@ -1,0 +1,259 @@
+//! The command line of the executor, as it is written and not yet checked (core).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+
+use crate::cgroup::CgroupParent;
+use crate::executor::Isolation;
+use crate::log_paths::LogPaths;
+use crate::spec::LaunchSpec;
+
+/// Runs a command as a task: contained, and gone when it should be.
+#[derive(Debug, Parser)]
+#[command(name = "executor", version, max_term_width = 80)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs one task, waits for its end, and kills what it left behind.
+    ///
+    /// Exit codes: the task's own one, or 128 and the number of the signal that
+    /// ended it. If the task could not be run, a line on stderr says why, and
+    /// the code is 127 if the program is not there, 126 if it can't be
+    /// executed, and 125 for anything else. The output of the task goes to its
+    /// FIFOs and never to this program's stderr.
+    ///
+    /// SIGTERM, SIGINT, SIGHUP or SIGQUIT stops the task: its main process gets
+    /// the same signal, and the grace to end; then everything of the task is
+    /// killed. A second signal ends the grace.
+    Run(RunArgs),
+}
+
+/// What separates a task from the host.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum IsolationArg {
+    /// Its user and its control group.
+    Standard,
+    /// Files and processes of its own; not in this build.
+    Isolated,
+}
+
+/// The options of `executor run`.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("where_stdout").args(["stdout", "log_disabled"]).required(true))]
+#[command(group = ArgGroup::new("where_stderr").args(["stderr", "log_disabled"]).required(true))]
+pub(crate) struct RunArgs {
+    /// The FIFO that the task's stdout goes to. It must exist.
+    #[arg(long, value_name = "FIFO")]
+    pub(crate) stdout: Option<PathBuf>,
+    /// The FIFO that the task's stderr goes to. It must exist.
+    #[arg(long, value_name = "FIFO")]
+    pub(crate) stderr: Option<PathBuf>,
+    /// Sends both to /dev/null: nobody collects a log.
+    #[arg(long, conflicts_with_all = ["stdout", "stderr"])]
+    pub(crate) log_disabled: bool,
+    /// How long to wait for somebody to read both FIFOs; 0 tries once.
+    #[arg(long, value_name = "MS", default_value_t = 5000)]
+    pub(crate) open_ms: u64,
+    /// How long the task may take to end after a signal; 0 kills it at once.
+    #[arg(long, value_name = "MS", default_value_t = 5000)]
+    pub(crate) grace_ms: u64,
+    /// The signal that stops the task, such as SIGTERM. Without this option it
+    /// is the one that this program got.
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) kill_signal: Option<String>,
+    /// Runs the task as this user, by name or number, with its groups.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// The folder that the task starts in. Without this option it is that of
+    /// --task-dir, or else the current one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// The task's own folder: its program is looked for in `local` there, then
+    /// there, and only then on the host.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) task_dir: Option<PathBuf>,
+    /// Sets a variable of the task's environment; may be given many times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Hands nothing of this program's environment on to the task.
+    #[arg(long)]
+    pub(crate) clear_env: bool,
+    /// Who is killed first when memory is short: from -1000, never, to 1000.
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i16).range(-1000..=1000))]
+    pub(crate) oom_score_adj: Option<i16>,
+    /// Makes the task's cgroup in this one, which must exist: an absolute path,
+    /// or one below the mount. Without this option it is made in the cgroup of
+    /// this program, if that can be done.
+    #[arg(long, value_name = "CGROUP")]
+    pub(crate) cgroup_parent: Option<PathBuf>,
+    /// Makes no cgroup.
+    #[arg(long, conflicts_with = "cgroup_parent")]
+    pub(crate) no_cgroup: bool,
+    /// What separates the task from the host.
+    #[arg(long, value_enum, default_value = "standard")]
+    pub(crate) isolation: IsolationArg,
+    /// Says on stderr what contains the task, and what each step of its end did.
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+fn variable(text: &str) -> Result<(OsString, OsString), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        Some(_) | None => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+impl RunArgs {
+    /// What separates the task from the host.
+    pub(crate) fn isolation(&self) -> Isolation {
+        match self.isolation {
+            IsolationArg::Standard => Isolation::Standard,
+            IsolationArg::Isolated => Isolation::Isolated,
+        }
+    }
+
+    /// How long the task may take to end.
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace_ms)
+    }
+
+    /// Makes the launch out of the options, with what is handed on of an environment and the current folder.
+    pub(crate) fn into_spec(
+        self,
+        inherited: Vec<(OsString, OsString)>,
+        here: Option<PathBuf>,
+    ) -> LaunchSpec {
+        let logs = match (self.stdout, self.stderr) {
+            (Some(stdout), Some(stderr)) => LogPaths::of_fifos(stdout, stderr),
+            // The groups of options allow one without the other only with `--log-disabled`, which allows none.
+            (Some(_), None) | (None, Some(_)) | (None, None) => LogPaths::disabled(PathBuf::new()),
+        };
+        let mut command = self.command.into_iter();
+        let program = command.next().unwrap_or_default();
+        let mut spec = LaunchSpec::new(program, logs).args(command);
+        if !self.clear_env {
+            spec.env = inherited;
+        }
+        spec.env.extend(self.env);
+        spec.user = self.user;
+        spec.cwd = self
+            .cwd
+            .or(if self.task_dir.is_some() { None } else { here });
+        spec.task_folder = self.task_dir;
+        spec.open_limit = Duration::from_millis(self.open_ms);
+        spec.oom_score_adj = self.oom_score_adj;
+        spec.cgroup = match self.cgroup_parent {
+            Some(parent) => CgroupParent::Below(parent),
+            None if self.no_cgroup => CgroupParent::Off,
+            None => CgroupParent::Own,
+        };
+        spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<RunArgs, clap::Error> {
+        let all = ["executor", "run"].iter().chain(words);
+        Cli::try_parse_from(all).map(|cli| match cli.command {
+            Command::Run(args) => args,
+        })
+    }
+
+    #[test]
+    fn the_description_of_the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn both_streams_are_said_or_none_is_collected() {
+        for words in [
+            &["--", "true"][..],
+            &["--stdout", "a", "--", "true"],
+            &["--stderr", "a", "--", "true"],
+            &["--log-disabled", "--stdout", "a", "--", "true"],
+            &[
+                "--log-disabled",
+                "--stdout",
+                "a",
+                "--stderr",
+                "b",
+                "--",
+                "true",
+            ],
+            &["--log-disabled"],
+            &[
+                "--log-disabled",
+                "--no-cgroup",
+                "--cgroup-parent",
+                "a",
+                "--",
+                "true",
+            ],
+            &["--log-disabled", "--env", "=1", "--", "true"],
+            &["--log-disabled", "--oom-score-adj", "1001", "--", "true"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+        let spec = parse(&["--log-disabled", "--", "true"]).unwrap();
+        assert!(spec.into_spec(Vec::new(), None).logs.is_disabled());
+        let both = parse(&["--stdout", "a", "--stderr", "b", "--", "true", "-x"]).unwrap();
+        let spec = both.into_spec(Vec::new(), None);
+        assert_eq!(spec.logs, LogPaths::of_fifos("a", "b"));
+        assert_eq!(
+            (spec.program, spec.args),
+            ("true".into(), vec!["-x".into()])
+        );
+    }
+
+    #[test]
+    fn the_environment_is_handed_on_unless_it_is_cleared() {
+        let inherited = vec![("A".into(), "1".into())];
+        let words = ["--log-disabled", "--env", "B=x=y", "--", "true"];
+        let spec = parse(&words).unwrap().into_spec(inherited.clone(), None);
+        assert_eq!(
+            spec.env,
+            [
+                ("A".into(), "1".into()),
+                ("B".into(), OsString::from("x=y"))
+            ]
+        );
+        let words = ["--log-disabled", "--clear-env", "--env", "B=", "--", "true"];
+        let spec = parse(&words).unwrap().into_spec(inherited, None);
+        assert_eq!(spec.env, [("B".into(), OsString::new())]);
+    }
+
+    #[test]
+    fn a_task_starts_in_its_folder_or_where_the_executor_is() {
+        let cwd = |words: &[&str]| {
+            let words = [words, &["--log-disabled", "--", "true"]].concat();
+            parse(&words)
+                .unwrap()
+                .into_spec(Vec::new(), Some("/here".into()))
+                .cwd
+        };
+        assert_eq!(cwd(&[]), Some("/here".into()));
+        assert_eq!(cwd(&["--task-dir", "/task"]), None);
+        assert_eq!(
+            cwd(&["--task-dir", "/task", "--cwd", "/there"]),
+            Some("/there".into())
+        );
+    }
+}

@@ -1,0 +1,366 @@
+//! What holds a task together, and kills what is in it (edge). Which means that is, was decided in `cgroup`.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, child_subreaper, getpid, set_child_subreaper, waitid,
+};
+
+use crate::cgroup::{
+    Allowed, Candidate, CgroupParent, Group, GroupError, Hierarchies, Kind, Plan, RefusedParent,
+    choose, entrance,
+};
+use crate::kin::{Stat, descendants};
+use crate::processes::{self, await_ends, open_all};
+use crate::task::{Execs, lock};
+use crate::waiting::Deadline;
+
+/// Why a task can't be contained as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainError {
+    /// The parent that was asked for can't be one.
+    #[error("can't make a cgroup below {}: {why}", path.display())]
+    Refused {
+        /// The parent, as it was given.
+        path: PathBuf,
+        /// Why not, and where to look.
+        why: String,
+    },
+    /// A cgroup that was asked for can't be made or entered.
+    #[error("can't {what} {}; name another parent that exists and that this user may write, or none", path.display())]
+    Group {
+        /// What failed.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The error of `mkdir(2)` or `open(2)`.
+        source: io::Error,
+    },
+    /// What is mounted can't be found out.
+    #[error("can't read {}", path.display())]
+    Read {
+        /// The file of the kernel.
+        path: PathBuf,
+        /// The error of `open(2)` or `read(2)`.
+        source: io::Error,
+    },
+    /// This process can't become a child subreaper.
+    #[error("can't become a child subreaper")]
+    Subreaper {
+        /// The error of `prctl(2)`.
+        source: io::Error,
+    },
+}
+
+impl From<GroupError> for ContainError {
+    fn from(error: GroupError) -> ContainError {
+        ContainError::Group {
+            what: error.what,
+            path: error.path,
+            source: error.source,
+        }
+    }
+}
+
+/// One means, at work for one task.
+#[derive(Debug)]
+pub(crate) struct Containment {
+    kind: Kind,
+    group: Option<Group>,
+    counter: Option<Group>,
+    passed_over: Vec<String>,
+    /// The subreaper to go back to, where this process became one.
+    was_subreaper: Option<Option<Pid>>,
+}
+
+impl Containment {
+    /// Takes the best means that works.
+    pub(crate) fn make(allowed: Allowed, parent: &CgroupParent) -> Result<Self, ContainError> {
+        let plan = choose(&hierarchies()?, allowed, parent).map_err(|why| refused(parent, &why))?;
+        let is_asked_for = matches!(parent, CgroupParent::Below(_));
+        Containment::of_plan(plan, is_asked_for)
+    }
+
+    fn of_plan(plan: Plan, is_asked_for: bool) -> Result<Containment, ContainError> {
+        let mut passed_over = Vec::new();
+        for candidate in &plan.candidates {
+            let made = match candidate {
+                Candidate::Cgroup2(parent) => in_group(
+                    Kind::Cgroup2,
+                    Group::version_2(parent),
+                    (parent, is_asked_for),
+                ),
+                Candidate::Freezer(parent) => in_group(
+                    Kind::Freezer,
+                    Group::freezer(parent),
+                    (parent, is_asked_for),
+                ),
+                Candidate::Subreaper => adopting(),
+                Candidate::ProcessGroup => Ok(Containment::without_group(Kind::ProcessGroup)),
+            };
+            match made {
+                Ok(mut containment) => {
+                    containment.passed_over = passed_over;
+                    // It only counts; without it nobody knows, and that is said.
+                    let counter = plan.memory.as_deref().map(Group::counter);
+                    containment.counter = counter.and_then(Result::ok);
+                    return Ok(containment);
+                }
+                Err(error) if is_asked_for => return Err(error),
+                Err(error) => passed_over.push(chain(&error)),
+            }
+        }
+        unreachable!("a plan that falls back ends with the process group, which can't fail")
+    }
+
+    fn without_group(kind: Kind) -> Containment {
+        Containment {
+            kind,
+            group: None,
+            counter: None,
+            passed_over: Vec::new(),
+            was_subreaper: None,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The folder of the task's group.
+    pub(crate) fn cgroup(&self) -> Option<&Path> {
+        self.group.as_ref().map(Group::path)
+    }
+
+    /// Why better means were not taken.
+    pub(crate) fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// Opens what a new process enters all groups of the task by.
+    pub(crate) fn entrances(&self) -> Result<Vec<OwnedFd>, ContainError> {
+        let groups = self.group.iter().chain(&self.counter);
+        let open: Result<Vec<OwnedFd>, GroupError> = groups.map(Group::entrance).collect();
+        Ok(open?)
+    }
+
+    /// How many processes were killed for want of memory; none if nobody counts.
+    pub(crate) fn oom_kills(&self) -> Option<u64> {
+        let mut groups = self.group.iter().chain(&self.counter);
+        groups.find_map(Group::oom_kills)
+    }
+
+    /// Gives the living processes of the task but its leader, as far as this means knows them.
+    pub(crate) fn members(&self, leader: i32) -> io::Result<Vec<Stat>> {
+        let mut members = match self.kind {
+            Kind::Cgroup2 | Kind::Freezer => {
+                let group = self.group.as_ref().map(Group::pids);
+                let pids = group.transpose()?.unwrap_or_default();
+                pids.into_iter().filter_map(processes::stat).collect()
+            }
+            Kind::Subreaper => descendants(&processes::table()?, getpid().as_raw_nonzero().get()),
+            Kind::ProcessGroup => {
+                let mut table = processes::table()?;
+                table.retain(|stat| stat.group == leader);
+                table
+            }
+        };
+        members.retain(|stat| stat.pid != leader && !stat.is_zombie);
+        Ok(members)
+    }
+
+    /// Kills what is left of the task, wherever it went.
+    pub(crate) fn kill_rest(&self, leader: i32) -> io::Result<()> {
+        match (&self.group, self.kind) {
+            (Some(group), _) => group.kill(),
+            (None, Kind::Subreaper) => self.kill_members(leader).map(drop),
+            (None, Kind::ProcessGroup | Kind::Cgroup2 | Kind::Freezer) => Ok(()),
+        }
+    }
+
+    /// Kills those that are found; gives them.
+    fn kill_members(&self, leader: i32) -> io::Result<Vec<(i32, OwnedFd)>> {
+        let members = self.members(leader)?;
+        let pids: Vec<i32> = members.iter().map(|stat| stat.pid).collect();
+        let is_still = |pid: i32| {
+            let before = members.iter().find(|stat| stat.pid == pid);
+            let now = processes::stat(pid);
+            before.map(|stat| stat.birth) == now.map(|stat| stat.birth)
+        };
+        let open = open_all(&pids, is_still)?;
+        for (_, pidfd) in &open {
+            processes::signal(pidfd, Signal::KILL)?;
+        }
+        Ok(open)
+    }
+
+    /// Waits until nobody but the leader is left; says whether that came.
+    pub(crate) fn await_empty(
+        &self,
+        leader: i32,
+        execs: &Mutex<Execs>,
+        deadline: Deadline,
+    ) -> io::Result<bool> {
+        if let Some(group) = &self.group {
+            return group.await_empty(deadline);
+        }
+        loop {
+            self.reap_adopted(leader, execs)?;
+            // Killing a member of the process group again does no harm.
+            let open = self.kill_members(leader)?;
+            if open.is_empty() && self.members(leader)?.is_empty() {
+                self.reap_adopted(leader, execs)?;
+                return Ok(true);
+            }
+            if !await_ends(&open, deadline)? || deadline.is_over() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Reaps what came back to this process and has ended; gives how many that were. Without the subreaper
+    /// nothing comes back.
+    pub(crate) fn reap_adopted(&self, leader: i32, execs: &Mutex<Execs>) -> io::Result<usize> {
+        if self.kind != Kind::Subreaper {
+            return Ok(0);
+        }
+        // Whoever starts a command in the task holds this until the command is listed.
+        let execs = lock(execs);
+        let is_own = |pid: i32| pid == leader || execs.has(pid);
+        let mut count = 0;
+        loop {
+            match any_zombie()? {
+                None => return Ok(count),
+                // The kernel tells the same one again until it is reaped, so the others are looked for.
+                Some(pid) if is_own(pid) => break,
+                Some(pid) => count += usize::from(reap(pid)?),
+            }
+        }
+        let own = getpid().as_raw_nonzero().get();
+        for stat in processes::table()? {
+            if stat.is_zombie && stat.parent == own && !is_own(stat.pid) {
+                count += usize::from(reap(stat.pid)?);
+            }
+        }
+        Ok(count)
+    }
+
+    /// True if there is a folder to remove.
+    pub(crate) fn has_group(&self) -> bool {
+        self.group.is_some() || self.counter.is_some()
+    }
+
+    /// Removes the groups, and gives up being a subreaper.
+    pub(crate) fn remove(&self, deadline: Deadline) -> io::Result<()> {
+        for group in self.group.iter().chain(&self.counter) {
+            group.remove(deadline)?;
+        }
+        if let Some(before) = self.was_subreaper {
+            set_child_subreaper(before)?;
+        }
+        Ok(())
+    }
+}
+
+fn hierarchies() -> Result<Hierarchies, ContainError> {
+    let read = |path: &str| -> Result<String, ContainError> {
+        // A path in it may be no text.
+        let bytes = fs::read(path).map_err(|source| ContainError::Read {
+            path: path.into(),
+            source,
+        })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let mounts = read("/proc/self/mountinfo")?;
+    Ok(Hierarchies::parse(&mounts, &read("/proc/self/cgroup")?))
+}
+
+fn refused(parent: &CgroupParent, why: &RefusedParent) -> ContainError {
+    let path = match parent {
+        CgroupParent::Below(path) => path.clone(),
+        CgroupParent::Own | CgroupParent::Off => PathBuf::new(),
+    };
+    ContainError::Refused {
+        path,
+        why: why.to_string(),
+    }
+}
+
+/// Takes a group that was made, if processes can be moved to it. From this process's own group they can only
+/// be by who may write its list too, as that is where both meet, cgroups(7).
+fn in_group(
+    kind: Kind,
+    group: Result<Group, GroupError>,
+    (parent, is_asked_for): (&Path, bool),
+) -> Result<Containment, ContainError> {
+    let group = group?;
+    let may_enter = group.entrance().and_then(|_| {
+        if is_asked_for {
+            Ok(())
+        } else {
+            entrance(parent).map(drop)
+        }
+    });
+    if let Err(error) = may_enter {
+        // It is empty. Should it stay all the same, what matters is why it is of no use.
+        drop(group.remove(Deadline::after(std::time::Duration::ZERO)));
+        return Err(error.into());
+    }
+    Ok(Containment {
+        group: Some(group),
+        ..Containment::without_group(kind)
+    })
+}
+
+fn adopting() -> Result<Containment, ContainError> {
+    let failed = |errno: rustix::io::Errno| ContainError::Subreaper {
+        source: errno.into(),
+    };
+    let before = child_subreaper().map_err(failed)?;
+    set_child_subreaper(Some(getpid())).map_err(failed)?;
+    Ok(Containment {
+        was_subreaper: before.is_none().then_some(before),
+        ..Containment::without_group(Kind::Subreaper)
+    })
+}
+
+/// Gives a child of this process that has ended, and leaves it as it is.
+fn any_zombie() -> io::Result<Option<i32>> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match nix::sys::wait::waitid(Id::All, flags) {
+        Ok(status) => Ok(status.pid().map(nix::unistd::Pid::as_raw)),
+        // There are no children.
+        Err(Errno::ECHILD) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Reaps a child; says whether it was there.
+fn reap(pid: i32) -> io::Result<bool> {
+    let Some(pid) = Pid::from_raw(pid) else {
+        return Ok(false);
+    };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    match waitid(WaitId::Pid(pid), options) {
+        Ok(status) => Ok(status.is_some()),
+        Err(rustix::io::Errno::CHILD) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// An error and all of its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}

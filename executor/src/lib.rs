@@ -1,0 +1,70 @@
+//! Edge: the executor runs real commands as tasks, contained, waited for, and gone when they should be.
+//!
+//! A [`StandardExecutor`] has one task: a main process, whatever that starts, and the commands that are run beside
+//! it. Cores decide where a task is in its life (`life`), which step of a shutdown is the next one (`stop`),
+//! what contains it (`cgroup`) and where its program is looked for (`lookup`); edges do it.
+//!
+//! # What it must never do
+//! - Wait for ever: for a reader of a FIFO, for a process that does not die, for a cgroup that stays.
+//! - Hold a write end of a FIFO when a launch has returned: its reader would never see the end.
+//! - Signal a number: a process is a pidfd, and a process group is killed only while the zombie of its leader
+//!   keeps its number.
+//! - Take less than it was asked for without a word: another isolation, another cgroup, another user.
+//!
+//! # Laws
+//! 1. What a launch that failed has made is gone, and a shutdown is right at any time.
+//! 2. After a shutdown that gives no error no process of the task lives, if a cgroup or a child subreaper
+//!    contained it ([`Kind::gap`] says what may survive otherwise). The children of a dropped executor die too.
+//! 3. A task has the groups of its user and no others, blocks no signal, and does not ignore SIGPIPE.
+//! 4. A task costs no thread.
+//!
+//! # The process that uses it
+//! It must not ignore SIGCHLD, and nobody in it may wait for any child, as waitpid(2) does for -1: the status of
+//! a task would be lost ([`WaitError::StatusLost`]). A task inherits which signals are ignored, but for SIGPIPE.
+
+mod cgroup;
+mod cli;
+mod containment;
+mod environment;
+mod error;
+mod exec;
+mod executor;
+mod exit;
+mod kin;
+mod life;
+mod log_paths;
+mod lookup;
+mod outputs;
+mod processes;
+mod program;
+mod run;
+mod signal;
+mod spawn;
+mod spec;
+mod standard;
+mod status;
+mod stop;
+mod tail;
+mod task;
+mod user;
+mod waiting;
+
+pub use cgroup::{Allowed, CgroupParent, Kind};
+pub use containment::ContainError;
+pub use error::{
+    ExecError, LaunchError, ShutdownError, SignalError, Stream, UnsupportedIsolation, WaitError,
+};
+pub use executor::{DEFAULT_SIGNAL, Executed, Executor, Isolation, Launched, Waited, new};
+pub use exit::Exit;
+pub use life::Phase;
+pub use log_paths::{LogPaths, NULL_DEVICE};
+pub use program::ProgramError;
+pub use run::main_with_args;
+pub use spawn::Stage;
+pub use spec::{LaunchSpec, OPEN_LIMIT};
+pub use standard::{Contained, Options, StandardExecutor};
+pub use status::{End, ExitStatus};
+pub use stop::{Outcome, Step, StopReport};
+pub use tail::TAIL_BYTES;
+pub use user::UserError;
+pub use waiting::{Cancel, CancelSource};

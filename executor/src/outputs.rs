@@ -1,0 +1,112 @@
+//! Opens what a task writes to (edge).
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use fifo::Writer;
+use nix::sys::stat::fstat;
+use rustix::fs::fchown;
+use rustix::process::Uid;
+
+use crate::error::{LaunchError, Stream};
+use crate::log_paths::{LogPaths, NULL_DEVICE};
+use crate::waiting::{Cancel, Deadline};
+
+/// How long one look for a reader lasts; then it is looked whether somebody has ended the launch.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Opens stdout and stderr of a task, both within this time, in the shape that a child needs: blocking.
+pub(crate) fn open(
+    logs: &LogPaths,
+    limit: Duration,
+    cancels: &[Cancel<'_>],
+    uid: Option<Uid>,
+) -> Result<(OwnedFd, OwnedFd), LaunchError> {
+    let wait = Wait {
+        limit,
+        deadline: Deadline::after(limit),
+        cancels,
+        uid,
+    };
+    let stdout = wait.open(Stream::Stdout, logs.stdout())?;
+    Ok((stdout, wait.open(Stream::Stderr, logs.stderr())?))
+}
+
+struct Wait<'a> {
+    limit: Duration,
+    deadline: Deadline,
+    cancels: &'a [Cancel<'a>],
+    uid: Option<Uid>,
+}
+
+impl Wait<'_> {
+    fn open(&self, stream: Stream, path: &Path) -> Result<OwnedFd, LaunchError> {
+        if path == Path::new(NULL_DEVICE) {
+            let null = OpenOptions::new().write(true).open(path);
+            return null
+                .map(OwnedFd::from)
+                .map_err(|source| LaunchError::OpenNull {
+                    stream,
+                    path: path.to_owned(),
+                    source,
+                });
+        }
+        let failed = |source| LaunchError::OpenLog { stream, source };
+        let writer = self.find_reader(stream, path)?;
+        self.give(stream, &writer)?;
+        writer.into_child_stdout().map_err(failed)
+    }
+
+    fn find_reader(&self, stream: Stream, path: &Path) -> Result<Writer, LaunchError> {
+        loop {
+            let left = self.deadline.left_of(LOOK);
+            match Writer::open_within(path, left.unwrap_or_default()) {
+                Ok(writer) => return Ok(writer),
+                Err(fifo::Error::NoReader { path }) if left.is_none() => {
+                    let limit = self.limit;
+                    return Err(LaunchError::NoReader {
+                        stream,
+                        path,
+                        limit,
+                    });
+                }
+                Err(fifo::Error::NoReader { path }) => {
+                    if self.is_cancelled()? {
+                        return Err(LaunchError::Cancelled { stream, path });
+                    }
+                }
+                Err(source) => return Err(LaunchError::OpenLog { stream, source }),
+            }
+        }
+    }
+
+    fn is_cancelled(&self) -> Result<bool, LaunchError> {
+        let asked: io::Result<Vec<bool>> = self.cancels.iter().map(Cancel::is_asked).collect();
+        let asked = asked.map_err(|source| LaunchError::Descriptor { source })?;
+        Ok(asked.contains(&true))
+    }
+
+    /// Makes the FIFO the user's who the task runs as. `/dev/stdout` leads to the FIFO itself, and whoever opens
+    /// it needs the right to.
+    fn give(&self, stream: Stream, writer: &Writer) -> Result<(), LaunchError> {
+        let Some(uid) = self.uid else {
+            return Ok(());
+        };
+        let stat = fstat(writer.as_fd()).map_err(io::Error::from);
+        let given = stat.and_then(|stat| {
+            if stat.st_uid != uid.as_raw() {
+                fchown(writer, Some(uid), None)?;
+            }
+            Ok(())
+        });
+        given.map_err(|source| LaunchError::GiveLog {
+            stream,
+            path: writer.path().to_owned(),
+            uid: uid.as_raw(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,418 @@
+//! The executor that isolates nothing (edge): a task is a process of the host that is contained.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::cgroup::{Allowed, Kind};
+use crate::containment::Containment;
+use crate::environment;
+use crate::error::{ExecError, LaunchError, ShutdownError, SignalError, WaitError};
+use crate::exec;
+use crate::executor::{DEFAULT_SIGNAL, Executed, Executor, Launched, Waited};
+use crate::life::{Action, Event, Life, Phase};
+use crate::outputs;
+use crate::program;
+use crate::signal;
+use crate::spawn::{Birth, SpawnError, spawn};
+use crate::spec::LaunchSpec;
+use crate::stop::{StopReport, stop};
+use crate::task::{Context, Task, is_lost, lock};
+use crate::user;
+use crate::waiting::{Cancel, CancelSource, Deadline, Woken};
+
+/// The version of what the calls mean.
+const VERSION: &str = "2.0.0";
+
+/// How long a shutdown waits for a launch to give up. It looks every 20 ms while it waits for a reader; what is
+/// left is the start of a process.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(15);
+
+/// What an executor may do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// What it may contain a task by.
+    pub allowed: Allowed,
+}
+
+#[derive(Debug)]
+struct Inner {
+    life: Life,
+    task: Option<Arc<Task>>,
+    /// Ends the launch that is under way.
+    launching: Option<Arc<CancelSource>>,
+}
+
+/// An executor of [`Isolation::Standard`](crate::Isolation::Standard).
+///
+/// When it is dropped the task is killed, with all that it has started.
+#[derive(Debug)]
+pub struct StandardExecutor {
+    options: Options,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+/// A task as it is contained, for whoever counts what it uses. It may be kept longer than the executor.
+#[derive(Debug, Clone)]
+pub struct Contained {
+    task: Arc<Task>,
+}
+
+impl Contained {
+    /// The pid of the main process. It may have ended; before a shutdown its number is nobody else's.
+    #[must_use]
+    pub fn leader(&self) -> i32 {
+        self.task.pid()
+    }
+
+    /// What contains the task.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.task.containment.kind()
+    }
+
+    /// The folder of the task's own control group, if one contains it. A shutdown removes it.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<&Path> {
+        self.task.containment.cgroup()
+    }
+
+    /// Gives the pids of the living processes of the task, in no order; those that what contains it can't
+    /// find are missing, see [`Kind::gap`].
+    ///
+    /// # Errors
+    /// The error of reading the control group or `/proc`.
+    pub fn pids(&self) -> io::Result<Vec<i32>> {
+        let members = self.task.containment.members(self.leader())?;
+        let mut pids: Vec<i32> = members.iter().map(|stat| stat.pid).collect();
+        if !self.task.has_ended()? {
+            pids.push(self.leader());
+        }
+        Ok(pids)
+    }
+}
+
+impl StandardExecutor {
+    /// Makes one that has no task yet.
+    #[must_use]
+    pub fn new(options: Options) -> StandardExecutor {
+        StandardExecutor {
+            options,
+            inner: Mutex::new(Inner {
+                life: Life::new(),
+                task: None,
+                launching: None,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Where the task is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.inner().life.phase()
+    }
+
+    /// The task as it is contained; none before a launch.
+    #[must_use]
+    pub fn contained(&self) -> Option<Contained> {
+        let task = self.inner().task.clone();
+        task.map(|task| Contained { task })
+    }
+
+    /// Reaps what a child subreaper got back from its task and has ended; gives how many that were. Call it at
+    /// SIGCHLD, or zombies gather until the shutdown. Without a subreaper there is nothing to do.
+    ///
+    /// # Errors
+    /// The error of `waitid(2)`, or of reading `/proc`.
+    pub fn reap_adopted(&self) -> io::Result<usize> {
+        let task = self.inner().task.clone();
+        task.map_or(Ok(0), |task| {
+            task.containment.reap_adopted(task.pid(), &task.execs)
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    /// Says that something has happened to the task.
+    fn happened(&self, event: Event) -> Action {
+        let action = self.inner().life.handle(event);
+        self.changed.notify_all();
+        action
+    }
+
+    fn start(&self, spec: &LaunchSpec, cancels: &[Cancel<'_>]) -> Result<Task, LaunchError> {
+        if let Some(score) = spec
+            .oom_score_adj
+            .filter(|score| !(-1000..=1000).contains(score))
+        {
+            return Err(LaunchError::OomScore { score });
+        }
+        let credentials = spec.user.as_deref().map(user::resolve).transpose()?;
+        let identity = credentials
+            .as_ref()
+            .map(|user| (user.name.as_str(), user.home.as_os_str()));
+        let env = environment::of_task(&spec.env, identity);
+        let path = environment::value(&env, "PATH").map(ToOwned::to_owned);
+        let path = path.or_else(|| std::env::var_os("PATH"));
+        let folder = spec.task_folder.as_deref();
+        let program = program::find(&spec.program, folder, path.as_deref())?;
+        let cwd = spec.cwd.as_deref().or(folder).unwrap_or(Path::new("/"));
+        let context = Context {
+            env,
+            credentials,
+            task_folder: spec.task_folder.clone(),
+            cwd: cwd.to_owned(),
+            oom_score_adj: spec.oom_score_adj,
+        };
+        let containment = Containment::make(self.options.allowed, &spec.cgroup)?;
+        let started = start_in(&containment, spec, &context, (program, cancels));
+        match started {
+            Ok((newborn, stopping)) => Ok(Task::new(newborn, containment, context, stopping)),
+            Err(error) => {
+                // It is empty. Should it stay all the same, what matters is why nothing was started.
+                drop(containment.remove(Deadline::after(Duration::from_secs(1))));
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the launch that is under way has given up.
+    fn await_launch(&self) -> Result<(), ShutdownError> {
+        let deadline = Deadline::after(GIVE_UP_LIMIT);
+        let mut inner = self.inner();
+        while inner.life.phase() == Phase::Abandoning {
+            let Some(left) = deadline.left_of(Duration::from_secs(1)) else {
+                return Err(ShutdownError::Launching {
+                    limit: GIVE_UP_LIMIT,
+                });
+            };
+            let waited = self.changed.wait_timeout(inner, left);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    fn stop(&self, task: &Task, signal: Signal, grace: Duration) -> StopReport {
+        let report = stop(task, signal, grace);
+        let event = match report.failure() {
+            None => Event::StopDone,
+            Some(_) => Event::StopFailed,
+        };
+        let _nothing = self.happened(event);
+        report
+    }
+
+    /// Stops whatever there is, with a signal that is known.
+    fn shut_down(&self, signal: Signal, grace: Duration) -> Result<StopReport, ShutdownError> {
+        let (action, task) = {
+            let mut inner = self.inner();
+            let action = inner.life.handle(Event::StopAsked);
+            if let Some(launching) = &inner.launching {
+                launching.cancel();
+            }
+            (action, inner.task.clone())
+        };
+        match action {
+            Action::CancelLaunch => {
+                self.await_launch()?;
+                // What came up all the same is stopped by who launched it. Both may do it.
+                let task = self.inner().task.clone();
+                Ok(task.map_or_else(StopReport::default, |task| {
+                    self.stop(&task, Signal::KILL, Duration::ZERO)
+                }))
+            }
+            Action::Stop | Action::Abandon => {
+                Ok(task.map_or_else(StopReport::default, |task| self.stop(&task, signal, grace)))
+            }
+            Action::Nothing | Action::Launch | Action::RefuseSecond | Action::RefuseClosed => {
+                Ok(StopReport::default())
+            }
+        }
+    }
+}
+
+/// Opens the output and starts the main process.
+fn start_in(
+    containment: &Containment,
+    spec: &LaunchSpec,
+    context: &Context,
+    (program, cancels): (PathBuf, &[Cancel<'_>]),
+) -> Result<(crate::spawn::Newborn, CancelSource), LaunchError> {
+    let stopping = CancelSource::new().map_err(|source| LaunchError::Descriptor { source })?;
+    let entrances = containment.entrances()?;
+    let uid = context.credentials.as_ref().map(|user| user.uid);
+    let (stdout, stderr) = outputs::open(&spec.logs, spec.open_limit, cancels, uid)?;
+    let birth = Birth {
+        program: &program,
+        args: &spec.args,
+        env: &context.env,
+        cwd: &context.cwd,
+        credentials: context.credentials.as_ref(),
+        oom_score_adj: context.oom_score_adj,
+        entrances,
+    };
+    match spawn(birth, Stdio::from(stdout), Stdio::from(stderr)) {
+        Ok(newborn) => Ok((newborn, stopping)),
+        Err(SpawnError { stage, source }) => Err(LaunchError::Start {
+            program,
+            stage,
+            source,
+        }),
+    }
+}
+
+impl Executor for StandardExecutor {
+    fn launch(&self, spec: &LaunchSpec, cancel: Cancel<'_>) -> Result<Launched, LaunchError> {
+        let own = CancelSource::new().map_err(|source| LaunchError::Descriptor { source })?;
+        let own = Arc::new(own);
+        {
+            let mut inner = self.inner();
+            match inner.life.handle(Event::LaunchAsked) {
+                Action::Launch => inner.launching = Some(Arc::clone(&own)),
+                Action::RefuseSecond => return Err(LaunchError::LaunchedBefore),
+                Action::RefuseClosed
+                | Action::Nothing
+                | Action::CancelLaunch
+                | Action::Abandon
+                | Action::Stop => return Err(LaunchError::ShutDown),
+            }
+        }
+        let started = self.start(spec, &[cancel, Cancel::when_readable(&*own)]);
+        let mut inner = self.inner();
+        inner.launching = None;
+        let is_abandoned = inner.life.phase() == Phase::Abandoning;
+        let task = match started {
+            Ok(task) => Arc::new(task),
+            Err(error) => {
+                drop(inner);
+                let _nothing = self.happened(Event::LaunchFailed);
+                return Err(if is_abandoned {
+                    LaunchError::ShutDown
+                } else {
+                    error
+                });
+            }
+        };
+        inner.task = Some(Arc::clone(&task));
+        drop(inner);
+        if self.happened(Event::Launched) == Action::Abandon {
+            // Whoever asked for the shutdown goes through the same steps and tells what came of them.
+            let _report = self.stop(&task, Signal::KILL, Duration::ZERO);
+            return Err(LaunchError::ShutDown);
+        }
+        Ok(Launched {
+            pid: task.pid(),
+            contained_by: task.containment.kind(),
+            passed_over: task.containment.passed_over().to_vec(),
+        })
+    }
+
+    fn wait(&self, limit: Option<Duration>, cancel: Cancel<'_>) -> Result<Waited, WaitError> {
+        let task = {
+            let inner = self.inner();
+            let task = inner.task.clone().filter(|_| inner.life.has_task());
+            task.ok_or(WaitError::NotLaunched)?
+        };
+        let pid = task.pid();
+        let failed = |source: io::Error| {
+            if is_lost(&source) {
+                WaitError::StatusLost { pid }
+            } else {
+                WaitError::Wait { pid, source }
+            }
+        };
+        match task
+            .await_end(Deadline::of(limit), cancel)
+            .map_err(failed)?
+        {
+            Woken::Cancelled => Ok(Waited::Cancelled),
+            Woken::TimedOut => Ok(Waited::TimedOut),
+            Woken::Readable => {
+                let status = task.status().map_err(failed)?;
+                let _nothing = self.happened(Event::LeaderEnded);
+                status
+                    .map(Waited::Ended)
+                    .ok_or(WaitError::StatusLost { pid })
+            }
+        }
+    }
+
+    fn shutdown(&self, signal: Option<&str>, grace: Duration) -> Result<StopReport, ShutdownError> {
+        let name = signal
+            .filter(|name| !name.is_empty())
+            .unwrap_or(DEFAULT_SIGNAL);
+        let known = signal::named(name);
+        let unknown = known.is_none().then(|| name.to_owned());
+        let report = self.shut_down(known.unwrap_or(Signal::INT), grace)?;
+        let failure = report.failure().map(|(step, why)| (step, why.to_owned()));
+        match (failure, unknown) {
+            (None, None) => Ok(report),
+            (None, Some(name)) => Err(ShutdownError::UnknownSignal { name, report }),
+            (Some((step, why)), unknown_signal) => Err(ShutdownError::Incomplete {
+                step,
+                why,
+                unknown_signal,
+                report,
+            }),
+        }
+    }
+
+    fn signal(&self, name: &str) -> Result<(), SignalError> {
+        let signal = signal::named(name).ok_or_else(|| SignalError::UnknownSignal {
+            name: name.to_owned(),
+        })?;
+        let task = self.inner().task.clone().ok_or(SignalError::NotLaunched)?;
+        let pid = task.pid();
+        match task.signal(signal) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SignalError::Ended { pid }),
+            Err(source) => Err(SignalError::Send {
+                name: name.to_owned(),
+                pid,
+                source,
+            }),
+        }
+    }
+
+    fn exec(
+        &self,
+        limit: Duration,
+        program: &Path,
+        args: &[OsString],
+    ) -> Result<Executed, ExecError> {
+        let task = {
+            let inner = self.inner();
+            let is_running = inner.life.phase() == Phase::Running;
+            inner
+                .task
+                .clone()
+                .filter(|_| is_running)
+                .ok_or(ExecError::NotRunning)?
+        };
+        // Nobody may have waited for it.
+        if task.has_ended().unwrap_or(false) {
+            return Err(ExecError::NotRunning);
+        }
+        exec::run(&task, limit, program, args)
+    }
+
+    fn version(&self) -> &'static str {
+        VERSION
+    }
+}
+
+impl Drop for StandardExecutor {
+    fn drop(&mut self) {
+        // Nobody is left who could be told what it could not do.
+        drop(self.shut_down(Signal::KILL, Duration::ZERO));
+    }
+}
