@@ -45,8 +45,12 @@ pub(crate) enum IsolationArg {
     Isolated,
 }
 
+const USAGE: &str = "executor run [OPTIONS] --stdout <FIFO> --stderr <FIFO> -- <COMMAND>...
+       executor run [OPTIONS] --log-disabled -- <COMMAND>...";
+
 /// The options of `executor run`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE)]
 #[command(group = ArgGroup::new("where_stdout").args(["stdout", "log_disabled"]).required(true))]
 #[command(group = ArgGroup::new("where_stderr").args(["stderr", "log_disabled"]).required(true))]
 pub(crate) struct RunArgs {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag};
@@ -16,10 +17,14 @@ use crate::cgroup::{
     Allowed, Candidate, CgroupParent, Group, GroupError, Hierarchies, Kind, Plan, RefusedParent,
     choose, entrance,
 };
+use crate::error::chain;
 use crate::kin::{Stat, descendants};
 use crate::processes::{self, await_ends, open_all};
 use crate::task::{Execs, lock};
 use crate::waiting::Deadline;
+
+/// How long the kernel may take to let go of a cgroup that nothing was started in.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a task can't be contained as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,9 @@ pub enum ContainError {
         /// The error of `open(2)` or `read(2)`.
         source: io::Error,
     },
+    /// This process has children before it has the task, who would be taken for some of the task's.
+    #[error("can't become a child subreaper: this process has other children")]
+    OtherChildren,
     /// This process can't become a child subreaper.
     #[error("can't become a child subreaper")]
     Subreaper {
@@ -107,9 +115,13 @@ impl Containment {
             match made {
                 Ok(mut containment) => {
                     containment.passed_over = passed_over;
-                    // It only counts; without it nobody knows, and that is said.
-                    let counter = plan.memory.as_deref().map(Group::counter);
-                    containment.counter = counter.and_then(Result::ok);
+                    // It only counts; without it nobody knows, and that is said. Where processes may leave
+                    // unseen it could not be removed.
+                    let counter = plan
+                        .memory
+                        .as_deref()
+                        .filter(|_| containment.group.is_some());
+                    containment.counter = counter.and_then(|parent| Group::counter(parent).ok());
                     return Ok(containment);
                 }
                 Err(error) if is_asked_for => return Err(error),
@@ -256,15 +268,65 @@ impl Containment {
         self.group.is_some() || self.counter.is_some()
     }
 
-    /// Removes the groups, and gives up being a subreaper.
-    pub(crate) fn remove(&self, deadline: Deadline) -> io::Result<()> {
+    /// Removes the groups.
+    pub(crate) fn remove_groups(&self, deadline: Deadline) -> io::Result<()> {
         for group in self.group.iter().chain(&self.counter) {
             group.remove(deadline)?;
         }
+        Ok(())
+    }
+
+    /// Kills until this process has no child. The table of processes is not read in one moment, so one that
+    /// passes itself on to a child of its own may be missed there; but it can't be nobody's child.
+    fn await_childless(
+        &self,
+        leader: i32,
+        execs: &Mutex<Execs>,
+        deadline: Deadline,
+    ) -> io::Result<()> {
+        while has_children()? {
+            if !self.await_empty(leader, execs, deadline)? || deadline.is_over() {
+                return Err(io::Error::other("processes of the task are left"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the groups; a subreaper makes sure that it has no child left, and gives up being one.
+    pub(crate) fn release(
+        &self,
+        leader: i32,
+        execs: &Mutex<Execs>,
+        deadline: Deadline,
+    ) -> io::Result<()> {
+        self.remove_groups(deadline)?;
+        if self.kind == Kind::Subreaper {
+            self.await_childless(leader, execs, deadline)?;
+        }
+        self.stop_adopting()
+    }
+
+    /// Undoes what was made for a task that was not started.
+    pub(crate) fn give_up(&self) -> io::Result<()> {
+        self.remove_groups(Deadline::after(GIVE_UP_LIMIT))?;
+        self.stop_adopting()
+    }
+
+    fn stop_adopting(&self) -> io::Result<()> {
         if let Some(before) = self.was_subreaper {
             set_child_subreaper(before)?;
         }
         Ok(())
+    }
+}
+
+/// True if this process has a child, zombie or alive.
+fn has_children() -> io::Result<bool> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match nix::sys::wait::waitid(Id::All, flags) {
+        Ok(_) => Ok(true),
+        Err(Errno::ECHILD) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -309,7 +371,7 @@ fn in_group(
     });
     if let Err(error) = may_enter {
         // It is empty. Should it stay all the same, what matters is why it is of no use.
-        drop(group.remove(Deadline::after(std::time::Duration::ZERO)));
+        drop(group.remove(Deadline::after(Duration::ZERO)));
         return Err(error.into());
     }
     Ok(Containment {
@@ -322,6 +384,9 @@ fn adopting() -> Result<Containment, ContainError> {
     let failed = |errno: rustix::io::Errno| ContainError::Subreaper {
         source: errno.into(),
     };
+    if has_children().map_err(|source| ContainError::Subreaper { source })? {
+        return Err(ContainError::OtherChildren);
+    }
     let before = child_subreaper().map_err(failed)?;
     set_child_subreaper(Some(getpid())).map_err(failed)?;
     Ok(Containment {
@@ -352,15 +417,4 @@ fn reap(pid: i32) -> io::Result<bool> {
         Err(rustix::io::Errno::CHILD) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
-}
-
-/// An error and all of its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }

@@ -294,3 +294,14 @@ pub enum ExecError {
         source: io::Error,
     },
 }
+
+/// An error and all of its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}

@@ -9,10 +9,10 @@ use std::time::Duration;
 use fifo::Writer;
 use nix::sys::stat::fstat;
 use rustix::fs::fchown;
-use rustix::process::Uid;
 
 use crate::error::{LaunchError, Stream};
 use crate::log_paths::{LogPaths, NULL_DEVICE};
+use crate::user::Credentials;
 use crate::waiting::{Cancel, Deadline};
 
 /// How long one look for a reader lasts; then it is looked whether somebody has ended the launch.
@@ -23,13 +23,13 @@ pub(crate) fn open(
     logs: &LogPaths,
     limit: Duration,
     cancels: &[Cancel<'_>],
-    uid: Option<Uid>,
+    user: Option<&Credentials>,
 ) -> Result<(OwnedFd, OwnedFd), LaunchError> {
     let wait = Wait {
         limit,
         deadline: Deadline::after(limit),
         cancels,
-        uid,
+        user,
     };
     let stdout = wait.open(Stream::Stdout, logs.stdout())?;
     Ok((stdout, wait.open(Stream::Stderr, logs.stderr())?))
@@ -39,7 +39,7 @@ struct Wait<'a> {
     limit: Duration,
     deadline: Deadline,
     cancels: &'a [Cancel<'a>],
-    uid: Option<Uid>,
+    user: Option<&'a Credentials>,
 }
 
 impl Wait<'_> {
@@ -89,23 +89,23 @@ impl Wait<'_> {
         Ok(asked.contains(&true))
     }
 
-    /// Makes the FIFO the user's who the task runs as. `/dev/stdout` leads to the FIFO itself, and whoever opens
-    /// it needs the right to.
+    /// Makes the FIFO the user's who the task runs as, unless that user may write to it anyway. `/dev/stdout`
+    /// leads to the FIFO itself, and whoever opens it needs the right to.
     fn give(&self, stream: Stream, writer: &Writer) -> Result<(), LaunchError> {
-        let Some(uid) = self.uid else {
+        let Some(user) = self.user.filter(|user| !user.is_own) else {
             return Ok(());
         };
         let stat = fstat(writer.as_fd()).map_err(io::Error::from);
         let given = stat.and_then(|stat| {
-            if stat.st_uid != uid.as_raw() {
-                fchown(writer, Some(uid), None)?;
+            if !user.may_write(stat.st_mode, (stat.st_uid, stat.st_gid)) {
+                fchown(writer, Some(user.uid), None)?;
             }
             Ok(())
         });
         given.map_err(|source| LaunchError::GiveLog {
             stream,
             path: writer.path().to_owned(),
-            uid: uid.as_raw(),
+            uid: user.uid.as_raw(),
             source,
         })
     }

@@ -12,9 +12,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::cgroup::Allowed;
 use crate::cli::{Cli, Command, RunArgs};
-use crate::containment::chain;
 use crate::environment;
-use crate::error::{LaunchError, ShutdownError, UnsupportedIsolation};
+use crate::error::{LaunchError, ShutdownError, UnsupportedIsolation, chain};
 use crate::executor::{Executor, Isolation, Launched, Waited};
 use crate::exit::Exit;
 use crate::spec::LaunchSpec;
@@ -93,7 +92,7 @@ fn run(args: RunArgs) -> Result<Exit, Failure> {
     }
     let executor = StandardExecutor::new(Options {
         allowed: Allowed {
-            // This process has no children but the task.
+            // This process has one task, and no children of its own.
             subreaper: true,
             ..Allowed::default()
         },

@@ -21,7 +21,8 @@ pub struct LaunchSpec {
     /// Its whole environment but `USER`, `LOGNAME` and `HOME`, which are those of the user if one is named and
     /// they don't stand here.
     pub env: Vec<(OsString, OsString)>,
-    /// The user by name or number; none: the one of this process, with its groups.
+    /// The user by name or number, with exactly its groups; none: the one of this process, with those that this
+    /// process has. Only root can name another one than itself.
     pub user: Option<String>,
     /// The task's own folder, in which its program is looked for first.
     pub task_folder: Option<PathBuf>,

@@ -179,7 +179,7 @@ impl StandardExecutor {
             Ok((newborn, stopping)) => Ok(Task::new(newborn, containment, context, stopping)),
             Err(error) => {
                 // It is empty. Should it stay all the same, what matters is why nothing was started.
-                drop(containment.remove(Deadline::after(Duration::from_secs(1))));
+                drop(containment.give_up());
                 Err(error)
             }
         }
@@ -249,8 +249,8 @@ fn start_in(
 ) -> Result<(crate::spawn::Newborn, CancelSource), LaunchError> {
     let stopping = CancelSource::new().map_err(|source| LaunchError::Descriptor { source })?;
     let entrances = containment.entrances()?;
-    let uid = context.credentials.as_ref().map(|user| user.uid);
-    let (stdout, stderr) = outputs::open(&spec.logs, spec.open_limit, cancels, uid)?;
+    let user = context.credentials.as_ref();
+    let (stdout, stderr) = outputs::open(&spec.logs, spec.open_limit, cancels, user)?;
     let birth = Birth {
         program: &program,
         args: &spec.args,

@@ -18,6 +18,23 @@ pub(crate) struct Credentials {
     pub(crate) is_own: bool,
 }
 
+impl Credentials {
+    /// True if this user may write to a file of this mode and owner, path_resolution(7).
+    pub(crate) fn may_write(&self, mode: u32, (uid, gid): (u32, u32)) -> bool {
+        let is_in = |group: &ids::Gid| group.as_raw() == gid;
+        let bit = if self.uid == ids::Uid::ROOT {
+            return true;
+        } else if self.uid.as_raw() == uid {
+            0o200
+        } else if is_in(&self.gid) || self.groups.iter().any(is_in) {
+            0o020
+        } else {
+            0o002
+        };
+        mode & bit != 0
+    }
+}
+
 /// Why a task can't run as a user.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
@@ -77,4 +94,33 @@ pub(crate) fn resolve(user: &str) -> Result<Credentials, UserError> {
             .collect(),
         is_own: !is_root,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(uid: u32, groups: &[u32]) -> Credentials {
+        Credentials {
+            name: "one".into(),
+            home: "/".into(),
+            uid: ids::Uid::from_raw(uid),
+            gid: ids::Gid::from_raw(groups[0]),
+            groups: groups
+                .iter()
+                .map(|group| ids::Gid::from_raw(*group))
+                .collect(),
+            is_own: false,
+        }
+    }
+
+    #[test]
+    fn the_first_class_that_fits_decides_who_may_write() {
+        let one = user(7, &[8, 9]);
+        assert!(one.may_write(0o600, (7, 0)) && one.may_write(0o620, (0, 9)));
+        assert!(one.may_write(0o602, (0, 0)) && !one.may_write(0o600, (0, 0)));
+        assert!(!one.may_write(0o062, (7, 8)), "its owner has no right");
+        assert!(!one.may_write(0o602, (0, 8)), "its group has no right");
+        assert!(user(0, &[0]).may_write(0o000, (7, 8)), "root may");
+    }
 }

@@ -116,21 +116,23 @@ impl Group {
                 Err(error) if is_gone(&error) => self.kill_each(),
                 outcome => outcome,
             },
-            Version::Freezer => {
-                let state = self.path.join("freezer.state");
-                match fs::write(&state, "FROZEN") {
-                    Err(error) if is_gone(&error) => return Ok(()),
-                    outcome => outcome?,
-                }
-                let mut pauses = Pauses::until(Deadline::after(FREEZE_LIMIT));
-                while fs::read_to_string(&state)?.trim() != "FROZEN" && pauses.pause() {}
-                let killed = self.kill_each();
-                // What is frozen dies when it thaws.
-                fs::write(&state, "THAWED")?;
-                killed
-            }
+            Version::Freezer => match self.kill_frozen() {
+                Err(error) if is_gone(&error) => Ok(()),
+                outcome => outcome,
+            },
             Version::Counter => Ok(()),
         }
+    }
+
+    fn kill_frozen(&self) -> io::Result<()> {
+        let state = self.path.join("freezer.state");
+        fs::write(&state, "FROZEN")?;
+        let mut pauses = Pauses::until(Deadline::after(FREEZE_LIMIT));
+        while fs::read_to_string(&state)?.trim() != "FROZEN" && pauses.pause() {}
+        let killed = self.kill_each();
+        // What is frozen dies when it thaws.
+        fs::write(&state, "THAWED")?;
+        killed
     }
 
     fn kill_each(&self) -> io::Result<()> {

@@ -67,8 +67,8 @@ impl Machine {
             Step::KillGroup => Some(Step::KillRest),
             Step::KillRest => Some(Step::AwaitEmpty),
             Step::AwaitEmpty => Some(Step::Reap),
-            Step::Reap => Some(Step::Remove),
-            Step::Remove => None,
+            Step::Reap => Some(Step::Release),
+            Step::Release => None,
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
     fn a_process_that_does_not_obey_is_killed_when_its_time_is_over() {
         let (played, report) = play(alive(GRACE), |step| match step {
             Step::Grace => Outcome::RanOut,
-            Step::KillGroup | Step::KillRest | Step::Remove => Outcome::Unneeded,
+            Step::KillGroup | Step::KillRest | Step::Release => Outcome::Unneeded,
             Step::Signal | Step::KillLeader | Step::AwaitEmpty | Step::Reap => Outcome::Done,
         });
         assert_eq!(played, Step::ALL);
@@ -151,7 +151,7 @@ mod tests {
             | Step::KillRest
             | Step::AwaitEmpty
             | Step::Reap
-            | Step::Remove => Outcome::Done,
+            | Step::Release => Outcome::Done,
         });
         assert_eq!(played[..2], [Step::Signal, Step::KillLeader]);
     }
@@ -189,7 +189,7 @@ mod tests {
             });
             let noted: Vec<Step> = report.steps().iter().map(|(step, _)| *step).collect();
             prop_assert_eq!(&noted, &Step::ALL);
-            let last = [Step::KillGroup, Step::KillRest, Step::AwaitEmpty, Step::Reap, Step::Remove];
+            let last = [Step::KillGroup, Step::KillRest, Step::AwaitEmpty, Step::Reap, Step::Release];
             prop_assert!(played.ends_with(&last));
             if has_ended {
                 prop_assert_eq!(played.len(), last.len());

@@ -19,8 +19,8 @@ pub enum Step {
     AwaitEmpty,
     /// Take note of the end of the main process, which gives its number free.
     Reap,
-    /// Remove the cgroup of the task.
-    Remove,
+    /// Remove the cgroup of the task. A child subreaper makes sure that it has no child any more.
+    Release,
 }
 
 impl Step {
@@ -33,7 +33,7 @@ impl Step {
         Step::KillRest,
         Step::AwaitEmpty,
         Step::Reap,
-        Step::Remove,
+        Step::Release,
     ];
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Step {
             Step::KillRest => "kill what has left the group",
             Step::AwaitEmpty => "wait until none is left",
             Step::Reap => "reap the main process",
-            Step::Remove => "remove the cgroup",
+            Step::Release => "release what contained it",
         })
     }
 }

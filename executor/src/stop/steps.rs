@@ -15,7 +15,7 @@ use crate::waiting::{Cancel, Deadline, Woken};
 /// How long a killed process may take to end: one that waits for a disk does not until it answers.
 const KILL_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long the kernel may take to let go of a cgroup that is empty.
+/// How long the kernel may take to let go of a cgroup that is empty, and whoever was missed to die.
 const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Stops a task, and all that it has started; says what came of each step.
@@ -77,11 +77,11 @@ impl Stop<'_> {
             }
             Step::AwaitEmpty => self.await_empty(),
             Step::Reap => self.task.reap().map(needed),
-            Step::Remove => {
-                self.task
-                    .containment
-                    .remove(Deadline::after(REMOVE_LIMIT))?;
-                Ok(needed(self.task.containment.has_group()))
+            Step::Release => {
+                let (task, deadline) = (self.task, Deadline::after(REMOVE_LIMIT));
+                task.containment
+                    .release(task.pid(), &task.execs, deadline)?;
+                Ok(needed(task.containment.has_group()))
             }
         }
     }

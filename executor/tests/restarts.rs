@@ -1,0 +1,67 @@
+//! A hundred tasks, one after the other (edge). It counts what this process has, so it is alone in it.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::fs;
+use std::time::Duration;
+
+use executor::{Cancel, Executor, LaunchSpec, LogPaths, Options, StandardExecutor};
+use fifo::Reader;
+
+fn count(folder: &str) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+#[test]
+fn a_hundred_restarts_leave_no_descriptor_no_thread_and_no_child() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = LogPaths::of_task(folder.path(), "task");
+    fifo::create(logs.stdout(), 0o600).unwrap();
+    fifo::create(logs.stderr(), 0o600).unwrap();
+    let _readers = [
+        Reader::open(logs.stdout()).unwrap(),
+        Reader::open(logs.stderr()).unwrap(),
+    ];
+    let mut before = None;
+    for round in 0..=100 {
+        let executor = StandardExecutor::new(Options::default());
+        let script = if round % 2 == 0 {
+            "exec sleep 1000"
+        } else {
+            "sleep 1000 & exit 1"
+        };
+        let spec = LaunchSpec::new("/bin/sh", logs.clone()).args(["-c", script]);
+        executor.launch(&spec, Cancel::never()).unwrap();
+        executor
+            .exec(Duration::from_secs(60), "true".as_ref(), &[])
+            .ok();
+        executor.shutdown(Some("SIGKILL"), Duration::ZERO).unwrap();
+        drop(executor);
+        let now = (count("/proc/self/fd"), count("/proc/self/task"));
+        let before = before.get_or_insert(now);
+        assert_eq!(
+            now, *before,
+            "descriptors and threads after {round} restarts"
+        );
+    }
+    let own = std::process::id();
+    let children: Vec<String> = fs::read_dir("/proc/self/task")
+        .unwrap()
+        .map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap())
+        .collect();
+    assert!(children.iter().all(String::is_empty), "{children:?}");
+    for mount in fs::read_to_string("/proc/self/mounts").unwrap().lines() {
+        let mut words = mount.split(' ').skip(1);
+        let (point, kind) = (words.next().unwrap(), words.next().unwrap());
+        if kind.starts_with("cgroup") {
+            let entries = fs::read_dir(point)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
+            let name = format!("executor-{own}-");
+            let left: Vec<_> = entries
+                .filter(|one| one.to_string_lossy().starts_with(&name))
+                .collect();
+            assert!(left.is_empty(), "{left:?} in {point}");
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! `executor run`: exit codes, messages and signals (edge).
+
+use std::fs;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::escaping::FAMILY;
+use crate::stage::{Stage, all, has_ended_within, line, status_field, until};
+
+fn run(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
+    command
+        .arg("run")
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// `executor run` with the FIFOs of a stage, more options, and a script.
+fn with(stage: &Stage, options: &[&str], script: &str) -> Command {
+    let (stdout, stderr) = (stage.logs.stdout(), stage.logs.stderr());
+    let fifos = [
+        "--stdout",
+        stdout.to_str().unwrap(),
+        "--stderr",
+        stderr.to_str().unwrap(),
+    ];
+    let command = ["--", "/bin/sh", "-c", script];
+    run(&[&fifos[..], options, &command].concat())
+}
+
+/// Code and stderr; nothing else may be said.
+fn outcome(output: &Output) -> (Option<i32>, String) {
+    assert_eq!(output.stdout, b"", "nothing is said on stdout");
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr.clone()).unwrap(),
+    )
+}
+
+fn disabled(command: &[&str]) -> (Option<i32>, String) {
+    outcome(
+        &run(&[&["--log-disabled", "--"], command].concat())
+            .output()
+            .unwrap(),
+    )
+}
+
+/// A running `executor run`, which is stopped when a test is surprised.
+struct Running(Option<Child>);
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        Running(Some(command.spawn().unwrap()))
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.as_ref().unwrap().id().try_into().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        nix::sys::signal::kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        outcome(&self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let pid = Pid::from_raw(child.id().try_into().unwrap());
+            let _is_gone = nix::sys::signal::kill(pid, Signal::SIGQUIT);
+            drop(child.wait());
+        }
+    }
+}
+
+#[test]
+fn the_code_of_the_task_is_the_exit_code() {
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 3", 3),
+        ("kill -9 $$", 137),
+        ("kill -TERM $$", 143),
+    ] {
+        assert_eq!(
+            disabled(&["sh", "-c", script]),
+            (Some(code), String::new()),
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn the_output_goes_to_the_fifos_and_ends_with_the_task() {
+    let stage = Stage::new();
+    let running = Running::start(with(&stage, &[], "echo out; echo err >&2; exit 4"));
+    assert_eq!(all(&stage.stdout), "out\n");
+    assert_eq!(all(&stage.stderr), "err\n");
+    assert_eq!(running.end(), (Some(4), String::new()));
+}
+
+#[test]
+fn failures_of_the_executor_have_codes_and_one_line_of_their_own() {
+    let (code, text) = disabled(&["/no/such/program"]);
+    assert_eq!(
+        (code, text.as_str()),
+        (
+            Some(127),
+            "executor: can't run the task: there is no program /no/such/program; looked for it at \
+             /no/such/program\n"
+        )
+    );
+    let (code, text) = disabled(&["/etc/passwd"]);
+    assert_eq!(
+        (code, text.as_str()),
+        (
+            Some(126),
+            "executor: can't run the task: can't execute /etc/passwd; use chmod +x on it\n"
+        )
+    );
+    for (options, cause) in [
+        (
+            &["--user", "no-such-user"][..],
+            "there is no user \"no-such-user\"",
+        ),
+        (
+            &["--cgroup-parent", "/tmp"],
+            "can't make a cgroup below /tmp",
+        ),
+        (
+            &["--isolation", "isolated"],
+            "this build of the executor can't isolate a task",
+        ),
+        (
+            &["--cwd", "/no/such/folder"],
+            "it could not enter the folder that it starts in",
+        ),
+    ] {
+        let words = [options, &["--log-disabled", "--", "true"]].concat();
+        let (code, text) = outcome(&run(&words).output().unwrap());
+        assert_eq!(code, Some(125), "{text}");
+        assert!(
+            text.starts_with("executor: can't run the task: "),
+            "got {text}"
+        );
+        assert!(text.contains(cause), "got {text}");
+        assert_eq!(text.lines().count(), 1, "got {text}");
+    }
+    // An option that is not understood.
+    let output = run(&["--log-disbaled", "--", "true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn without_a_reader_the_run_fails_at_its_deadline() {
+    let (_folder, logs) = crate::stage::fifos();
+    let path = logs.stdout().to_str().unwrap();
+    let words = [
+        "--stdout",
+        path,
+        "--stderr",
+        path,
+        "--open-ms",
+        "100",
+        "--",
+        "true",
+    ];
+    let (code, text) = outcome(&run(&words).output().unwrap());
+    assert_eq!(code, Some(125));
+    assert!(text.contains("nobody has opened"), "got {text}");
+    // A signal does not have to wait for the deadline.
+    let words = [
+        "--stdout",
+        path,
+        "--stderr",
+        path,
+        "--open-ms",
+        "3600000",
+        "--",
+        "true",
+    ];
+    let running = Running::start(run(&words));
+    until("the signals are watched", || {
+        let blocked = u64::from_str_radix(&status_field(running.pid(), "SigBlk"), 16).unwrap();
+        if blocked & (1 << (15 - 1)) == 0 {
+            Err(format!("{blocked:x}"))
+        } else {
+            Ok(())
+        }
+    });
+    running.signal(Signal::SIGTERM);
+    let (code, text) = running.end();
+    assert_eq!(code, Some(125));
+    assert!(
+        text.contains("this program got SIGTERM before the task was started"),
+        "got {text}"
+    );
+}
+
+#[test]
+fn a_signal_stops_the_task_in_its_own_way() {
+    let script = "trap 'echo term; exit 7' TERM; trap 'echo usr1; exit 8' USR1; echo ready
+while :; do sleep 0.05; done";
+    for (options, says, code) in [
+        (&[][..], "term", 7),
+        (&["--kill-signal", "USR1"], "usr1", 8),
+    ] {
+        let stage = Stage::new();
+        let running = Running::start(with(&stage, options, script));
+        assert_eq!(line(&stage.stdout), "ready");
+        running.signal(Signal::SIGTERM);
+        assert_eq!(all(&stage.stdout), format!("{says}\n"));
+        assert_eq!(running.end(), (Some(code), String::new()));
+    }
+}
+
+#[test]
+fn a_task_that_does_not_obey_is_killed_by_its_grace_or_by_a_second_signal() {
+    let script = "trap '' TERM INT; echo ready; while :; do sleep 1000; done";
+    for (grace, signals) in [("100", 1), ("3600000", 2)] {
+        let stage = Stage::new();
+        let running = Running::start(with(&stage, &["--grace-ms", grace], script));
+        assert_eq!(line(&stage.stdout), "ready");
+        running.signal(Signal::SIGTERM);
+        if signals == 2 {
+            // Two of the same kind may come as one.
+            running.signal(Signal::SIGINT);
+        }
+        assert_eq!(running.end(), (Some(137), String::new()));
+    }
+}
+
+#[test]
+fn a_kill_signal_of_no_name_is_told_and_the_task_stopped() {
+    let stage = Stage::new();
+    let running = Running::start(with(
+        &stage,
+        &["--kill-signal", "TREM"],
+        "echo ready; exec sleep 1000",
+    ));
+    assert_eq!(line(&stage.stdout), "ready");
+    running.signal(Signal::SIGTERM);
+    let (code, text) = running.end();
+    assert_eq!(code, Some(130), "{text}");
+    assert_eq!(
+        text,
+        "executor: there is no signal \"TREM\"; the task was stopped by SIGINT in its place\n"
+    );
+}
+
+#[test]
+fn what_a_task_leaves_behind_ends_with_it() {
+    // With a cgroup where one can be made, and by the child subreaper.
+    for options in [&[][..], &["--no-cgroup"]] {
+        let stage = Stage::new();
+        let script = FAMILY
+            .replace("exec sleep 1000 >/dev/null 2>&1\n", "")
+            .replace(
+                "\nexec sleep 1000 >/dev/null 2>&1",
+                "\nread line <\"$0.go\"; exit 3",
+            );
+        let go = stage.path("go");
+        let script = script.replace("\"$0.go\"", go.to_str().unwrap());
+        fifo::create(&go, 0o600).unwrap();
+        let running = Running::start(with(&stage, options, &script));
+        let family: Vec<i32> = (0..3)
+            .map(|_| line(&stage.stdout).parse().unwrap())
+            .collect();
+        fs::write(&go, "now\n").unwrap();
+        assert_eq!(running.end(), (Some(3), String::new()), "{options:?}");
+        let left: Vec<&i32> = family
+            .iter()
+            .filter(|pid| !has_ended_within(**pid, Duration::ZERO))
+            .collect();
+        assert_eq!(left, Vec::<&i32>::new(), "{options:?}");
+    }
+}
+
+#[test]
+fn a_child_subreaper_stops_a_family_and_says_by_what() {
+    let stage = Stage::new();
+    let running = Running::start(with(&stage, &["--no-cgroup", "--verbose"], FAMILY));
+    let family: Vec<i32> = (0..3)
+        .map(|_| line(&stage.stdout).parse().unwrap())
+        .collect();
+    running.signal(Signal::SIGTERM);
+    let (code, text) = running.end();
+    assert_eq!(code, Some(143), "{text}");
+    for pid in family {
+        assert!(
+            has_ended_within(pid, Duration::ZERO),
+            "{pid} lives on: {text}"
+        );
+    }
+    for said in [
+        "is contained by a child subreaper",
+        "executor: signal the main process: done\n",
+        "executor: kill the main process: not needed\n",
+        "executor: kill its process group: done\n",
+        "executor: kill what has left the group: done\n",
+        "executor: wait until none is left: done\n",
+    ] {
+        assert!(text.contains(said), "no {said:?} in {text}");
+    }
+}
+
+#[test]
+fn a_child_subreaper_leaves_no_zombies_while_its_task_runs() {
+    let stage = Stage::new();
+    let script = "i=0; while [ $i -lt 20 ]; do (setsid sh -c 'sleep 0.01; exit 0' & exit 0); i=$((i+1)); done
+echo done; exec sleep 1000";
+    let running = Running::start(with(&stage, &["--no-cgroup"], script));
+    assert_eq!(line(&stage.stdout), "done");
+    let own = running.pid();
+    until("only the task is left", || {
+        let path = format!("/proc/{own}/task/{own}/children");
+        let children = fs::read_to_string(path).unwrap();
+        if children.split_whitespace().count() == 1 {
+            Ok(())
+        } else {
+            Err(children)
+        }
+    });
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.end(), (Some(143), String::new()));
+}
+
+#[test]
+fn whoever_ignores_sigchld_may_start_an_executor() {
+    let mut command = run(&["--log-disabled", "--", "sh", "-c", "exit 9"]);
+    let ignore = || {
+        let action = nix::sys::signal::SigHandler::SigIgn;
+        #[expect(
+            unsafe_code,
+            reason = "only the child may ignore the signal, the tests wait for theirs"
+        )]
+        // SAFETY: signal(2) is async-signal-safe, and ignoring runs no code.
+        unsafe { nix::sys::signal::signal(Signal::SIGCHLD, action) }?;
+        Ok(())
+    };
+    #[expect(
+        unsafe_code,
+        reason = "nothing else runs between fork(2) and execve(2)"
+    )]
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe {
+        command.pre_exec(ignore);
+    }
+    assert_eq!(
+        outcome(&command.output().unwrap()),
+        (Some(9), String::new())
+    );
+}
+
+#[test]
+fn the_environment_is_handed_on_set_and_cleared() {
+    let script = "echo \"$INHERITED-$OWN\"";
+    for (options, expected) in [
+        (&["--env", "OWN=1"][..], "yes-1\n"),
+        (&["--clear-env", "--env", "OWN=1"], "-1\n"),
+        (&["--env", "INHERITED=no"], "no-\n"),
+    ] {
+        let stage = Stage::new();
+        let mut command = with(&stage, options, script);
+        command.env("INHERITED", "yes");
+        let running = Running::start(command);
+        assert_eq!(all(&stage.stdout), expected);
+        assert_eq!(running.end().0, Some(0));
+    }
+}
+
+#[test]
+fn the_help_fits_80_columns_and_names_the_exit_codes() {
+    for args in [&["--help"][..], &["run", "--help"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_executor"))
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.status.signal().is_none());
+        let text = String::from_utf8(output.stdout).unwrap();
+        for line in text.lines() {
+            assert!(
+                line.chars().count() <= 80,
+                "{} columns: {line}",
+                line.chars().count()
+            );
+        }
+        assert!(args.len() == 1 || ["125", "126", "127"].iter().all(|code| text.contains(code)));
+    }
+}

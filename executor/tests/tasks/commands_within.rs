@@ -1,0 +1,131 @@
+//! Commands that run in a task, beside its main process (edge).
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use executor::{Cancel, End, ExecError, Executed, Executor, StandardExecutor, TAIL_BYTES};
+
+use crate::stage::{LONG, Stage, has_ended_within, until, words};
+
+fn sh(executor: &StandardExecutor, limit: Duration, script: &str) -> Result<Executed, ExecError> {
+    executor.exec(limit, Path::new("sh"), &words(&["-c", script]))
+}
+
+fn text(output: &[u8]) -> &str {
+    std::str::from_utf8(output).unwrap()
+}
+
+#[test]
+fn a_command_gives_its_output_and_its_code() {
+    let stage = Stage::new();
+    let (executor, _) = stage.launch("exec sleep 1000");
+    let done = sh(&executor, LONG, "echo out; echo err >&2; exit 5").unwrap();
+    assert_eq!((text(&done.output), done.code()), ("out\nerr\n", 5));
+    let done = sh(&executor, LONG, "kill -TERM $$").unwrap();
+    assert_eq!((done.end, done.code()), (End::Signal(15), 143));
+    let done = sh(&executor, LONG, "exec >/dev/null 2>&1; sleep 0.1; exit 6").unwrap();
+    assert_eq!(
+        (text(&done.output), done.code()),
+        ("", 6),
+        "a closed output is no end"
+    );
+}
+
+#[test]
+fn the_last_bytes_of_a_long_output_are_kept() {
+    let stage = Stage::new();
+    let (executor, _) = stage.launch("exec sleep 1000");
+    let done = sh(
+        &executor,
+        LONG,
+        "i=0; while [ $i -lt 30000 ]; do echo $i; i=$((i+1)); done",
+    )
+    .unwrap();
+    let all: String = (0..30000).map(|i| format!("{i}\n")).collect();
+    assert_eq!(text(&done.output), &all[all.len() - TAIL_BYTES..]);
+}
+
+#[test]
+fn a_command_runs_where_the_task_does() {
+    let stage = Stage::new();
+    let executor = StandardExecutor::new(executor::Options::default());
+    let mut spec = stage.script("exec sleep 1000").env("OWN", "mine");
+    spec.cwd = Some("/usr".into());
+    spec.oom_score_adj = Some(700);
+    let launched = executor.launch(&spec, Cancel::never()).unwrap();
+    let script = "pwd; echo $OWN; cat /proc/self/oom_score_adj /proc/self/cgroup";
+    let done = sh(&executor, LONG, script).unwrap();
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", launched.pid)).unwrap();
+    assert_eq!(text(&done.output), format!("/usr\nmine\n700\n{groups}"));
+    let contained = executor.contained().unwrap();
+    if let Some(folder) = contained.cgroup() {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        assert!(groups.contains(name), "{name} is not in {groups}");
+    }
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_killed_with_its_group() {
+    let stage = Stage::new();
+    let (executor, _) = stage.launch("exec sleep 1000");
+    let limit = Duration::from_millis(500);
+    let start = Instant::now();
+    let error = sh(&executor, limit, "sleep 1000 & echo $!; wait").unwrap_err();
+    assert!(start.elapsed() >= limit, "after {:?}", start.elapsed());
+    let ExecError::Deadline { output, .. } = error else {
+        panic!("got {error:?}");
+    };
+    let child: i32 = text(&output).trim().parse().unwrap();
+    assert!(has_ended_within(child, LONG));
+}
+
+#[test]
+fn a_shutdown_ends_the_commands_in_the_task() {
+    let stage = Stage::new();
+    let (executor, launched) = stage.launch("exec sleep 1000");
+    let told = stage.path("told");
+    let script = format!(
+        "echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000",
+        told.display()
+    );
+    let command = std::thread::scope(|scope| {
+        let exec = scope.spawn(|| sh(&executor, LONG, &script));
+        let command: i32 = until("the command's pid", || {
+            let text = fs::read_to_string(&told).map_err(|error| error.to_string())?;
+            text.trim().parse().map_err(|_| text)
+        });
+        executor.shutdown(None, LONG).unwrap();
+        assert!(has_ended_within(command, Duration::ZERO));
+        let error = exec.join().unwrap().unwrap_err();
+        assert!(matches!(error, ExecError::Stopped { .. }), "got {error:?}");
+        command
+    });
+    assert_ne!(command, launched.pid);
+}
+
+#[test]
+fn a_command_needs_a_task_that_runs() {
+    let stage = Stage::new();
+    let executor = StandardExecutor::new(executor::Options::default());
+    let refused = || sh(&executor, LONG, "true").unwrap_err();
+    assert!(matches!(refused(), ExecError::NotRunning));
+    let launched = executor
+        .launch(&stage.script("exit 0"), Cancel::never())
+        .unwrap();
+    // Nobody has waited for it through the executor.
+    assert!(has_ended_within(launched.pid, LONG));
+    assert!(matches!(refused(), ExecError::NotRunning));
+    executor.shutdown(None, LONG).unwrap();
+    assert!(matches!(refused(), ExecError::NotRunning));
+}
+
+#[test]
+fn a_command_that_is_not_there_is_told() {
+    let stage = Stage::new();
+    let (executor, _) = stage.launch("exec sleep 1000");
+    let error = executor
+        .exec(LONG, Path::new("/no/such/command"), &[])
+        .unwrap_err();
+    assert!(matches!(error, ExecError::Program(_)), "got {error:?}");
+}

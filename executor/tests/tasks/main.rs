@@ -1,0 +1,12 @@
+//! Tests with real processes, FIFOs and control groups. What needs root or a control group says so and is skipped.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+mod command;
+mod commands_within;
+mod ending;
+mod escaping;
+mod identity;
+mod launching;
+mod lookups;
+mod stage;
