@@ -28,6 +28,9 @@ const CHUNK: usize = 64 * 1024;
 /// How much is read after the end of a command, in bytes. What it has started may write on for ever.
 const LAST_WORDS: usize = 16 * CHUNK;
 
+/// The number of SIGKILL.
+const KILLED: i32 = Signal::KILL.as_raw();
+
 /// How long a killed command may take to end.
 const KILL_LIMIT: Duration = Duration::from_secs(15);
 
@@ -127,6 +130,10 @@ impl Command<'_> {
         let program = self.program.clone();
         let output = tail.into_bytes();
         match enough.map_err(failed)? {
+            // The task's cgroup may have killed it before this thread saw that the task is stopped.
+            Enough::Ended if end == End::Signal(KILLED) && self.is_stopped().map_err(failed)? => {
+                Err(ExecError::Stopped { program, output })
+            }
             Enough::Ended => Ok(Executed { output, end }),
             Enough::Deadline => Err(ExecError::Deadline {
                 program,
@@ -135,6 +142,10 @@ impl Command<'_> {
             }),
             Enough::Stopped => Err(ExecError::Stopped { program, output }),
         }
+    }
+
+    fn is_stopped(&self) -> io::Result<bool> {
+        self.task.stopping().is_asked()
     }
 
     /// Takes in what it writes until it has ended, its time is over, or its task is stopped.

@@ -69,6 +69,8 @@ pub(crate) struct Task {
     execs_changed: Condvar,
     /// Ends the commands in the task when it is stopped.
     stopping: CancelSource,
+    /// Held by the one shutdown that is cleaning up.
+    cleaning: Mutex<()>,
 }
 
 impl Task {
@@ -87,6 +89,7 @@ impl Task {
             execs: Mutex::default(),
             execs_changed: Condvar::new(),
             stopping,
+            cleaning: Mutex::default(),
         }
     }
 
@@ -168,6 +171,11 @@ impl Task {
         }
         leader.is_reaped = true;
         Ok(true)
+    }
+
+    /// Waits for its turn to clean up, at most as long as another shutdown takes to.
+    pub(crate) fn begin_cleaning(&self) -> MutexGuard<'_, ()> {
+        lock(&self.cleaning)
     }
 
     /// From now on commands in the task end, and no new one begins.

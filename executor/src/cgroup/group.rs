@@ -20,6 +20,9 @@ use crate::waiting::{Deadline, Pauses, poll_until};
 /// is not frozen.
 const FREEZE_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long a group is waited for without a look. That it was removed by somebody else is no event.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Tells the groups of one process apart.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -183,9 +186,10 @@ impl Group {
             if text.lines().any(|line| line == "populated 0") {
                 return Ok(true);
             }
-            if !poll_until(&[(events.as_fd(), PollFlags::PRI)], deadline)?[0] {
+            let Some(left) = deadline.left_of(LOOK) else {
                 return Ok(false);
-            }
+            };
+            poll_until(&[(events.as_fd(), PollFlags::PRI)], Deadline::after(left))?;
         }
     }
 

@@ -1,5 +1,6 @@
 //! Does the steps of a shutdown (edge). Each does no harm when it is done twice, so two shutdowns may be at work at
-//! once; the one that waits less is the one that counts.
+//! once: until the main process has ended, the one that waits less is the one that counts; then one cleans up after
+//! the other.
 
 use std::io;
 use std::time::Duration;
@@ -34,15 +35,21 @@ pub(crate) fn stop(task: &Task, signal: Signal, grace: Duration) -> StopReport {
         outside: Vec::new(),
     };
     let (mut machine, mut step) = Machine::begin(wanted);
+    let mut cleaning = None;
     loop {
+        if step == Step::KillGroup {
+            cleaning = Some(task.begin_cleaning());
+        }
         let outcome = stop.perform(step).unwrap_or_else(|error| Outcome::Failed {
             why: error.to_string(),
         });
         match machine.handle(step, outcome) {
             Some(next) => step = next,
-            None => return machine.into_report(),
+            None => break,
         }
     }
+    drop(cleaning);
+    machine.into_report()
 }
 
 struct Stop<'a> {

@@ -12,7 +12,7 @@ use executor::{
 use fifo::{Readable, Reader};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::stage::{LONG, Stage, all, end, fifos, line, sh, status_field, until};
+use crate::stage::{self, LONG, Stage, all, end, fifos, line, sh, status_field, until};
 
 fn new() -> StandardExecutor {
     StandardExecutor::new(Options::default())
@@ -72,7 +72,7 @@ fn a_program_that_cant_start_leaves_no_process_no_cgroup_and_no_descriptor() {
     let stage = Stage::new();
     let executor = new();
     let program = stage.path("tool");
-    fs::write(&program, "#!/no/such/interpreter\n").unwrap();
+    stage::program(&program, "#!/no/such/interpreter\n", 0o755);
     let mut spec = stage.script("true");
     spec.task_folder = Some(stage.folder.path().into());
     spec.program = "tool".into();

@@ -1,6 +1,6 @@
 //! Which file becomes the task's program, and what happens to its mode (edge).
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
@@ -8,12 +8,18 @@ use executor::{
     Cancel, Executor, LaunchError, LaunchSpec, Options, ProgramError, StandardExecutor,
 };
 
-use crate::stage::{Stage, all};
+use crate::stage::{Stage, all, program};
 
 fn write(path: &Path, says: &str, mode: u32) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, format!("#!/bin/sh\necho {says}\n")).unwrap();
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    program(
+        path,
+        &format!(
+            "#!/bin/sh
+echo {says}
+"
+        ),
+        mode,
+    );
 }
 
 fn mode(path: &Path) -> u32 {

@@ -1,9 +1,11 @@
 //! What the tests share (edge): two FIFOs with their readers, scripts as tasks, and waiting for conditions.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use executor::{
@@ -66,6 +68,17 @@ pub(crate) fn fifos() -> (TempDir, LogPaths) {
         fifo::create(path, 0o600).unwrap();
     }
     (folder, logs)
+}
+
+/// Makes a program. Another process writes it: what is open for writing can't be executed, execve(2), and a
+/// child of another test may hold a copy of a descriptor of this process for a moment.
+pub(crate) fn program(path: &Path, text: &str, mode: u32) {
+    let draft = path.with_extension("draft");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&draft, text).unwrap();
+    let copied = Command::new("cp").arg(&draft).arg(path).status().unwrap();
+    assert!(copied.success());
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// A shell with this script as its task.
