@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, child_subreaper, getpid, set_child_subreaper, waitid,
+    Pid, WaitId, WaitIdOptions, child_subreaper, getpid, set_child_subreaper, waitid,
 };
 
 use crate::cgroup::{
@@ -206,9 +206,7 @@ impl Containment {
             before.map(|stat| stat.birth) == now.map(|stat| stat.birth)
         };
         let open = open_all(&pids, is_still)?;
-        for (_, pidfd) in &open {
-            processes::signal(pidfd, Signal::KILL)?;
-        }
+        processes::kill_all(&open)?;
         Ok(open)
     }
 

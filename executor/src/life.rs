@@ -15,7 +15,7 @@ pub enum Phase {
     Launching,
     /// A launch is under way, and a shutdown waits for it to give up.
     Abandoning,
-    /// The main process lives.
+    /// The main process lives, as far as anybody who waited for it has seen.
     Running,
     /// The main process has ended. What it has left behind may live on until a shutdown.
     Exited,

@@ -57,6 +57,14 @@ pub(crate) fn signal(pidfd: impl AsFd, signal: Signal) -> io::Result<bool> {
     }
 }
 
+/// Kills all of these. One that this user may not kill does not protect the others; it is the error then.
+pub(crate) fn kill_all(open: &[(i32, OwnedFd)]) -> io::Result<()> {
+    let killed = open
+        .iter()
+        .map(|(_, pidfd)| signal(pidfd, Signal::KILL).map(drop));
+    killed.fold(Ok(()), Result::and)
+}
+
 /// Waits until each of these has ended; says whether they have.
 pub(crate) fn await_ends(open: &[(i32, OwnedFd)], deadline: Deadline) -> io::Result<bool> {
     for (_, pidfd) in open {

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::process::Signal;
 
 use super::mounts::oom_kills;
-use crate::processes::{await_ends, open_all, signal};
+use crate::processes::{await_ends, kill_all, open_all};
 use crate::waiting::{Deadline, Pauses, poll_until};
 
 /// How long a group may take to freeze before its processes are killed all the same: one that waits for a disk
@@ -123,7 +122,7 @@ impl Group {
                 Err(error) if is_gone(&error) => Ok(()),
                 outcome => outcome,
             },
-            Version::Counter => Ok(()),
+            Version::Counter => self.kill_each(),
         }
     }
 
@@ -139,10 +138,7 @@ impl Group {
     }
 
     fn kill_each(&self) -> io::Result<()> {
-        for (_, pidfd) in self.open_pids()? {
-            signal(pidfd, Signal::KILL)?;
-        }
-        Ok(())
+        kill_all(&self.open_pids()?)
     }
 
     /// Opens the processes of the group. What is still in it once its pidfd is open, is meant.
@@ -190,6 +186,7 @@ impl Group {
                 return Ok(false);
             };
             poll_until(&[(events.as_fd(), PollFlags::PRI)], Deadline::after(left))?;
+            self.kill()?;
         }
     }
 
