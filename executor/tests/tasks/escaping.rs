@@ -5,9 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use executor::{Cancel, CgroupParent, End, Executor, Kind, Outcome, StandardExecutor, Step};
+use executor::{
+    Cancel, CgroupParent, End, Executor, Kind, LaunchSpec, Outcome, StandardExecutor, Step,
+};
 
-use crate::stage::{LONG, Stage, cgroup1, cgroup2, end, has_ended_within, line, only, skip, until};
+use crate::stage::{
+    LONG, Stage, all, cgroup1, cgroup2, end, has_ended_within, line, only, program, skip, until,
+};
 
 /// Starts a process in the group, one in a session of its own and one that was forked twice there; tells the
 /// pids of all three, and waits.
@@ -124,6 +128,37 @@ fn a_process_group_says_that_who_leaves_it_survives() {
     kill(&left);
 }
 
+/// A task with a process that hands itself on to a child of its own, again and again, and so has another pid at each
+/// look. It holds the output: the reader sees the end of that with the last of them.
+fn relay(stage: &Stage, before: &str) -> LaunchSpec {
+    let script = stage.path("relay");
+    program(&script, "#!/bin/sh\n\"$0\" &\n", 0o755);
+    let script = script.display();
+    stage.script(&format!(
+        "{before} {script} & echo ready; exec sleep 1000 >/dev/null 2>&1"
+    ))
+}
+
+#[test]
+fn a_process_that_hands_itself_on_does_not_outrun_its_end() {
+    let mut tried = vec![("process group", only(false, false), "")];
+    if cgroup2().is_some() {
+        tried.push(("cgroup of version 2", only(true, false), "setsid"));
+    }
+    if cgroup1("freezer").is_some() {
+        tried.push(("freezer", only(false, true), "setsid"));
+    }
+    for (name, executor, before) in tried {
+        let stage = Stage::new();
+        executor
+            .launch(&relay(&stage, before), Cancel::never())
+            .unwrap();
+        assert_eq!(line(&stage.stdout), "ready");
+        let report = executor.shutdown(None, LONG).unwrap();
+        assert_eq!(all(&stage.stdout), "", "{name}: {report}");
+    }
+}
+
 #[test]
 fn all_processes_of_a_contained_task_are_listed() {
     let stage = Stage::new();
@@ -132,7 +167,7 @@ fn all_processes_of_a_contained_task_are_listed() {
         .launch(&stage.script(FAMILY), Cancel::never())
         .unwrap();
     let mut family = pids(&stage);
-    let all = family.clone();
+    let everybody = family.clone();
     let contained = executor.contained().unwrap();
     if contained.kind() == Kind::ProcessGroup {
         family.truncate(1);
@@ -150,7 +185,7 @@ fn all_processes_of_a_contained_task_are_listed() {
         }
     });
     executor.shutdown(None, LONG).unwrap();
-    kill(&all);
+    kill(&everybody);
 }
 
 #[test]
