@@ -77,7 +77,10 @@ fn the_arrows_between_the_rooms_point_one_way() {
         ("plugin", &[]),
         ("logmon", &["fifo", "plugin"]),
         ("mock_driver", &["fifo", "plugin"]),
-        ("harness", &["fifo", "logmon", "mock_driver", "plugin"]),
+        (
+            "harness",
+            &["executor", "fifo", "logmon", "mock_driver", "plugin"],
+        ),
         ("benches", &["fifo", "logmon"]),
         // A driver of somebody else, which happens to lie here.
         ("examples/rust-driver", &["harness", "logmon"]),

@@ -1,11 +1,23 @@
 //! How the bundled pair is started, and which part of a case is one of it. (core)
 
+use crate::capability::Capability;
 use crate::case::Case;
 use crate::template;
 
 /// How the bundled mock driver is started: a real forwarding driver around the payload.
 pub const BUNDLED_DRIVER: &str = "{self} mock-driver run --stdout {stdout} --stderr {stderr} \
                                   --journal {driver_journal} -- {task}";
+
+/// What `--driver` takes for the bundled executor, which runs real commands.
+pub const EXECUTOR: &str = "executor";
+
+/// How the bundled executor is started, as a driver.
+pub const BUNDLED_EXECUTOR: &str =
+    "{self} executor run --stdout {stdout} --stderr {stderr} -- {task}";
+
+/// What the bundled executor declares, beside what any command can do.
+pub const EXECUTOR_CAPABILITIES: &[Capability] =
+    &[Capability::NoLogCollection, Capability::ChecksPaths];
 
 /// How the bundled logmon is started.
 pub const BUNDLED_LOGMON: &str = "{self} logmon run --log-dir {log_dir} \

@@ -24,6 +24,7 @@ pub fn dispatch(args: &[OsString], before: usize, logmon: LogmonMain) -> Option<
     let own = || args.iter().skip(before).cloned();
     match name {
         "logmon" => Some(logmon(own().collect())),
+        "executor" => Some(executor::main_with_args(own())),
         "faulty-logmon" => Some(crate::faulty_logmon::main_with_args(own())),
         "mock-driver" => Some(mock_driver::main_with_args(
             own(),

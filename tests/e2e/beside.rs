@@ -16,7 +16,7 @@ fn a_failure_names_who_passes_and_its_command_does_pass() {
         .assert()
         .code(1)
         .stdout(contains(
-            "  Passes here    the drivers mock-run, mock-play, shell, bash and python\n",
+            "  Passes here    the drivers mock-run, mock-play, executor, shell, bash and\n                 python\n",
         ));
     let report = json(&folder.path().join("out/report.json"));
     let passes = &report["cases"]
@@ -51,7 +51,7 @@ fn a_failure_names_who_passes_and_its_command_does_pass() {
         .join("out/data-no-final-newline.bundle/timeline.html");
     let page = std::fs::read_to_string(page).unwrap();
     let row = format!(
-        "<dt>Passes here</dt><dd>the drivers mock-run, mock-play, shell, bash and python; {command}</dd>"
+        "<dt>Passes here</dt><dd>the drivers mock-run, mock-play, executor, shell, bash and python; {command}</dd>"
     );
     assert!(page.contains(&row), "{page}");
 }

@@ -135,7 +135,8 @@ pub(super) enum AdapterCommand {
 #[derive(Clone, Debug, Default, PartialEq, Eq, ClapArgs)]
 pub(super) struct SubjectArgs {
     /// The command that starts the driver, with {task}, {stdout}, {stderr}, {task_dir}, {log_dir},
-    /// {id}. The bundled mock driver if left out.
+    /// {id}. `executor` alone is the bundled executor, which runs the task as a real command. The
+    /// bundled mock driver if left out.
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) driver: Option<String>,
     /// The command that starts a driver which is told over its stdin what to do, one JSON object a

@@ -238,6 +238,12 @@ fn good() -> Vec<Known> {
             None,
         ),
         driver(
+            crate::bundled_pair::EXECUTOR,
+            crate::bundled_pair::BUNDLED_EXECUTOR,
+            &["no-log-collection", "checks-paths"],
+            None,
+        ),
+        driver(
             "shell",
             "sh -c 'exec {task} >{stdout} 2>{stderr}'",
             &[],

@@ -90,6 +90,7 @@ mod tests {
         let all = [
             "mock-run",
             "mock-play",
+            "executor",
             "shell",
             "bash",
             "python",

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::adapter::{AdapterKind, DriverPlugin, hosted_behind};
-use crate::bundled_pair::{BUNDLED_DRIVER, BUNDLED_LOGMON, kept_logmon};
+use crate::bundled_pair::{
+    BUNDLED_DRIVER, BUNDLED_EXECUTOR, BUNDLED_LOGMON, EXECUTOR, EXECUTOR_CAPABILITIES, kept_logmon,
+};
 use crate::capability::{Capability, Declarer};
 use crate::case::{Case, ReadySign};
 use crate::rule::Role;
@@ -122,7 +124,7 @@ impl Subject {
     }
 
     /// The subject that a command line asks for. What is not given is the bundled program, and is
-    /// then the reference, not judged. `declared` is added to what any command template can do;
+    /// then the reference, not judged. As a driver, [`EXECUTOR`] stands for the bundled executor. `declared` is added to what any command template can do;
     /// without a driver it is added to what the bundled one declares.
     ///
     /// # Errors
@@ -140,6 +142,10 @@ impl Subject {
             subject.under_test.clear();
         }
         if let Some(template) = driver {
+            let (template, own) = match template {
+                EXECUTOR => (BUNDLED_EXECUTOR, EXECUTOR_CAPABILITIES),
+                _ => (template, &[][..]),
+            };
             subject.driver = words("driver", template)?;
             if !template.contains("{task}") && !template.contains("{script}") {
                 return Err(SubjectError::NoTask {
@@ -150,6 +156,7 @@ impl Subject {
                 Capability::of_any_command(),
                 BUNDLED_LOGMON,
             ));
+            subject.capabilities.extend(own);
             subject.under_test.insert(Role::Driver);
         }
         if let Some(template) = logmon {
