@@ -19,6 +19,7 @@ const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "docs/driver-authors.md",
     "docs/adapters.md",
+    "docs/executor.md",
     "docs/mock-driver-plugin.md",
     "docs/nomad.md",
     "docs/reading-a-failure.md",
