@@ -49,6 +49,8 @@ mod task;
 mod user;
 mod waiting;
 
+pub mod stats;
+
 pub use cgroup::{Allowed, CgroupParent, Kind};
 pub use containment::ContainError;
 pub use error::{
