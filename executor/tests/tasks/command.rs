@@ -314,6 +314,32 @@ fn a_child_subreaper_stops_a_family_and_says_by_what() {
 }
 
 #[test]
+fn children_from_before_are_not_taken_for_some_of_the_task() {
+    let executor = env!("CARGO_BIN_EXE_executor");
+    let script = format!(
+        "sleep 1000 >/dev/null 2>&1 & echo $!; exec {executor} run --no-cgroup --verbose --log-disabled -- true"
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let stranger: i32 = String::from_utf8(output.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let survives = !has_ended_within(stranger, Duration::ZERO);
+    let _is_gone = nix::sys::signal::kill(Pid::from_raw(stranger), Signal::SIGKILL);
+    assert!(survives, "{text}");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for said in [
+        "is contained by a process group",
+        "not by better means: can't become a child subreaper: this process has other children",
+        "executor: processes of the task that left its process group survive",
+    ] {
+        assert!(text.contains(said), "no {said:?} in {text}");
+    }
+}
+
+#[test]
 fn a_child_subreaper_leaves_no_zombies_while_its_task_runs() {
     let stage = Stage::new();
     let script = "i=0; while [ $i -lt 20 ]; do (setsid sh -c 'sleep 0.01; exit 0' & exit 0); i=$((i+1)); done
