@@ -21,6 +21,7 @@ use crate::program;
 use crate::signal;
 use crate::spawn::{Birth, SpawnError, spawn};
 use crate::spec::LaunchSpec;
+use crate::stats::{Cgroup, Machine, PidSource, Sampler, StatsError, SwapDetail, Tree};
 use crate::stop::{StopReport, stop};
 use crate::task::{Context, Task, is_lost, lock};
 use crate::user;
@@ -95,6 +96,21 @@ impl Contained {
             pids.push(self.leader());
         }
         Ok(pids)
+    }
+
+    /// Makes a sampler of what the task uses. Its CPU time is the counter of the control group, if one of version 2
+    /// contains it, and the sum over its processes otherwise. After a shutdown it gives errors that say
+    /// [`StatsError::is_gone`].
+    ///
+    /// # Errors
+    /// [`StatsError`]: the machine does not tell its units, or the task is gone.
+    pub fn sampler(&self, swap: SwapDetail) -> Result<Arc<Sampler>, StatsError> {
+        let machine = Machine::this()?;
+        let source: Box<dyn PidSource> = match self.cgroup() {
+            Some(folder) => Box::new(Cgroup::new(folder, machine)),
+            None => Box::new(Tree::below(self.leader().cast_unsigned(), machine)?),
+        };
+        Ok(Arc::new(Sampler::new(source, machine, swap)))
     }
 }
 

@@ -9,4 +9,5 @@ mod escaping;
 mod identity;
 mod launching;
 mod lookups;
+mod measuring;
 mod stage;
