@@ -123,38 +123,9 @@ struct Run {
 
 impl Run {
     fn play(&mut self, spec: &LaunchSpec) -> Result<Exit, Failure> {
-        let launched = loop {
-            match self
-                .executor
-                .launch(spec, Cancel::when_readable(&self.signals))
-            {
-                Ok(launched) => break launched,
-                Err(error @ LaunchError::Cancelled { .. }) => match self.signals.next()? {
-                    Some(signal) if STOPPING.contains(&signal) => {
-                        return Err(Failure::Stopped { signal });
-                    }
-                    // A child of whoever was this process before is none of the task's.
-                    Some(Signal::SIGCHLD) => {}
-                    Some(_) | None => return Err(error.into()),
-                },
-                Err(error) => return Err(error.into()),
-            }
-        };
+        let launched = self.launch(spec)?;
         self.tell_launched(&launched);
-        let stopped = loop {
-            match self
-                .executor
-                .wait(None, Cancel::when_readable(&self.signals))?
-            {
-                Waited::Ended(_) => break self.executor.shutdown(None, Duration::ZERO),
-                Waited::Cancelled | Waited::TimedOut => {}
-            }
-            match self.signals.next()? {
-                Some(signal) if STOPPING.contains(&signal) => break self.stop(signal)?,
-                Some(_) | None => self.reap_adopted(),
-            }
-        };
-        let source = match stopped {
+        let failed = match self.attend()? {
             Ok(report) => {
                 self.tell_report(&report);
                 None
@@ -165,10 +136,8 @@ impl Run {
                 Some(error)
             }
         };
-        match (
-            self.executor.wait(Some(Duration::ZERO), Cancel::never())?,
-            source,
-        ) {
+        let waited = self.executor.wait(Some(Duration::ZERO), Cancel::never())?;
+        match (waited, failed) {
             (Waited::Ended(status), _) => {
                 let code = u8::try_from(status.code()).unwrap_or(Exit::Failed.code());
                 Ok(Exit::Task(code))
@@ -176,6 +145,40 @@ impl Run {
             (Waited::TimedOut | Waited::Cancelled, Some(source)) => Err(Failure::Stays { source }),
             (Waited::TimedOut | Waited::Cancelled, None) => {
                 unreachable!("after a shutdown without an error the main process was reaped")
+            }
+        }
+    }
+
+    /// Launches the task, unless a signal comes before its readers do.
+    fn launch(&self, spec: &LaunchSpec) -> Result<Launched, Failure> {
+        loop {
+            let cancel = Cancel::when_readable(&self.signals);
+            match self.executor.launch(spec, cancel) {
+                Ok(launched) => return Ok(launched),
+                Err(error @ LaunchError::Cancelled { .. }) => match self.signals.next()? {
+                    Some(signal) if STOPPING.contains(&signal) => {
+                        return Err(Failure::Stopped { signal });
+                    }
+                    // A child of whoever was this process before is none of the task's.
+                    Some(Signal::SIGCHLD) => {}
+                    Some(_) | None => return Err(error.into()),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for the end of the task or for a signal that stops it; gives what came of the shutdown then.
+    fn attend(&mut self) -> Result<Result<StopReport, ShutdownError>, Failure> {
+        loop {
+            let cancel = Cancel::when_readable(&self.signals);
+            match self.executor.wait(None, cancel)? {
+                Waited::Ended(_) => return Ok(self.executor.shutdown(None, Duration::ZERO)),
+                Waited::Cancelled | Waited::TimedOut => {}
+            }
+            match self.signals.next()? {
+                Some(signal) if STOPPING.contains(&signal) => return self.stop(signal),
+                Some(_) | None => self.reap_adopted(),
             }
         }
     }
