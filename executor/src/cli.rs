@@ -33,7 +33,21 @@ pub(crate) enum Command {
     /// SIGTERM, SIGINT, SIGHUP or SIGQUIT stops the task: its main process gets
     /// the same signal, and the grace to end; then everything of the task is
     /// killed. A second signal ends the grace.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
+    /// Runs many tasks, and is told over stdin what to do with them.
+    ///
+    /// A request is one JSON object on a line of stdin, and its answer one on a
+    /// line of stdout: hello, start, wait, stop, signal, destroy, detach and
+    /// recover. Each task has a process of its own, so that it lives on when
+    /// this one is told to detach, or is killed, and the next one takes it over.
+    ///
+    /// What it needs to find a task again lies in a folder `.executor-PID-NUMBER`
+    /// of the task's own folder, until the task is destroyed. When stdin ends
+    /// without a detach, all tasks are killed.
+    Serve,
+    /// Keeps one task of `serve`, which is at the other end of stdin.
+    #[command(hide = true)]
+    Warden,
 }
 
 /// What separates a task from the host.
@@ -177,7 +191,8 @@ mod tests {
     fn parse(words: &[&str]) -> Result<RunArgs, clap::Error> {
         let all = ["executor", "run"].iter().chain(words);
         Cli::try_parse_from(all).map(|cli| match cli.command {
-            Command::Run(args) => args,
+            Command::Run(args) => *args,
+            other @ (Command::Serve | Command::Warden) => panic!("{other:?}"),
         })
     }
 

@@ -150,6 +150,11 @@ impl Containment {
         self.group.as_ref().map(Group::path)
     }
 
+    /// The folder of the group that only counts.
+    pub(crate) fn counter(&self) -> Option<&Path> {
+        self.counter.as_ref().map(Group::path)
+    }
+
     /// Why better means were not taken.
     pub(crate) fn passed_over(&self) -> &[String] {
         &self.passed_over

@@ -9,6 +9,9 @@
 //!
 //! A task may end with 125, 126 or 127 itself. The three of the executor come with a line on stderr that begins
 //! with `executor: can't run the task: `, and stderr is never the task's: that goes to its FIFO.
+//!
+//! `executor serve` ends with 0 after a detach, or when its stdin has ended and no task is left; else with 125 and a line
+//! on stderr for each reason.
 
 use std::process::ExitCode;
 

@@ -18,6 +18,10 @@
 //! 3. A task has the groups of its user and no others, blocks no signal, and does not ignore SIGPIPE.
 //! 4. A task costs no thread.
 //!
+//! # As a program
+//! `executor run` has one task and ends with it. `executor serve` is a driver with many tasks, each in a process of its
+//! own (`warden`), which is told over stdin what to do (`serve`); docs/adapters.md has the protocol.
+//!
 //! # The process that uses it
 //! It must not ignore SIGCHLD, and nobody in it may wait for any child, as waitpid(2) does for -1: the status of
 //! a task would be lost ([`WaitError::StatusLost`]). A task inherits which signals are ignored, but for SIGPIPE.
@@ -38,6 +42,7 @@ mod outputs;
 mod processes;
 mod program;
 mod run;
+mod serve;
 mod signal;
 mod spawn;
 mod spec;
@@ -48,6 +53,7 @@ mod tail;
 mod task;
 mod user;
 mod waiting;
+mod warden;
 
 pub mod stats;
 

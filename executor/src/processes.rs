@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use crate::kin::Stat;
 use crate::waiting::{Deadline, poll_until};
@@ -73,4 +75,11 @@ pub(crate) fn await_ends(open: &[(i32, OwnedFd)], deadline: Deadline) -> io::Res
         }
     }
     Ok(true)
+}
+
+/// Takes a process that has ended off the list of this process's children, if it is one of them.
+pub(crate) fn reap(pidfd: impl AsFd) {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    // Somebody else's child is somebody else's to reap.
+    let _is_own = waitid(WaitId::PidFd(pidfd.as_fd()), options);
 }

@@ -16,25 +16,34 @@ use crate::environment;
 use crate::error::{LaunchError, ShutdownError, UnsupportedIsolation, chain};
 use crate::executor::{Executor, Isolation, Launched, Waited};
 use crate::exit::Exit;
+use crate::serve::{Reexec, serve};
 use crate::spec::LaunchSpec;
 use crate::standard::{Options, StandardExecutor};
 use crate::stop::StopReport;
 use crate::waiting::{Cancel, CancelSource, Deadline, Woken, readable};
+use crate::warden::keep;
 
 /// The signals that stop the task.
-const STOPPING: [Signal; 4] = [
+pub(crate) const STOPPING: [Signal; 4] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,
     Signal::SIGQUIT,
 ];
 
-/// Runs the program with these arguments, the first of which is its name.
-pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the program with these arguments, the first of which is its name. `reexec` are the words that start it
+/// again, in front of a subcommand of its own; without any it is this executable.
+pub fn main_with_args(args: impl IntoIterator<Item = OsString>, reexec: Vec<OsString>) -> ExitCode {
     let args = match Cli::try_parse_from(args) {
         Ok(Cli {
             command: Command::Run(args),
-        }) => args,
+        }) => *args,
+        Ok(Cli {
+            command: Command::Serve,
+        }) => return serve(&Reexec::new(reexec)),
+        Ok(Cli {
+            command: Command::Warden,
+        }) => return keep(),
         Err(error) => {
             // Nobody is left to tell that stdout or stderr is closed.
             drop(error.print());
@@ -288,7 +297,7 @@ impl Signals {
     }
 }
 
-fn expect_children() -> nix::Result<()> {
+pub(crate) fn expect_children() -> nix::Result<()> {
     #[expect(
         unsafe_code,
         reason = "signal(2) has no safe cover, not even for SIG_DFL"

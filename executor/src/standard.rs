@@ -84,6 +84,11 @@ impl Contained {
         self.task.containment.cgroup()
     }
 
+    /// The folder of a control group that only counts, if there is one beside.
+    pub(crate) fn counter(&self) -> Option<&Path> {
+        self.task.containment.counter()
+    }
+
     /// Gives the pids of the living processes of the task, in no order; those that what contains it can't
     /// find are missing, see [`Kind::gap`].
     ///

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
+use super::choose::Kind;
 use super::mounts::oom_kills;
 use crate::processes::{await_ends, kill_all, open_all};
 use crate::waiting::{Deadline, Pauses, poll_until};
@@ -64,6 +65,19 @@ impl Group {
     /// Makes a group of version 1 that counts who was killed for want of memory.
     pub(crate) fn counter(parent: &Path) -> Result<Group, GroupError> {
         Group::make(parent, Version::Counter)
+    }
+
+    /// A group that somebody else has made, by what it contains a task; none: it only counts.
+    pub(crate) fn found(path: &Path, kind: Option<Kind>) -> Group {
+        let version = match kind {
+            Some(Kind::Cgroup2) => Version::Two,
+            Some(Kind::Freezer) => Version::Freezer,
+            Some(Kind::Subreaper | Kind::ProcessGroup) | None => Version::Counter,
+        };
+        Group {
+            path: path.to_owned(),
+            version,
+        }
     }
 
     fn make(parent: &Path, version: Version) -> Result<Group, GroupError> {

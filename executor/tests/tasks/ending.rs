@@ -226,6 +226,6 @@ fn a_dropped_executor_takes_its_task_along() {
     drop(executor);
     assert!(has_ended_within(launched.pid, Duration::ZERO));
     assert!(has_ended_within(child, Duration::ZERO));
-    assert_eq!(contained.pids().unwrap(), []);
+    assert_eq!(contained.pids().unwrap(), Vec::<i32>::new());
     assert!(contained.cgroup().is_none_or(|folder| !folder.exists()));
 }

@@ -58,7 +58,7 @@ fn nothing_leaves_a_cgroup_of_version_2() {
     let stage = Stage::new();
     let executor = only(true, false);
     let (report, left) = survivors(&executor, &stage);
-    assert_eq!(left, [], "{report}");
+    assert_eq!(left, Vec::<i32>::new(), "{report}");
     assert_eq!(executor.contained().unwrap().kind(), Kind::Cgroup2);
     assert_eq!(
         report.outcome(Step::KillGroup),
@@ -94,7 +94,7 @@ fn nothing_leaves_a_freezer_of_version_1() {
     let stage = Stage::new();
     let executor = only(false, true);
     let (report, left) = survivors(&executor, &stage);
-    assert_eq!(left, [], "{report}");
+    assert_eq!(left, Vec::<i32>::new(), "{report}");
     assert_eq!(executor.contained().unwrap().kind(), Kind::Freezer);
     assert_eq!(
         report.outcome(Step::KillRest),

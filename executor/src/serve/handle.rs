@@ -1,0 +1,127 @@
+//! What the next driver finds a task by (core).
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::warden::{Held, Inode, Named};
+
+/// The version of what stands in a handle.
+const FORMAT: u32 = 1;
+
+/// What brings a task back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Handle {
+    format: u32,
+    /// Which start of the machine its processes are of.
+    boot: String,
+    /// The process that keeps the task.
+    pub(crate) warden: Named,
+    /// The folder of that process.
+    pub(crate) folder: Inode,
+    pub(crate) held: Held,
+}
+
+impl Handle {
+    pub(crate) fn new(boot: String, warden: Named, folder: Inode, held: Held) -> Handle {
+        Handle {
+            format: FORMAT,
+            boot,
+            warden,
+            folder,
+            held,
+        }
+    }
+
+    /// Reads one that was handed back.
+    ///
+    /// # Errors
+    /// It is none of this driver's. What it names is killed if need be, so it must name a cgroup of the warden.
+    pub(crate) fn parse(value: Value) -> Result<Handle, String> {
+        let handle: Handle = serde_json::from_value(value)
+            .map_err(|error| format!("the handle is none of this driver: {error}"))?;
+        if handle.format != FORMAT {
+            return Err(format!(
+                "the handle has format {}, not {FORMAT}",
+                handle.format
+            ));
+        }
+        let own = format!("executor-{}-", handle.warden.pid);
+        let held = &handle.held;
+        for group in [&held.cgroup2, &held.freezer, &held.counter]
+            .into_iter()
+            .flatten()
+        {
+            let name = Path::new(&group.path).file_name();
+            if !name.is_some_and(|name| name.to_string_lossy().starts_with(&own)) {
+                return Err(format!(
+                    "{} is no cgroup of process {}",
+                    group.path, handle.warden.pid
+                ));
+            }
+        }
+        Ok(handle)
+    }
+
+    /// True if the machine was not started again since.
+    pub(crate) fn is_of(&self, boot: &str) -> bool {
+        self.boot == boot
+    }
+
+    pub(crate) fn to_value(&self) -> Result<Value, String> {
+        serde_json::to_value(self).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn handle(cgroup: &str) -> Handle {
+        let named = |pid| Named { pid, birth: 9 };
+        let inode = |path: &str| Inode {
+            path: path.into(),
+            inode: 3,
+        };
+        let held = Held {
+            main: named(8),
+            cgroup2: Some(inode(cgroup)),
+            freezer: None,
+            counter: None,
+        };
+        Handle::new("boot".into(), named(7), inode("/t/.executor-1-1"), held)
+    }
+
+    #[test]
+    fn a_handle_comes_back_and_another_one_is_refused() {
+        let own = handle("/sys/fs/cgroup/executor-7-1");
+        assert!(own.is_of("boot") && !own.is_of("another"));
+        let value = own.to_value().unwrap();
+        assert_eq!(Handle::parse(value.clone()), Ok(own));
+        let mut newer = value.clone();
+        newer["format"] = json!(2);
+        let mut longer = value;
+        longer["more"] = json!(1);
+        for other in [json!({}), json!("x"), newer, longer] {
+            assert!(Handle::parse(other.clone()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_cgroup_that_is_not_the_warden_s_is_refused() {
+        for path in [
+            "/sys/fs/cgroup",
+            "/",
+            "/sys/fs/cgroup/executor-71-1",
+            "/a/executor-7-1/..",
+        ] {
+            assert!(
+                Handle::parse(handle(path).to_value().unwrap()).is_err(),
+                "{path}"
+            );
+        }
+    }
+}

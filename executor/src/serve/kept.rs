@@ -1,0 +1,357 @@
+//! One task, and the process that keeps it (edge).
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::handle::Handle;
+use crate::error::chain;
+use crate::executor::DEFAULT_SIGNAL;
+use crate::processes;
+use crate::signal;
+use crate::status::End;
+use crate::task::lock;
+use crate::waiting::{Cancel, Deadline, Woken, readable};
+use crate::warden::{
+    Ask, EndNote, Folder, Left, Reply, kill_below, kill_left, open, read_line, write_line,
+};
+
+/// How long the warden may take for an answer.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the warden may take beyond the grace until everything of the task is gone: longer than it takes itself to
+/// give up, so what it has to tell is heard.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long what is killed may take to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// As its warden has seen it.
+    Known(End),
+    /// Its warden was killed, and then it was by this driver.
+    Killed,
+    /// Nobody has seen it; why.
+    Lost(String),
+}
+
+#[derive(Debug, Clone)]
+struct Settled {
+    ended: Ended,
+    /// What of the task can't be ended.
+    left: Option<String>,
+}
+
+/// A task that was started, by this driver or one before it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    handle: Handle,
+    /// None: it is gone.
+    warden: Option<OwnedFd>,
+    settled: Mutex<Option<Settled>>,
+}
+
+impl Kept {
+    /// A task whose warden is this process.
+    pub(crate) fn new(handle: Handle, warden: OwnedFd) -> Kept {
+        Kept {
+            handle,
+            warden: Some(warden),
+            settled: Mutex::default(),
+        }
+    }
+
+    /// Finds the warden again, or else the end. The FIFOs are not looked at.
+    ///
+    /// # Errors
+    /// Why the task is lost. What was left of it was killed.
+    pub(crate) fn recover(handle: Handle, boot: &str, deadline: Deadline) -> Result<Kept, String> {
+        let is_same = handle.is_of(boot);
+        let failed = |error: io::Error| format!("can't look for its process: {error}");
+        let warden = if is_same {
+            open(handle.warden).map_err(failed)?
+        } else {
+            None
+        };
+        let kept = Kept {
+            handle,
+            warden,
+            settled: Mutex::default(),
+        };
+        if !kept.has_ended() {
+            return Ok(kept);
+        }
+        if !is_same {
+            let end = kept.note().and_then(|note| note.end());
+            let ended = end.map_or_else(
+                || Ended::Lost("the machine was started again".into()),
+                Ended::Known,
+            );
+            *lock(&kept.settled) = Some(Settled { ended, left: None });
+        }
+        match kept.settle(deadline, false) {
+            Settled {
+                ended: Ended::Known(_),
+                ..
+            } => Ok(kept),
+            Settled { ended, left } => {
+                // Nobody asks for it any more.
+                drop(kept.folder().and_then(|folder| folder.remove()));
+                Err(lost(&ended, left))
+            }
+        }
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits for the end, however long that takes.
+    pub(crate) fn wait(&self) -> Result<Ended, String> {
+        if !self.await_warden(Deadline::of(None))? {
+            return Err(self.stays());
+        }
+        Ok(self.settle(Deadline::after(KILL_LIMIT), false).ended)
+    }
+
+    /// Sends a signal to the main process.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), String> {
+        if self.has_ended() {
+            return Err("the task has ended".into());
+        }
+        let asked = Ask::Signal {
+            signal: name.to_owned(),
+        };
+        match self.ask(&asked, ASK_LIMIT) {
+            Ok(Reply::Done) => Ok(()),
+            Ok(Reply::Failed(why)) => Err(why),
+            Ok(Reply::Taken | Reply::Status(_)) => Err(self.speaks_wrong()),
+            Err(_) if self.has_ended() => Err("the task has ended".into()),
+            Err(error) => Err(self.silent(&error)),
+        }
+    }
+
+    /// Stops the task, and returns when nothing is left of it. A signal of no name does not keep it alive.
+    pub(crate) fn stop(&self, name: &str, grace: Duration) -> Result<(), String> {
+        let known = signal::named(name);
+        let asked = Ask::Stop {
+            signal: known.map_or(DEFAULT_SIGNAL, |_| name).to_owned(),
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        };
+        if !self.has_ended() {
+            let taken = self.ask(&asked, ASK_LIMIT);
+            let limit = match taken {
+                Ok(_) => grace.saturating_add(STOP_LIMIT),
+                // It may be about to end.
+                Err(_) => ASK_LIMIT,
+            };
+            if !self.await_warden(Deadline::after(limit))? {
+                if taken.is_err() {
+                    self.signal_main(known.unwrap_or(Signal::INT), grace)?;
+                }
+                self.force(Deadline::after(KILL_LIMIT))?;
+            }
+        }
+        self.is_gone(Deadline::after(KILL_LIMIT))?;
+        match known {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "`signal` names no signal: {name:?}; the task was stopped by {DEFAULT_SIGNAL} in its place"
+            )),
+        }
+    }
+
+    /// Kills the task if it runs, within this time, and removes what it is found by.
+    pub(crate) fn destroy(&self, limit: Duration) -> Result<(), String> {
+        let deadline = Deadline::after(limit);
+        if !self.has_ended() {
+            let kill = Ask::Stop {
+                signal: "SIGKILL".into(),
+                grace_ms: 0,
+            };
+            // Whether it has heard shows in its end.
+            drop(self.ask(&kill, limit / 4));
+        }
+        self.abandon(limit / 2, deadline)
+    }
+
+    /// Waits so long for the warden to end by itself, ends it otherwise, and removes what the task is found by.
+    pub(crate) fn abandon(&self, patience: Duration, deadline: Deadline) -> Result<(), String> {
+        if !self.await_warden(Deadline::after(patience))? {
+            self.force(deadline)?;
+        }
+        self.is_gone(deadline)?;
+        match self.folder().map(|folder| folder.remove()) {
+            Ok(Err(error)) => Err(format!("can't remove {}: {error}", self.handle.folder.path)),
+            // It is gone, or something else has its path.
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Sees that nothing of the task is left.
+    fn is_gone(&self, deadline: Deadline) -> Result<(), String> {
+        match self.settle(deadline, false).left {
+            None => Ok(()),
+            Some(why) => Err(format!("something of the task is left: {why}")),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.await_warden(Deadline::after(Duration::ZERO))
+            .unwrap_or(false)
+    }
+
+    /// Waits until the warden has ended; says whether it has.
+    fn await_warden(&self, deadline: Deadline) -> Result<bool, String> {
+        let Some(warden) = &self.warden else {
+            return Ok(true);
+        };
+        let woken = readable(warden.as_fd(), deadline, Cancel::never());
+        let woken = woken.map_err(|error| format!("can't wait for its process: {error}"))?;
+        Ok(woken == Woken::Readable)
+    }
+
+    fn folder(&self) -> io::Result<Folder> {
+        Folder::meant(&self.handle.folder)
+    }
+
+    fn note(&self) -> Option<EndNote> {
+        self.folder().ok()?.read_end()
+    }
+
+    fn ask(&self, ask: &Ask, limit: Duration) -> io::Result<Reply> {
+        let stream = self.folder()?.reach(self.handle.warden.pid, limit)?;
+        write_line(&stream, ask)?;
+        read_line(&stream)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Says how the task ended, once its warden has. Whatever the warden has left is killed.
+    fn settle(&self, deadline: Deadline, was_main_alive: bool) -> Settled {
+        let mut settled = lock(&self.settled);
+        if let Some(settled) = settled.as_ref().filter(|settled| settled.left.is_none()) {
+            return settled.clone();
+        }
+        if let Some(warden) = &self.warden {
+            processes::reap(warden);
+        }
+        let note = self.note();
+        let known = note.as_ref().and_then(EndNote::end).map(Ended::Known);
+        let known = known.or_else(|| settled.as_ref().map(|before| before.ended.clone()));
+        let is_clean = note.is_some_and(|note| note.is_clean());
+        let found = if let (true, Some(ended)) = (is_clean, known.clone()) {
+            Settled { ended, left: None }
+        } else {
+            match kill_left(&self.handle.held, deadline) {
+                Ok(left) => Settled {
+                    ended: known.unwrap_or_else(|| self.unseen(left, was_main_alive)),
+                    left: None,
+                },
+                Err(error) => Settled {
+                    ended: known.unwrap_or_else(|| Ended::Lost(self.killed())),
+                    left: Some(error.to_string()),
+                },
+            }
+        };
+        *settled = Some(found.clone());
+        found
+    }
+
+    fn unseen(&self, left: Left, was_main_alive: bool) -> Ended {
+        if left.was_main_killed || was_main_alive {
+            return Ended::Killed;
+        }
+        let gap = if left.is_gap {
+            "; no cgroup held the task, so what it has started may live on"
+        } else {
+            ""
+        };
+        Ended::Lost(format!("{}{gap}", self.killed()))
+    }
+
+    /// What is known of a warden that has left no end.
+    fn killed(&self) -> String {
+        let said = self.folder().map(|folder| folder.said());
+        let pid = self.handle.warden.pid;
+        match said.unwrap_or_default() {
+            said if said.is_empty() => format!("its process {pid} was killed and left no word"),
+            said => format!("its process {pid} has ended: {said}"),
+        }
+    }
+
+    /// Does in the place of a warden that does not answer what comes before the kill.
+    fn signal_main(&self, signal: Signal, grace: Duration) -> Result<(), String> {
+        let failed = |error: io::Error| format!("can't signal its main process: {error}");
+        if let Some(main) = open(self.handle.held.main).map_err(failed)? {
+            processes::signal(&main, signal).map_err(failed)?;
+            readable(main.as_fd(), Deadline::after(grace), Cancel::never()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Kills the warden and all that is the task's.
+    fn force(&self, deadline: Deadline) -> Result<(), String> {
+        let Some(warden) = &self.warden else {
+            return Ok(());
+        };
+        let failed = |error: io::Error| format!("can't kill the task: {error}");
+        let now = Deadline::after(Duration::ZERO);
+        let main = open(self.handle.held.main).map_err(failed)?;
+        let was_main_alive = match &main {
+            Some(main) => {
+                readable(main.as_fd(), now, Cancel::never()).map_err(failed)? != Woken::Readable
+            }
+            None => false,
+        };
+        let held = &self.handle.held;
+        if held.cgroup2.is_none() && held.freezer.is_none() && !self.has_ended() {
+            // While the warden lives everything comes back to it.
+            kill_below(self.handle.warden.pid, deadline).map_err(failed)?;
+        }
+        processes::signal(warden, Signal::KILL).map_err(failed)?;
+        if !self.await_warden(deadline)? {
+            return Err(self.stays());
+        }
+        self.settle(deadline, was_main_alive);
+        Ok(())
+    }
+
+    fn stays(&self) -> String {
+        let pid = self.handle.warden.pid;
+        let status = match self.ask(&Ask::Status, ASK_LIMIT) {
+            Ok(Reply::Status(status)) => status,
+            Ok(_) => self.speaks_wrong(),
+            Err(error) => self.silent(&error),
+        };
+        format!("process {pid}, which keeps the task, does not end: {status}")
+    }
+
+    fn silent(&self, error: &io::Error) -> String {
+        let pid = self.handle.warden.pid;
+        format!(
+            "process {pid}, which keeps the task, does not answer: {}",
+            chain(error)
+        )
+    }
+
+    fn speaks_wrong(&self) -> String {
+        let pid = self.handle.warden.pid;
+        format!("process {pid}, which keeps the task, answers something else")
+    }
+}
+
+fn lost(ended: &Ended, left: Option<String>) -> String {
+    let why = match ended {
+        Ended::Known(end) => format!("the task {end}"),
+        Ended::Killed => "the process that kept the task was killed, and the task with it".into(),
+        Ended::Lost(why) => why.clone(),
+    };
+    match left {
+        None => why,
+        Some(left) => format!("{why}; something of the task is left: {left}"),
+    }
+}

@@ -1,0 +1,19 @@
+//! The process that keeps one task of a driver that is spoken to. What is said to it (core), what it leaves
+//! behind (core), its folder (edge), the process itself (edge), and what is done when it is gone (edge). This
+//! file only re-exports.
+
+mod boot;
+mod end;
+mod folder;
+mod message;
+mod process;
+mod remains;
+
+pub(crate) use boot::boot_id;
+pub(crate) use end::EndNote;
+pub(crate) use folder::Folder;
+pub(crate) use message::{
+    Ask, Go, Held, Inode, Named, Order, Reply, Report, read_line, write_line,
+};
+pub(crate) use process::keep;
+pub(crate) use remains::{Left, kill_below, kill_left, open};

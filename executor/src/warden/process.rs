@@ -1,0 +1,247 @@
+//! The process that keeps one task (edge): it launches it, waits for it, contains it, and leaves its end in a file.
+//!
+//! It holds nothing of the driver's once the task runs, so the driver may end at any time. It ends itself when the
+//! task has ended and nothing is left of it.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{geteuid, setsid};
+
+use super::end::EndNote;
+use super::folder::Folder;
+use super::message::{Ask, Go, Held, Inode, Named, Order, Reply, Report, read_line, write_line};
+use crate::cgroup::{Allowed, Kind};
+use crate::environment;
+use crate::error::chain;
+use crate::executor::{Executor, Waited};
+use crate::log_paths::LogPaths;
+use crate::processes;
+use crate::run::{STOPPING, expect_children};
+use crate::spec::LaunchSpec;
+use crate::standard::{Options, StandardExecutor};
+use crate::status::ExitStatus;
+use crate::waiting::{Cancel, Deadline, Pauses};
+
+/// How long the driver may take for its order, and for its word to go on.
+const DRIVER_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long whoever asks may take for its question, and to take the answer.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the task may take to end when this process is told to.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Keeps a task until its end. Its stdin is a socket to the driver.
+pub(crate) fn keep() -> ExitCode {
+    match try_keep() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_keep() -> io::Result<()> {
+    setsid()?;
+    let signals = signals()?;
+    let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    link.set_read_timeout(Some(DRIVER_LIMIT))?;
+    link.set_write_timeout(Some(DRIVER_LIMIT))?;
+    let Some(order) = read_line::<Order>(&link)? else {
+        return Ok(());
+    };
+    let folder = Folder::at(Path::new(&order.folder))?;
+    let listener = folder.listen()?;
+    let executor = StandardExecutor::new(Options {
+        allowed: Allowed {
+            // This process has one task, and no children of its own.
+            subreaper: true,
+            ..Allowed::default()
+        },
+    });
+    let report = match launch(&executor, &order, &link) {
+        Ok(held) => Report::Held(held),
+        Err(why) => Report::Failed(why),
+    };
+    let is_told = write_line(&link, &report).is_ok();
+    if !is_told || !matches!(read_line::<Go>(&link), Ok(Some(Go { go: true }))) {
+        // No driver knows of the task, if there is one. This kills it; and nobody else may be left to remove the
+        // folder.
+        drop(executor);
+        return folder.remove();
+    }
+    drop(link);
+    Warden {
+        executor: Arc::new(executor),
+        folder,
+        signals,
+    }
+    .play(listener)
+}
+
+/// What comes to this process, by a descriptor. A driver may have been started with SIGCHLD ignored.
+fn signals() -> io::Result<SignalFd> {
+    expect_children()?;
+    let mut set = SigSet::empty();
+    STOPPING
+        .into_iter()
+        .chain([Signal::SIGCHLD])
+        .for_each(|signal| set.add(signal));
+    set.thread_block()?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    Ok(SignalFd::with_flags(&set, flags)?)
+}
+
+/// Launches the task, unless the driver closes the socket meanwhile.
+fn launch(executor: &StandardExecutor, order: &Order, link: &UnixStream) -> Result<Held, String> {
+    let inherited = std::env::vars_os();
+    let mut spec = LaunchSpec::new(
+        order.argv.first().map(String::as_str).unwrap_or_default(),
+        LogPaths::of_fifos(&order.stdout, &order.stderr),
+    )
+    .args(order.argv.iter().skip(1).cloned());
+    spec.env = match order.user {
+        Some(_) => environment::without_identity(inherited),
+        None => inherited.collect(),
+    };
+    let own = order.env.iter();
+    spec.env
+        .extend(own.map(|(name, value)| (name.into(), value.into())));
+    spec.user.clone_from(&order.user);
+    spec.task_folder = Some(order.task_dir.clone().into());
+    spec.open_limit = Duration::from_millis(order.open_ms);
+    let launched = executor
+        .launch(&spec, Cancel::when_readable(link))
+        .map_err(|error| chain(&error))?;
+    held(executor, launched.pid)
+}
+
+/// Names what holds the task. Its main process is not reaped before it is let go.
+fn held(executor: &StandardExecutor, pid: i32) -> Result<Held, String> {
+    let main = processes::stat(pid).map(|stat| Named {
+        pid,
+        birth: stat.birth,
+    });
+    let main = main.ok_or_else(|| format!("can't read /proc/{pid}/stat"))?;
+    let contained = executor.contained().ok_or("there is no task")?;
+    let group = |path: Option<&Path>| -> Result<Option<Inode>, String> {
+        let Some(path) = path else {
+            return Ok(None);
+        };
+        let failed = |why: String| format!("can't use {}: {why}", path.display());
+        let found = path.metadata().map_err(|error| failed(error.to_string()))?;
+        let text = path
+            .to_str()
+            .ok_or_else(|| failed("it is no text".into()))?;
+        Ok(Some(Inode {
+            path: text.to_owned(),
+            inode: found.ino(),
+        }))
+    };
+    let of_kind = |kind: Kind| group(contained.cgroup().filter(|_| contained.kind() == kind));
+    Ok(Held {
+        main,
+        cgroup2: of_kind(Kind::Cgroup2)?,
+        freezer: of_kind(Kind::Freezer)?,
+        counter: group(contained.counter())?,
+    })
+}
+
+struct Warden {
+    executor: Arc<StandardExecutor>,
+    folder: Folder,
+    signals: SignalFd,
+}
+
+impl Warden {
+    fn play(&self, listener: UnixListener) -> io::Result<()> {
+        let executor = Arc::clone(&self.executor);
+        std::thread::Builder::new().spawn(move || answer_all(&executor, &listener))?;
+        let status = self.await_end()?;
+        let note = EndNote::of(&status);
+        // Should this process be killed now, it is known how the task ended, and that something may be left.
+        self.folder.write_end(&note)?;
+        let left = self.executor.shutdown(None, Duration::ZERO).err();
+        let left = left.map(|error| chain(&error));
+        self.folder.write_end(&note.cleaned(left))
+    }
+
+    fn await_end(&self) -> io::Result<ExitStatus> {
+        loop {
+            let cancel = Cancel::when_readable(&self.signals);
+            match self.executor.wait(None, cancel) {
+                Ok(Waited::Ended(status)) => return Ok(status),
+                Ok(Waited::Cancelled | Waited::TimedOut) => {}
+                Err(error) => return Err(io::Error::other(chain(&error))),
+            }
+            let taken = self.signals.read_signal()?;
+            let number = taken.and_then(|taken| i32::try_from(taken.ssi_signo).ok());
+            match number.and_then(|number| Signal::try_from(number).ok()) {
+                Some(signal) if STOPPING.contains(&signal) => {
+                    let executor = Arc::clone(&self.executor);
+                    // What it could not do is told by the shutdown that follows the end.
+                    std::thread::Builder::new()
+                        .spawn(move || drop(executor.shutdown(Some(signal.as_str()), GRACE)))?;
+                }
+                Some(_) | None => drop(self.executor.reap_adopted()),
+            }
+        }
+    }
+}
+
+/// Answers whoever asks, as long as this process lives.
+fn answer_all(executor: &Arc<StandardExecutor>, listener: &UnixListener) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else {
+            // Somebody went away again; or descriptors ran out, and one comes free when an answer was given.
+            Pauses::until(Deadline::of(None)).pause();
+            continue;
+        };
+        let executor = Arc::clone(executor);
+        let spawned = std::thread::Builder::new().spawn(move || {
+            if let Err(error) = answer(&executor, &stream) {
+                // Whoever asked has seen the connection end.
+                drop(writeln!(io::stderr(), "can't answer: {error}"));
+            }
+        });
+        if let Err(error) = spawned {
+            drop(writeln!(io::stderr(), "can't answer: {error}"));
+        }
+    }
+}
+
+fn answer(executor: &StandardExecutor, stream: &UnixStream) -> io::Result<()> {
+    if socket_peercred(stream)?.uid != geteuid() {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(ASK_LIMIT))?;
+    stream.set_write_timeout(Some(ASK_LIMIT))?;
+    let Some(ask) = read_line::<Ask>(stream)? else {
+        return Ok(());
+    };
+    match ask {
+        Ask::Status => write_line(stream, &Reply::Status(format!("{:?}", executor.phase()))),
+        Ask::Signal { signal } => {
+            let sent = executor.signal(&signal);
+            let failed = |error| Reply::Failed(chain(&error));
+            write_line(stream, &sent.map_or_else(failed, |()| Reply::Done))
+        }
+        Ask::Stop { signal, grace_ms } => {
+            write_line(stream, &Reply::Taken)?;
+            // What it could not do is told by the shutdown that follows the end.
+            drop(executor.shutdown(Some(&signal), Duration::from_millis(grace_ms)));
+            Ok(())
+        }
+    }
+}
