@@ -1,0 +1,221 @@
+//! Each operation, and what is no request (edge).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::place::{Place, has_ended, kill, pid};
+use crate::speaker::Driver;
+
+#[test]
+fn a_driver_says_what_it_can_do_and_what_it_does_not_know() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let greeting = driver.say("hello", json!({"protocol": 1, "suite": "s", "spec": "s"}));
+    let mut expected = vec![
+        "signals",
+        "multi-writer",
+        "no-log-collection",
+        "recover",
+        "checks-paths",
+        "payload.exec",
+    ];
+    if rustix::process::geteuid().is_root() {
+        expected.push("user-change");
+    }
+    assert_eq!(greeting["capabilities"], json!(expected));
+    assert_eq!(greeting["driver"], "executor");
+    assert_eq!(
+        driver.say("x-1", json!({"a": 1})),
+        json!({"unsupported": true})
+    );
+}
+
+#[test]
+fn what_is_no_request_is_told_by_field_and_ends_nothing() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    driver.write("no");
+    driver.write("[1]");
+    driver.write("{\"op\":\"detach\"}");
+    let mut start = place.script("t", "exit 0");
+    start["argv"] = json!([]);
+    assert_eq!(
+        driver.refusal("start", start),
+        "`argv` must be a list of texts with at least one, and is []"
+    );
+    assert_eq!(driver.refusal("wait", json!({})), "`id` is missing");
+    assert_eq!(
+        driver.refusal("wait", json!({"id": "t", "limit": 1})),
+        "`limit` is no field of it"
+    );
+    for op in ["wait", "destroy"] {
+        assert_eq!(
+            driver.refusal(op, json!({"id": "t"})),
+            "there is no task \"t\""
+        );
+    }
+    assert!(driver.close().success());
+}
+
+#[test]
+fn a_task_writes_to_its_fifos_and_its_end_is_told() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    for (id, script, exit, signal) in [
+        (
+            "a",
+            "echo \"$OWN $INHERITED\"; echo err >&2; exit 42",
+            json!(42),
+            Value::Null,
+        ),
+        ("b", "kill -9 $$", Value::Null, json!(9)),
+    ] {
+        let started = driver.say("start", place.script(id, script));
+        assert!(pid(&started["pid"]) > 1, "{started}");
+        assert_eq!(
+            driver.say("wait", json!({ "id": id })),
+            json!({"exit": exit, "signal": signal})
+        );
+        // Once more, and a stop is no error.
+        assert_eq!(driver.say("wait", json!({ "id": id }))["exit"], exit);
+        driver.stop(id, 0);
+        driver.destroy(id);
+        assert_eq!(place.files(), Vec::<String>::new());
+        if id == "a" {
+            assert_eq!(
+                (place.rest(0), place.rest(1)),
+                ("1 yes\n".into(), "err\n".into())
+            );
+        }
+    }
+    assert!(driver.close().success());
+    assert_eq!(place.processes(), Vec::<i32>::new());
+}
+
+#[test]
+fn a_stop_gives_the_task_its_time_and_leaves_nothing_of_it() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let family =
+        "setsid sh -c 'echo $$; exec sleep 1000' & read go </dev/null; trap '' TERM; echo ready
+while :; do sleep 1000; done";
+    for (script, timeout_ms, signal) in [
+        (family, 100, 9),
+        (
+            "sleep 0 & wait; echo 0; echo ready; exec sleep 1000",
+            3_600_000,
+            15,
+        ),
+    ] {
+        let started = driver.say("start", place.script("t", script));
+        let mut lines = [place.line(), place.line()];
+        lines.sort();
+        let child: i32 = lines[0].parse().unwrap();
+        assert_eq!(lines[1], "ready");
+        let wait = driver.ask("wait", json!({"id": "t"}));
+        driver.stop("t", timeout_ms);
+        assert!(has_ended(pid(&started["pid"])));
+        assert!(child == 0 || has_ended(child));
+        assert_eq!(driver.answer(wait), json!({"exit": null, "signal": signal}));
+        driver.destroy("t");
+    }
+}
+
+#[test]
+fn calls_of_one_task_don_t_hold_those_of_another() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let deaf = "trap '' TERM; echo ready; while :; do sleep 1000; done";
+    driver.say("start", place.script("slow", deaf));
+    assert_eq!(place.line(), "ready");
+    let wait = driver.ask("wait", json!({"id": "slow"}));
+    let fields = json!({"id": "slow", "signal": "SIGTERM", "timeout_ms": 3_600_000});
+    let stop = driver.ask("stop", fields);
+    driver.say("start", place.silent("quick", "exit 7"));
+    assert_eq!(driver.say("wait", json!({"id": "quick"}))["exit"], 7);
+    for seq in [wait, stop] {
+        assert_eq!(driver.answer_within(seq, Duration::ZERO), None);
+    }
+    // A second stop with less time counts.
+    driver.stop("slow", 0);
+    assert_eq!(driver.answer(stop), json!({}));
+    assert_eq!(driver.answer(wait)["signal"], 9);
+    assert!(driver.close().success());
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[test]
+fn a_signal_reaches_the_main_process_and_one_of_no_name_is_told() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let script = "trap 'echo usr1' USR1; echo ready; while :; do sleep 0.05; done";
+    driver.say("start", place.script("t", script));
+    assert_eq!(place.line(), "ready");
+    driver.order("signal", json!({"id": "t", "signal": "SIGUSR1"}));
+    assert_eq!(place.line(), "usr1");
+    let bad = json!({"id": "t", "signal": "SIGTREM"});
+    assert_eq!(
+        driver.refusal("signal", bad),
+        "`signal` names no signal: \"SIGTREM\""
+    );
+    let bad = json!({"id": "t", "signal": "SIGTREM", "timeout_ms": 3_600_000});
+    assert_eq!(
+        driver.refusal("stop", bad),
+        "`signal` names no signal: \"SIGTREM\"; the task was stopped by SIGINT in its place"
+    );
+    assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 2);
+    let late = json!({"id": "t", "signal": "SIGUSR1"});
+    assert_eq!(driver.refusal("signal", late), "the task has ended");
+}
+
+#[test]
+fn destroy_kills_and_forgets() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let started = driver.say(
+        "start",
+        place.silent("t", "trap '' TERM INT; sleep 1000 & sleep 1000"),
+    );
+    let again = driver.refusal("start", place.silent("t", "exit 0"));
+    assert_eq!(again, "`id` is that of another task: \"t\"");
+    let wait = driver.ask("wait", json!({"id": "t"}));
+    let warden = pid(&started["handle"]["warden"]["pid"]);
+    driver.destroy("t");
+    assert_eq!(driver.answer(wait)["signal"], 9);
+    assert!(has_ended(warden) && has_ended(pid(&started["pid"])));
+    assert_eq!(
+        driver.refusal("wait", json!({"id": "t"})),
+        "there is no task \"t\""
+    );
+    assert_eq!(place.files(), Vec::<String>::new());
+    assert_eq!(place.processes(), [driver.pid()]);
+}
+
+#[test]
+fn the_end_of_stdin_ends_all_tasks() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    for id in ["a", "b", "c"] {
+        let script = "trap '' TERM INT HUP; setsid sleep 1000 & while :; do sleep 1000; done";
+        assert!(driver.say("start", place.silent(id, script))["handle"].is_object());
+    }
+    assert!(driver.close().success());
+    assert_eq!(place.processes(), Vec::<i32>::new());
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[test]
+fn a_warden_that_is_told_to_end_stops_its_task() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let script = "trap 'echo term; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
+    let started = driver.say("start", place.script("t", script));
+    assert_eq!(place.line(), "ready");
+    kill(
+        pid(&started["handle"]["warden"]["pid"]),
+        nix::sys::signal::Signal::SIGTERM,
+    );
+    assert_eq!(place.rest(0), "term\n");
+    assert_eq!(driver.say("wait", json!({"id": "t"}))["exit"], 5);
+}

@@ -1,0 +1,157 @@
+//! Starts that fail, wait, or are ended (edge).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use crate::place::{Place, pid, until};
+use crate::speaker::Driver;
+
+/// True once a warden works at a start.
+fn await_warden(place: &Place) {
+    until("the warden listens", || {
+        let files = place.files();
+        let socket = files
+            .first()
+            .map(|one| place.task_dir().join(one).join("socket"));
+        match socket {
+            Some(socket) if socket.exists() => Ok(()),
+            Some(_) | None => Err(format!("{files:?}")),
+        }
+    });
+}
+
+#[test]
+fn a_start_that_fails_says_why_and_leaves_nothing() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let mut start = place.script("t", "exit 0");
+    start["argv"] = json!(["/no/such/program"]);
+    let why = driver.refusal("start", start);
+    assert!(
+        why.starts_with("there is no program /no/such/program"),
+        "{why}"
+    );
+    // A path where no FIFO stands is refused, and left alone.
+    let file = place.path().join("file");
+    fs::write(&file, "text").unwrap();
+    let mut start = place.script("t", "echo more");
+    start["stdout"] = json!(file);
+    let why = driver.refusal("start", start);
+    assert!(why.ends_with("as a FIFO: it is a regular file"), "{why}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "text");
+    let mut start = place.script("t", "exit 0");
+    start["user"] = json!("no-such-user");
+    let why = driver.refusal("start", start);
+    assert!(why.contains("there is no user \"no-such-user\""), "{why}");
+    let mut start = place.script("t", "exit 0");
+    start["task_dir"] = json!("/no/such/folder");
+    let why = driver.refusal("start", start);
+    assert!(
+        why.starts_with("can't make a folder in /no/such/folder"),
+        "{why}"
+    );
+    assert_eq!(place.files(), Vec::<String>::new());
+    assert_eq!(place.processes(), [driver.pid()]);
+}
+
+#[test]
+fn a_start_without_a_reader_fails_in_time() {
+    let place = Place::unread();
+    let mut driver = Driver::start(place.path());
+    let why = driver.refusal("start", place.script("t", "exit 0"));
+    assert!(
+        why.contains("nobody has opened") && why.contains("within 8s"),
+        "{why}"
+    );
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stop_and_a_destroy_end_a_start_that_waits_for_a_reader() {
+    let place = Place::unread();
+    let mut driver = Driver::start(place.path());
+    for op in ["stop", "kill", "destroy"] {
+        let start = driver.ask("start", place.script("t", "exit 0"));
+        await_warden(&place);
+        let wait = driver.ask("wait", json!({"id": "t"}));
+        match op {
+            // It may be that a reader comes within its patience.
+            "stop" => driver.stop("t", 3_600_000),
+            "kill" => driver.stop("t", 0),
+            _ => driver.destroy("t"),
+        }
+        let answer = driver.answer(start);
+        assert_eq!(
+            answer["error"],
+            "the task was stopped before it was started"
+        );
+        assert_eq!(driver.answer(wait)["error"], "there is no task \"t\"");
+        assert_eq!(place.files(), Vec::<String>::new());
+        assert_eq!(place.processes(), [driver.pid()]);
+    }
+}
+
+#[test]
+fn a_stop_that_meets_a_start_ends_the_task_by_its_signal() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    for _ in 0..10 {
+        let start = driver.ask("start", place.silent("t", "exec sleep 1000"));
+        let fields = json!({"id": "t", "signal": "SIGTERM", "timeout_ms": 3_600_000});
+        let stop = driver.ask("stop", fields);
+        assert!(driver.answer(start)["handle"].is_object());
+        assert_eq!(driver.answer(stop), json!({}));
+        assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 15);
+        driver.destroy("t");
+    }
+}
+
+#[test]
+fn a_driver_that_goes_away_during_a_start_leaves_nothing() {
+    let place = Place::unread();
+    for how in ["detach", "kill", "close"] {
+        let mut driver = Driver::start(place.path());
+        driver.ask("start", place.script("t", "exit 0"));
+        await_warden(&place);
+        match how {
+            "detach" => assert_eq!(driver.detach(), json!([])),
+            "kill" => driver.kill(),
+            _ => assert!(driver.close().success()),
+        }
+        until("the warden ends", || match place.processes() {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        });
+        assert_eq!(place.files(), Vec::<String>::new(), "{how}");
+    }
+}
+
+#[test]
+fn a_task_may_be_another_user_s() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: a_task_may_be_another_user_s: only root can start one");
+    }
+    let place = Place::new();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(place.task_dir(), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut driver = Driver::start(place.path());
+    let script =
+        "id -u; echo again >/dev/stdout; ls -A .executor-* 2>/dev/null | head -1; exec sleep 1000";
+    let mut start = place.script("t", script);
+    start["user"] = json!("65534");
+    let started = driver.say("start", start);
+    assert!(pid(&started["pid"]) > 1, "{started}");
+    assert_eq!(
+        (place.line(), place.line()),
+        ("65534".into(), "again".into())
+    );
+    driver.stop("t", 3_600_000);
+    assert_eq!(
+        place.rest(0),
+        "",
+        "it can't look into the folder of its warden"
+    );
+    assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 15);
+}
