@@ -8,12 +8,15 @@ use crate::template;
 pub const BUNDLED_DRIVER: &str = "{self} mock-driver run --stdout {stdout} --stderr {stderr} \
                                   --journal {driver_journal} -- {task}";
 
-/// What `--driver` takes for the bundled executor, which runs real commands.
+/// What `--driver` and `--driver-stdio` take for the bundled executor, which runs real commands.
 pub const EXECUTOR: &str = "executor";
 
 /// How the bundled executor is started, as a driver.
 pub const BUNDLED_EXECUTOR: &str =
     "{self} executor run --stdout {stdout} --stderr {stderr} -- {task}";
+
+/// How the bundled executor is started, as a driver that is spoken to.
+pub const BUNDLED_EXECUTOR_SERVE: &str = "{self} executor serve";
 
 /// What the bundled executor declares, beside what any command can do.
 pub const EXECUTOR_CAPABILITIES: &[Capability] =

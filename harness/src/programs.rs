@@ -24,16 +24,16 @@ pub fn dispatch(args: &[OsString], before: usize, logmon: LogmonMain) -> Option<
     let own = || args.iter().skip(before).cloned();
     match name {
         "logmon" => Some(logmon(own().collect())),
-        "executor" => Some(executor::main_with_args(own())),
+        "executor" => Some(executor::main_with_args(own(), again(args, before, name))),
         "faulty-logmon" => Some(crate::faulty_logmon::main_with_args(own())),
         "mock-driver" => Some(mock_driver::main_with_args(
             own(),
-            mock_driver(args, before),
+            again(args, before, name),
         )),
         // `harness task …` is `harness mock-driver task …`.
         "task" => Some(mock_driver::main_with_args(
             std::iter::once(OsString::from("mock-driver")).chain(own()),
-            mock_driver(args, before),
+            again(args, before, "mock-driver"),
         )),
         _ => None,
     }
@@ -70,12 +70,12 @@ pub fn reexec(before: &[&str]) -> Result<Vec<String>, String> {
         .collect())
 }
 
-/// The words that start the mock driver again.
-fn mock_driver(args: &[OsString], before: usize) -> Vec<OsString> {
+/// The words that start a program in this one again.
+fn again(args: &[OsString], before: usize, name: &str) -> Vec<OsString> {
     match env::current_exe() {
         Ok(path) => std::iter::once(path.into_os_string())
             .chain(args.iter().take(before).skip(1).cloned())
-            .chain([OsString::from("mock-driver")])
+            .chain([OsString::from(name)])
             .collect(),
         Err(_) => Vec::new(), // Stands for the running executable.
     }

@@ -140,7 +140,7 @@ pub(super) struct SubjectArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) driver: Option<String>,
     /// The command that starts a driver which is told over its stdin what to do, one JSON object a
-    /// line: docs/adapters.md. It says itself what it declares.
+    /// line: docs/adapters.md. It says itself what it declares. `executor` alone is the bundled one.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "driver")]
     pub(super) driver_stdio: Option<String>,
     #[command(flatten)]

@@ -274,6 +274,12 @@ fn good() -> Vec<Known> {
             Some("python3"),
         ),
         spoken_to("mock-stdio", MOCK_STDIO, RECOVERS_AND_FORWARDS, None),
+        spoken_to(
+            "executor-serve",
+            crate::bundled_pair::BUNDLED_EXECUTOR_SERVE,
+            RECOVERS,
+            None,
+        ),
         plugged::good(),
         Known {
             name: "logmon".to_owned(),

@@ -97,6 +97,7 @@ mod tests {
             "stdio-bash",
             "stdio-python",
             "mock-stdio",
+            "executor-serve",
             "plugin-mock",
         ];
         assert_eq!(names("data/smoke", Part::Driver), all);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::adapter::{AdapterKind, DriverPlugin, hosted_behind};
 use crate::bundled_pair::{
-    BUNDLED_DRIVER, BUNDLED_EXECUTOR, BUNDLED_LOGMON, EXECUTOR, EXECUTOR_CAPABILITIES, kept_logmon,
+    BUNDLED_DRIVER, BUNDLED_EXECUTOR, BUNDLED_EXECUTOR_SERVE, BUNDLED_LOGMON, EXECUTOR,
+    EXECUTOR_CAPABILITIES, kept_logmon,
 };
 use crate::capability::{Capability, Declarer};
 use crate::case::{Case, ReadySign};
@@ -211,7 +212,7 @@ impl Subject {
         template: &str,
         declared: &BTreeSet<Capability>,
     ) -> Result<Self, SubjectError> {
-        self.driver = words(DRIVER_STDIO, template)?;
+        self.driver = words(DRIVER_STDIO, spoken_template(template))?;
         if self.is_bundled() {
             self.under_test.clear();
         }
@@ -231,7 +232,7 @@ impl Subject {
     /// # Errors
     /// A template that can't be used.
     pub fn stdio_words(template: &str, reexec: &[String]) -> Result<Vec<String>, SubjectError> {
-        let words = words(DRIVER_STDIO, template)?;
+        let words = words(DRIVER_STDIO, spoken_template(template))?;
         let single = [("self", shell_words::join(reexec))].into();
         let task = Vec::new();
         let each = |word: String| match word.as_str() {
@@ -383,6 +384,14 @@ fn with_what_it_says(mut all: BTreeSet<Capability>, logmon: &str) -> BTreeSet<Ca
         }
     }
     all
+}
+
+/// The template of a driver that is spoken to, which may be meant by its name.
+fn spoken_template(template: &str) -> &str {
+    match template {
+        EXECUTOR => BUNDLED_EXECUTOR_SERVE,
+        _ => template,
+    }
 }
 
 /// A logmon with the commands for many tasks declares by them that it can serve them.
