@@ -99,7 +99,7 @@ impl Tasks {
             Err(why) => {
                 let was_ended = self.happened(&start.id, Event::NotStarted) == Phase::Abandoned;
                 return Err(if was_ended {
-                    "the task was stopped before it was started".into()
+                    format!("the task was stopped before it was started: {why}")
                 } else {
                     why
                 });

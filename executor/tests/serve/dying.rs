@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use crate::place::{LONG, Place, has_ended, has_ended_within, kill, pid};
 use crate::speaker::Driver;
 
-const FAMILY: &str =
-    "setsid sh -c 'exec sleep 1000' & sleep 1000 & echo one; while :; do sleep 1000; done";
+const FAMILY: &str = "(setsid sleep 1000 &) ; sleep 1000 & echo one; while :; do sleep 1000; done";
 
 /// A driver with a task that has said its first line; the pids of its warden and its main process.
 fn started(place: &Place, script: &str) -> (Driver, Value, i32, i32) {

@@ -1,11 +1,15 @@
 //! Starts that fail, wait, or are ended (edge).
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, DirBuilder};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::place::{Place, pid, until};
+use crate::place::{LONG, Place, has_ended, pid, until};
 use crate::speaker::Driver;
 
 /// True once a warden works at a start.
@@ -82,11 +86,11 @@ fn a_stop_and_a_destroy_end_a_start_that_waits_for_a_reader() {
             "kill" => driver.stop("t", 0),
             _ => driver.destroy("t"),
         }
+        // Not because its own time was over.
         let answer = driver.answer(start);
-        assert_eq!(
-            answer["error"],
-            "the task was stopped before it was started"
-        );
+        let why = answer["error"].as_str().unwrap();
+        let expected = "the task was stopped before it was started: the launch was cancelled";
+        assert!(why.starts_with(expected), "{why}");
         assert_eq!(driver.answer(wait)["error"], "there is no task \"t\"");
         assert_eq!(place.files(), Vec::<String>::new());
         assert_eq!(place.processes(), [driver.pid()]);
@@ -154,4 +158,35 @@ fn a_task_may_be_another_user_s() {
         "it can't look into the folder of its warden"
     );
     assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 15);
+}
+
+#[test]
+fn a_task_that_gets_no_word_to_go_on_is_ended() {
+    let place = Place::new();
+    let folder = place.task_dir().join(".executor-0-1");
+    DirBuilder::new().mode(0o700).create(&folder).unwrap();
+    let (driver, far) = UnixStream::pair().unwrap();
+    driver.set_read_timeout(Some(LONG)).unwrap();
+    let mut warden = Command::new(env!("CARGO_BIN_EXE_executor"));
+    warden.arg("warden").current_dir(place.path());
+    warden.stdin(OwnedFd::from(far)).stdout(Stdio::null());
+    let child = warden.spawn();
+    drop(warden);
+    let mut child = child.unwrap();
+    let start = place.script("t", "echo one; exec sleep 1000");
+    let order = json!({
+        "folder": folder, "argv": start["argv"], "env": {}, "user": null, "stdout": start["stdout"],
+        "stderr": start["stderr"], "task_dir": start["task_dir"], "open_ms": 60_000,
+    });
+    writeln!(&driver, "{order}").unwrap();
+    let mut line = String::new();
+    BufReader::new(&driver).read_line(&mut line).unwrap();
+    let report: Value = serde_json::from_str(&line).unwrap();
+    let main = pid(&report["held"]["main"]["pid"]);
+    assert_eq!(place.line(), "one");
+    drop(driver);
+    assert!(child.wait().unwrap().success());
+    assert!(has_ended(main));
+    assert_eq!(place.files(), Vec::<String>::new());
+    assert_eq!(place.processes(), Vec::<i32>::new());
 }
