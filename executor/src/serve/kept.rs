@@ -166,18 +166,21 @@ impl Kept {
         }
     }
 
-    /// Kills the task if it runs, within this time, and removes what it is found by.
+    /// Kills the task if it runs, and removes what it is found by. The warden has this time; if it does not use it, the
+    /// rest is done in its place.
     pub(crate) fn destroy(&self, limit: Duration) -> Result<(), String> {
-        let deadline = Deadline::after(limit);
+        let mut patience = limit / 2;
         if !self.has_ended() {
             let kill = Ask::Stop {
                 signal: "SIGKILL".into(),
                 grace_ms: 0,
             };
-            // Whether it has heard shows in its end.
-            drop(self.ask(&kill, limit / 4));
+            if self.ask(&kill, limit / 4).is_err() {
+                // It may be about to end.
+                patience = limit / 8;
+            }
         }
-        self.abandon(limit / 2, deadline)
+        self.abandon(patience, Deadline::after(limit.max(KILL_LIMIT)))
     }
 
     /// Waits so long for the warden to end by itself, ends it otherwise, and removes what the task is found by.

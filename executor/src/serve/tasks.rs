@@ -25,10 +25,10 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// Only a start that waits for a reader takes longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long destroying one task may take.
-const DESTROY_LIMIT: Duration = Duration::from_millis(4500);
+/// How long a warden may take to destroy its task.
+const DESTROY_LIMIT: Duration = Duration::from_secs(4);
 
-/// How long ending all may take when nobody is left to ask for it.
+/// The same when nobody is left to ask for it, and the driver has to end.
 const CLOSE_LIMIT: Duration = Duration::from_millis(1600);
 
 /// How long recovering may take, all tasks together.
