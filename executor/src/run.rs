@@ -244,6 +244,21 @@ impl Run {
     }
 }
 
+/// Has what stops a task and the ends of children come through a descriptor from now on. It must be called before there
+/// is a second thread.
+pub(crate) fn watch_signals() -> io::Result<SignalFd> {
+    // Whoever started this program may have ignored SIGCHLD; then the kernel keeps no status of a child.
+    expect_children()?;
+    let mut set = SigSet::empty();
+    STOPPING
+        .into_iter()
+        .chain([Signal::SIGCHLD])
+        .for_each(|signal| set.add(signal));
+    set.thread_block()?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    Ok(SignalFd::with_flags(&set, flags)?)
+}
+
 /// The signals of this process, which come through a descriptor.
 struct Signals(SignalFd);
 
@@ -256,16 +271,7 @@ impl AsFd for Signals {
 impl Signals {
     /// From now on they come here. It must be called before there is a second thread.
     fn watch() -> io::Result<Signals> {
-        // Whoever started this program may have ignored it; then the kernel keeps no status of a child.
-        expect_children()?;
-        let mut set = SigSet::empty();
-        STOPPING
-            .into_iter()
-            .chain([Signal::SIGCHLD])
-            .for_each(|signal| set.add(signal));
-        set.thread_block()?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Signals(SignalFd::with_flags(&set, flags)?))
+        Ok(Signals(watch_signals()?))
     }
 
     /// Takes the next one, if there is one.

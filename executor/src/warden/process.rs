@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{geteuid, setsid};
 
@@ -26,7 +26,7 @@ use crate::error::chain;
 use crate::executor::{Executor, Waited};
 use crate::log_paths::LogPaths;
 use crate::processes;
-use crate::run::{STOPPING, expect_children};
+use crate::run::{STOPPING, watch_signals};
 use crate::spec::LaunchSpec;
 use crate::standard::{Options, StandardExecutor};
 use crate::status::ExitStatus;
@@ -54,7 +54,7 @@ pub(crate) fn keep() -> ExitCode {
 
 fn try_keep() -> io::Result<()> {
     setsid()?;
-    let signals = signals()?;
+    let signals = watch_signals()?;
     let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     link.set_read_timeout(Some(DRIVER_LIMIT))?;
     link.set_write_timeout(Some(DRIVER_LIMIT))?;
@@ -88,19 +88,6 @@ fn try_keep() -> io::Result<()> {
         signals,
     }
     .play(listener)
-}
-
-/// What comes to this process, by a descriptor. A driver may have been started with SIGCHLD ignored.
-fn signals() -> io::Result<SignalFd> {
-    expect_children()?;
-    let mut set = SigSet::empty();
-    STOPPING
-        .into_iter()
-        .chain([Signal::SIGCHLD])
-        .for_each(|signal| set.add(signal));
-    set.thread_block()?;
-    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-    Ok(SignalFd::with_flags(&set, flags)?)
 }
 
 /// Launches the task, unless the driver closes the socket meanwhile.
