@@ -176,44 +176,59 @@ fn every_command_in_the_documents_runs() {
     .expect("a link to the program");
     let path = std::env::var("PATH").expect("a PATH");
     let path = format!("{}:{path}", programs.path().display());
-    let mut number = 0;
-    for document in DOCUMENTS {
-        // One for all commands: what one of them leaves is what the next one looks at.
-        let folder = tempfile::tempdir().expect("a folder for the reports");
-        let out = folder.path().join("out");
-        std::fs::create_dir(&out).expect("a folder in it");
-        let text = read(document);
-        for line in commands(&text) {
-            let (command, told) = exits(&line);
-            let is_run_elsewhere = RUN_BY_THE_GATE.iter().any(|(whole, _)| *whole == command);
-            if is_run_elsewhere || command.starts_with(RUN_AS_TESTS) {
-                continue;
-            }
-            let arguments = harness_arguments(command).unwrap_or_else(|| {
-                panic!("{document}: this test does not know how to run `{command}`")
-            });
-            number += 1;
-            let code = if told == 0 {
-                code(document, command)
-            } else {
-                told
-            };
-            let ended = Command::new(env!("CARGO_BIN_EXE_harness"))
-                .current_dir(root())
-                .env("PATH", &path)
-                .args(narrowed(arguments, &out))
-                .timeout(Duration::from_secs(120))
-                .assert()
-                .code(code);
-            if told != 0 {
-                shows(&ended, &shown_below(&text, &line), document);
-            }
-        }
-    }
+    // Each document on its own thread: none looks at what the commands of another one left.
+    let number: usize = std::thread::scope(|scope| {
+        let each: Vec<_> = DOCUMENTS
+            .iter()
+            .map(|document| scope.spawn(|| run_the_commands_of(document, &path)))
+            .collect();
+        let ended = each.into_iter().map(std::thread::ScopedJoinHandle::join);
+        let counts: Vec<_> = ended.collect();
+        let failed = counts.iter().filter(|count| count.is_err()).count();
+        assert_eq!(failed, 0, "documents with a command that failed, see above");
+        counts.into_iter().flatten().sum()
+    });
     assert!(
         number >= 10,
         "only {number} commands were found: are the blocks fenced as sh?"
     );
+}
+
+/// Runs the commands of a document one after the other, with this `PATH`, and says how many there were.
+fn run_the_commands_of(document: &str, path: &str) -> usize {
+    // One for all commands: what one of them leaves is what the next one looks at.
+    let folder = tempfile::tempdir().expect("a folder for the reports");
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).expect("a folder in it");
+    let text = read(document);
+    let mut number = 0;
+    for line in commands(&text) {
+        let (command, told) = exits(&line);
+        let is_run_elsewhere = RUN_BY_THE_GATE.iter().any(|(whole, _)| *whole == command);
+        if is_run_elsewhere || command.starts_with(RUN_AS_TESTS) {
+            continue;
+        }
+        let arguments = harness_arguments(command).unwrap_or_else(|| {
+            panic!("{document}: this test does not know how to run `{command}`")
+        });
+        number += 1;
+        let code = if told == 0 {
+            code(document, command)
+        } else {
+            told
+        };
+        let ended = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .current_dir(root())
+            .env("PATH", path)
+            .args(narrowed(arguments, &out))
+            .timeout(Duration::from_secs(120))
+            .assert()
+            .code(code);
+        if told != 0 {
+            shows(&ended, &shown_below(&text, &line), document);
+        }
+    }
+    number
 }
 
 /// Everything that a document shows of a command was printed, in this order.
