@@ -8,6 +8,7 @@ use super::deadlines::Deadlines;
 use super::error::HostError;
 use super::identity::Birth;
 use super::launch::Tasks;
+use super::leftover::Leftover;
 use super::output::{Listener, Said, Tail};
 use super::plugin::{Parts, Plugin};
 use super::process::{self, Process};
@@ -91,9 +92,10 @@ impl Attach {
         let mut tasks = Tasks::none();
         tasks.push(task);
         process.take();
+        let leftover = Leftover::of(&self.reattach.address, process);
         Ok(Plugin::new(Parts {
             reattach: self.reattach,
-            process,
+            leftover,
             birth: stat.birth,
             is_encrypted: false,
             connection,

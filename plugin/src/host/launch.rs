@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::connection;
 use super::deadlines::Deadlines;
 use super::error::HostError;
+use super::leftover::Leftover;
 use super::output::{self, FirstLine, Listener, Said, Tail};
 use super::plugin::{Parts, Plugin};
 use super::process::Process;
@@ -125,7 +126,10 @@ impl Launch {
         let offer = self.offer()?;
         let mut started = self.spawn(offer.certificate())?;
         let (line, rest) = started.shake_hands(&self.deadlines).await?;
-        let wire = offer.answered(&line, || started.tail.words())?;
+        let wire = offer.answered(&line, || started.tail.words());
+        // From here on the socket goes with the process, also if there is no connection to be had.
+        let leftover = Leftover::of(&line.address, started.process);
+        let wire = wire?;
         let path = match line.address {
             Address::Unix(path) => path,
             Address::Tcp(address) => return Err(HostError::Network { address }),
@@ -139,13 +143,13 @@ impl Launch {
         let (connection, task) =
             connection::speak(stream, &wire, path.clone(), self.deadlines.connect).await?;
         started.tasks.push(task);
-        let birth = started.process.stat()?.birth;
+        let birth = leftover.process.stat()?.birth;
         Ok(Plugin::new(Parts {
             reattach: Reattach {
                 address: Address::Unix(path),
-                pid: started.process.pid(),
+                pid: leftover.process.pid(),
             },
-            process: started.process,
+            leftover,
             birth,
             is_encrypted: wire.is_encrypted(),
             connection: connection.with_tap(self.tap),

@@ -23,6 +23,7 @@ mod deadlines;
 mod error;
 mod identity;
 mod launch;
+mod leftover;
 mod output;
 mod plugin;
 mod process;

@@ -1,8 +1,5 @@
 //! A running plugin (edge): what it is told, and how it is ended.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +13,9 @@ use super::deadlines::Deadlines;
 use super::error::{CallError, EndError};
 use super::identity::Birth;
 use super::launch::Tasks;
+use super::leftover::Leftover;
 use super::output::{Listener, Said, Tail, Words};
-use super::process::{End, Process};
-use crate::handshake::Address;
+use super::process::End;
 use crate::proto::go_plugin::grpc_broker_client::GrpcBrokerClient;
 use crate::proto::go_plugin::grpc_controller_client::GrpcControllerClient;
 use crate::proto::go_plugin::grpc_stdio_client::GrpcStdioClient;
@@ -60,7 +57,7 @@ pub struct Ended {
 
 pub(super) struct Parts {
     pub(super) reattach: Reattach,
-    pub(super) process: Process,
+    pub(super) leftover: Leftover,
     pub(super) birth: Birth,
     pub(super) is_encrypted: bool,
     pub(super) connection: Connection,
@@ -92,9 +89,9 @@ impl Plugin {
         parts
             .tasks
             .push(tokio::spawn(hold_broker(connection.clone())));
-        let process = Arc::new(parts.process);
+        let process = Arc::clone(&parts.leftover.process);
         Self {
-            _leftover: Leftover::of(&parts.reattach.address, &process),
+            _leftover: parts.leftover,
             reattach: parts.reattach,
             birth: parts.birth,
             is_encrypted: parts.is_encrypted,
@@ -231,47 +228,6 @@ impl Drop for Plugin {
     fn drop(&mut self) {
         self.output.abort();
         self.caller.connection.close();
-    }
-}
-
-/// The socket of a plugin that this host is to end.
-struct Leftover {
-    address: Address,
-    identity: Option<(u64, u64)>,
-    process: Arc<Process>,
-}
-
-impl Leftover {
-    fn of(address: &Address, process: &Arc<Process>) -> Self {
-        Self {
-            identity: identity(address),
-            address: address.clone(),
-            process: Arc::clone(process),
-        }
-    }
-}
-
-impl Drop for Leftover {
-    fn drop(&mut self) {
-        // A caller may still hold the process, so that it would not be killed with the plugin.
-        let ended = self.process.end_now();
-        if let (true, Address::Unix(path)) = (ended, &self.address)
-            && self.identity.is_some()
-            && self.identity == identity(&self.address)
-        {
-            drop(fs::remove_file(Path::new(path)));
-        }
-    }
-}
-
-/// Which file it is: another plugin may have made one of the same name.
-fn identity(address: &Address) -> Option<(u64, u64)> {
-    match address {
-        Address::Unix(path) => {
-            let metadata = fs::symlink_metadata(path).ok()?;
-            Some((metadata.dev(), metadata.ino()))
-        }
-        Address::Tcp(_) => None,
     }
 }
 

@@ -230,7 +230,10 @@ async fn refused(kind: &str, deadlines: Deadlines) -> HostError {
     let start = stage.launch(kind).deadlines(deadlines).encrypted().start();
     match start.await {
         Ok(_) => panic!("{kind} is believed"),
-        Err(error) => error,
+        Err(error) => {
+            assert_eq!(stage.files(), [""; 0], "the socket of {kind}");
+            error
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Starts that go well, and each way that one can go wrong.
 
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ trials![
     a_plugin_that_ends_is_told_with_its_last_words,
     a_plugin_whose_child_holds_its_output_has_ended,
     a_plugin_that_closes_its_output_is_told,
+    a_socket_of_somebody_else_is_left_alone,
     a_socket_that_is_not_there_is_named,
     a_flood_on_standard_error_costs_no_memory_and_no_handshake,
     a_launch_that_is_given_up_leaves_no_process,
@@ -155,6 +157,16 @@ async fn a_plugin_that_closes_its_output_is_told() {
 async fn a_socket_that_is_not_there_is_named() {
     let error = failure(&Stage::new(), "no-socket", deadlines()).await;
     assert_eq!(error.to_string(), "connect to /nowhere/at/all");
+}
+
+async fn a_socket_of_somebody_else_is_left_alone() {
+    let stage = Stage::new();
+    let path = stage.folder.path().join("stranger");
+    let _stranger = UnixListener::bind(&path).unwrap();
+    let launch = stage.launch("names-another").variable("NAMED", &path);
+    // Connected, and never answered.
+    drop(launch.start().await.unwrap());
+    assert_eq!(stage.files(), ["stranger"]);
 }
 
 async fn a_flood_on_standard_error_costs_no_memory_and_no_handshake() {

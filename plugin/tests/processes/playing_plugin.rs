@@ -59,6 +59,11 @@ pub(crate) fn play(kind: &str) -> ExitCode {
             say("1|2|unix|/nowhere/at/all|grpc|\n");
             for_ever()
         }
+        "names-another" => {
+            let named = std::env::var("NAMED").unwrap();
+            say(&format!("1|2|unix|{named}|grpc|\n"));
+            for_ever()
+        }
         "ends" => {
             // As much as a pipe holds, so that its end is read behind the end of the process.
             let before = "[DEBUG] looking for a licence ...............\n".repeat(1000);

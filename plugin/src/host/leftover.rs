@@ -1,0 +1,66 @@
+//! What a plugin that was killed leaves behind (edge): it could not remove its socket itself.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use super::process::Process;
+use crate::handshake::Address;
+
+/// The socket of a plugin that this host is to end, from the moment that its path is known. When this is dropped,
+/// the process is killed and the socket removed, unless the process was released.
+pub(super) struct Leftover {
+    pub(super) process: Arc<Process>,
+    address: Address,
+    identity: Option<(u64, u64)>,
+}
+
+impl Leftover {
+    pub(super) fn of(address: &Address, process: Process) -> Self {
+        Self {
+            process: Arc::new(process),
+            address: address.clone(),
+            identity: identity(address),
+        }
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // A caller may still hold the process, so that it would not be killed with the plugin.
+        let ended = self.process.end_now();
+        if let (true, Address::Unix(path)) = (ended, &self.address)
+            && self.identity.is_some()
+            && self.identity == identity(&self.address)
+            && is_deserted(path)
+        {
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+/// Which file it is: another plugin may have made one of the same name.
+fn identity(address: &Address) -> Option<(u64, u64)> {
+    match address {
+        Address::Unix(path) => {
+            let metadata = fs::symlink_metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        }
+        Address::Tcp(_) => None,
+    }
+}
+
+/// Whether nobody listens on this socket any more: connect(2) is refused then, and only then. A plugin may have
+/// named the socket of somebody else.
+fn is_deserted(path: &Path) -> bool {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else {
+        return false;
+    };
+    SocketAddrUnix::new(path)
+        .is_ok_and(|address| connect(&socket, &address) == Err(Errno::CONNREFUSED))
+}
