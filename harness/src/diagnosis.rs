@@ -309,6 +309,15 @@ mod tests {
     }
 
     #[test]
+    fn without_a_journal_a_driver_that_did_not_wait_may_have_opened_read_write() {
+        let shapes = BTreeSet::from([Shape::LostAll]);
+        let facts = BTreeSet::from([Fact::DriverFirst, Fact::NoDriverJournal]);
+        let found = rank(&shapes, &facts, &BTreeSet::from([Role::Driver])).unwrap();
+        assert_eq!(found.subject, "opens-read-write-and-exits-first");
+        assert!(found.cause.contains("or gave the stream up"), "{found:?}");
+    }
+
+    #[test]
     fn a_driver_that_recovers_is_blamed_for_that_only_where_the_damage_is_of_that_time() {
         let driver = BTreeSet::from([Role::Driver]);
         let second = |shape: Shape, facts: [Fact; 2]| {

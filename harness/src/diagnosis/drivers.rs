@@ -106,7 +106,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         cause: "the writer tried to open the FIFO once, without a reader, and gave the stream up",
         ways_out: &[
             "try again until there is a reader",
-            "open the FIFO read-write for the moment of the open",
+            "open the FIFO read-write only while opening it for writing, and wait for a reader",
         ],
     },
     Entry {
@@ -185,6 +185,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ways_out: &[
             "open for writing only",
             "wait for a reader before the last close",
+        ],
+    },
+    Entry {
+        subject: "opens-read-write-and-exits-first",
+        shapes: &[Shape::LostAll],
+        facts: &[Fact::NoDriverJournal, Fact::DriverFirst],
+        never: &[],
+        along: &[Shape::LostPipeContent, Shape::LostTail],
+        cause: "the driver opened the FIFO read-write and took what it held along when it ended, or gave the stream up because nobody read yet",
+        ways_out: &[
+            "wait for a reader before the last close",
+            "open for writing only, again and again until there is a reader",
         ],
     },
     Entry {

@@ -58,6 +58,8 @@ pub enum Fact {
     GaveUpWaiting,
     /// The driver opened a FIFO for writing although nobody had it open for reading.
     OpenedAlone,
+    /// No driver wrote a journal, so nothing tells how it opened the FIFOs.
+    NoDriverJournal,
     /// The host held spare read ends.
     SpareReader,
     /// A finding speaks of CR and LF.
@@ -377,6 +379,9 @@ fn played(history: &History) -> BTreeSet<Fact> {
     }
     if opened_alone(history) {
         facts.insert(Fact::OpenedAlone);
+    }
+    if history.driver.values().all(Vec::is_empty) {
+        facts.insert(Fact::NoDriverJournal);
     }
     facts
 }
