@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::rule::Role;
 use crate::scenario::Scenario;
 use crate::self_test::{Known, Part, passing};
-use crate::suite::{Subject, shipped_scenarios};
+use crate::suite::{Subject, shipped_scenario};
 
 /// Good subjects of the suite's own that pass the case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +76,7 @@ impl PassesHere {
 
 /// Whether a case is exactly a shipped one. One that was played has its seed in its scripts.
 pub(super) fn is_shipped(scenario: &Scenario) -> bool {
-    let Ok(all) = shipped_scenarios() else {
-        return false;
-    };
-    let Some(shipped) = all.iter().find(|one| one.id == scenario.id) else {
+    let Some(shipped) = shipped_scenario(&scenario.id) else {
         return false;
     };
     let mut scenario = scenario.clone();
@@ -113,6 +110,7 @@ mod tests {
     use super::*;
     use crate::bundled_pair::BUNDLED_DRIVER;
     use crate::capability::Capability;
+    use crate::suite::shipped_scenarios;
 
     fn beside(driver: Option<&str>, logmon: Option<&str>, id: &str) -> Option<PassesHere> {
         let cases = shipped_scenarios().unwrap();

@@ -10,7 +10,7 @@ use crate::case::Case;
 use crate::report::Report;
 use crate::scenario::swept_id;
 use crate::serving::Serving;
-use crate::suite::{Subject, shipped_scenarios};
+use crate::suite::{Subject, shipped_scenario};
 
 /// The command that plays the case of a failed attempt again, on one line so that it can be copied.
 /// Without the attempt's facts it names the case only.
@@ -78,7 +78,7 @@ fn beginning(id: &str) -> Vec<String> {
 /// Whether a case is somebody's own: none of the shipped ones has its id, or the id that it was swept from.
 pub(super) fn is_own(id: &str) -> bool {
     let id = swept_id(id).map_or(id, |(base, _)| base);
-    !shipped_scenarios().is_ok_and(|all| all.iter().any(|one| one.id == id))
+    shipped_scenario(id).is_none()
 }
 
 fn command(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::scenario::{self, Scenario, ScenarioError};
 
@@ -54,6 +55,16 @@ pub fn shipped_scenarios() -> Result<Vec<Scenario>, CollectError> {
             .iter()
             .map(|(path, text)| ((*path).to_owned(), (*text).to_owned())),
     )
+}
+
+/// The shipped case with this id, if there is one. All are read once, at the first call, as a report asks for
+/// each of its cases.
+pub(crate) fn shipped_scenario(id: &str) -> Option<&'static Scenario> {
+    static ALL: LazyLock<BTreeMap<String, Scenario>> = LazyLock::new(|| {
+        let all = shipped_scenarios().unwrap_or_default();
+        all.into_iter().map(|one| (one.id.clone(), one)).collect()
+    });
+    ALL.get(id)
 }
 
 /// The shipped files in the contract's order: each one's name, its path without `.toml`, and its

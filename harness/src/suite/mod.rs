@@ -22,6 +22,7 @@ mod sweep;
 
 pub use budget::Budget;
 pub use bundle::Bundle;
+pub(crate) use collect::shipped_scenario;
 pub use collect::{CollectError, shipped_files, shipped_scenarios, user_scenarios};
 pub use fewer::{Fewer, fewer};
 pub(crate) use machine::CASE_WORD;
