@@ -307,6 +307,7 @@ fn the_kills_of_a_flood_and_its_bytes_are_counted() {
         what: Victim::InTurn,
         count: 2,
         stream: Stdout,
+        gate: None,
     };
     let only = Default::default();
     history.case.scenario.plan = vec![Step { only, action }];

@@ -223,6 +223,7 @@ pub fn step_words(action: &Action) -> String {
             what,
             count,
             stream,
+            ..
         } => format!("kill {what} {count} times while the task writes to {stream}"),
         Action::ManyTasks { step } => step.words().into(),
         Action::Repeat { times, .. } => format!("{times} times:"),

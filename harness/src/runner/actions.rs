@@ -90,7 +90,8 @@ impl Stage {
                 what,
                 count,
                 stream,
-            } => self.kill_often(*what, *count, *stream),
+                gate,
+            } => self.kill_often(*what, *count, (*stream, gate.as_deref())),
             Action::ManyTasks { step } => self.many_tasks(*step),
             Action::Repeat { times, plan } => {
                 (0..*times).try_for_each(|round| self.play(plan, &format!("{path}.{round}")))
@@ -218,7 +219,7 @@ impl Stage {
         Ok(())
     }
 
-    fn release(&mut self, gate: &str) -> Result<(), Stop> {
+    pub(super) fn release(&mut self, gate: &str) -> Result<(), Stop> {
         File::create(self.dir.gates().join(gate))
             .map_err(|error| Stop::Suite(format!("open the gate {gate}: {error}")))?;
         self.trace.add(Event::Released {

@@ -11,7 +11,7 @@ use super::kin::Part;
 use super::stage::{Expectation, Stage, Stop, millis};
 use crate::finding::Shape;
 use crate::observe::{Stat, command_line, has_reader, lives};
-use crate::scenario::{LogmonOutcome, SignalName, Victim};
+use crate::scenario::{LogmonOutcome, SignalName, Victim, part_gate};
 use crate::trace::Event;
 
 /// How long the log may take to the next instant, and everything to be back after a kill.
@@ -26,7 +26,7 @@ impl Stage {
         &mut self,
         what: Victim,
         count: u32,
-        stream: Stream,
+        (stream, gate): (Stream, Option<&str>),
     ) -> Result<(), Stop> {
         let flood = self.expectation(stream).and_then(|all| match &*all {
             Expectation::Exact(bytes) => u64::try_from(bytes.len()).ok(),
@@ -38,9 +38,13 @@ impl Stage {
         };
         self.await_keeper(None)?;
         let instants = instants(self.case.seed, self.run.0, count, bytes);
-        for (number, at) in instants.into_iter().enumerate() {
-            self.await_instant(stream, at)?;
-            let target = target(what, number);
+        for (number, at) in (0..count).zip(instants) {
+            if let Some(gate) = gate.filter(|_| number > 0) {
+                self.release(&part_gate(gate, number))?;
+            }
+            let next = gate.map(|gate| part_gate(gate, number + 1));
+            self.await_instant(stream, at, next.as_deref())?;
+            let target = target(what, number as usize);
             match target {
                 Target::Logmon => {
                     self.signal_logmon(SignalName::Kill)?;
@@ -55,12 +59,12 @@ impl Stage {
 
     /// Waits until the log holds so many bytes of a stream, or can't any more as the rest of them is
     /// lost, which the judge will say.
-    fn await_instant(&mut self, stream: Stream, at: u64) -> Result<(), Stop> {
+    fn await_instant(&mut self, stream: Stream, at: u64, closed: Option<&str>) -> Result<(), Stop> {
         let began = Instant::now();
         while began.elapsed() < SETTLE {
             let is_now = self.wait(CLOSE, |stage| {
                 let logged = stage.samples.bytes[stream.index()];
-                (logged >= at || stage.is_flood_over(stream)).then_some(())
+                (logged >= at || stage.is_flood_over(stream, closed)).then_some(())
             })?;
             if is_now.is_some() {
                 return Ok(());
@@ -69,9 +73,12 @@ impl Stage {
         Err(self.unmet(format!("the log grows to {at} bytes of {stream}")))
     }
 
-    /// Whether all that the task writes to a stream is on its way no longer.
-    fn is_flood_over(&mut self, stream: Stream) -> bool {
-        self.is_accepted(stream, None) && self.fill(stream).is_none_or(|fill| fill.bytes == 0)
+    /// Whether all that the task writes to a stream, at most as far as to a closed gate, is on its way no longer.
+    fn is_flood_over(&mut self, stream: Stream, closed: Option<&str>) -> bool {
+        let at = |stage: &Self| stage.generation()?.tail.progress.gate.clone();
+        let waits = closed.is_some() && at(self).as_deref() == closed;
+        (waits || self.is_accepted(stream, None))
+            && self.fill(stream).is_none_or(|fill| fill.bytes == 0)
     }
 
     fn kill_keepers(&mut self) -> Result<(), Stop> {

@@ -12,6 +12,7 @@ use super::model::{
     Action, Await, Condition, FifoKind, FolderKind, LogmonBinary, LogmonOutcome, LogmonOutput,
     Need, Scenario, Step,
 };
+use super::parts::part_gate;
 use super::recovery;
 use super::size::Size;
 use crate::capability::Capability;
@@ -215,6 +216,11 @@ impl Plan<'_> {
                 "0 kills",
                 "leave the step out",
             )),
+            Action::KillOften {
+                count,
+                gate: Some(gate),
+                ..
+            } => (1..*count).try_for_each(|part| self.gate(&part_gate(gate, part), key)),
             Action::Repeat { times: 0, .. } => Err(Wrong::new(
                 format!("{key}.times"),
                 "0 times",

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 use super::check;
 use super::limits::Limits;
 use super::model::{Action, Need, Scenario, Step};
+use super::parts;
 use crate::capability::Capability;
 use crate::rule::{Profile, Role, Spec};
 
@@ -291,7 +292,9 @@ impl File<'_> {
         let Value::Table(table) = value else {
             return Err(self.shape("tasks", "not a table of scripts"));
         };
-        for (name, value) in table {
+        for (name, mut value) in table {
+            parts::divide(&mut value, &format!("tasks.{name}"))
+                .map_err(|wrong| self.wrong(wrong))?;
             let text = toml::to_string(&value)
                 .map_err(|error| self.shape(format!("tasks.{name}"), error))?;
             let script = Script::parse(&text, Path::new(self.path)).map_err(|source| {

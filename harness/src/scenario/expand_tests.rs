@@ -201,6 +201,11 @@ fn nonsense_is_refused_with_its_key_and_a_way_out() {
         ),
         (
             "start-logmon\"",
+            "kill-often\"\nwhat = \"logmon\"\ncount = 3\ngate = \"g\"",
+            "plan 1.gate: no script has a gate `g-1`",
+        ),
+        (
+            "start-logmon\"",
             "await\"\nuntil = \"at-gate\"",
             "plan 1.gate: there is none",
         ),

@@ -6,6 +6,7 @@ mod fault;
 mod limits;
 mod many;
 mod model;
+mod parts;
 mod place;
 mod recovery;
 mod shipped;
@@ -22,6 +23,7 @@ pub use model::{
     LogmonOutcome, LogmonOutput, Need, Only, Place, Plant, PlantKind, Scenario, SignalName, Step,
     Who,
 };
+pub(crate) use parts::part_gate;
 pub use place::{places_in, step_at};
 pub use shipped::shipped;
 pub use size::Size;

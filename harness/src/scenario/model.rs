@@ -352,6 +352,10 @@ pub enum Action {
         /// The stream that tells the instants.
         #[serde(default = "default_flood")]
         stream: Stream,
+        /// The gates of a flood in `count` parts, one for each kill: the task never runs ahead of the kills, however
+        /// busy the machine is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gate: Option<String>,
     },
     /// Does something with all tasks of a case in which one logmon serves many.
     ManyTasks {
