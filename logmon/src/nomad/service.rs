@@ -12,9 +12,10 @@ use plugin::proto::logmon::{StartRequest, StartResponse, StopRequest, StopRespon
 use plugin::{Request, Response, Status, async_trait};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::request::asked;
+use crate::collector::Started;
 use crate::config::{StreamConfig, TaskConfig};
 use crate::error::{Error, chain};
 use crate::name::TaskId;
@@ -73,7 +74,15 @@ impl LogMon for Service {
         let (id, streams) = (task_id(&task), task.streams());
         match self.begin(&id, &streams).await {
             (started, None) => {
-                info!(task = %id, ?started, "started");
+                // A host may say Start every few seconds, to be sure (contract MON-4).
+                if started
+                    .iter()
+                    .all(|(_, what)| *what == Started::AlreadyRunning)
+                {
+                    debug!(task = %id, "runs already");
+                } else {
+                    info!(task = %id, ?started, "started");
+                }
                 Ok(Response::new(StartResponse {}))
             }
             (_, Some(error)) => {

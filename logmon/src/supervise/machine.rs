@@ -11,6 +11,8 @@
 //! - one that does not answer is killed, and only its end is followed by a start;
 //! - one is told to drain only after it was ready, and one that refused is only told to end;
 //! - it is asked whether it is well only while it is ready, and one question at a time;
+//! - it is told again what it collects after each time that it was well, and what comes of that is no reason to
+//!   end it: only whether it is well is;
 //! - it ends only when no logmon is left.
 
 use std::time::Duration;
@@ -59,6 +61,8 @@ pub(crate) enum Event {
     Refused(u8),
     /// The plugin is well.
     Well,
+    /// The plugin was told again what it collects, whatever it made of that.
+    Repeated,
     /// The plugin does not answer in time, or answers wrongly.
     Unwell,
     /// The logmon has ended.
@@ -82,6 +86,9 @@ pub(crate) enum Action {
     Announce,
     /// Ask the plugin whether it is well.
     Check,
+    /// Tell the plugin that is at work once more what it collects. A good one changes nothing (contract MON-4);
+    /// Nomad's has ended its copy when the last writer left, and opens a FIFO again only then.
+    Repeat,
     /// Ask the logmon to drain and end.
     Terminate,
     /// Ask the plugin to end; it collects nothing.
@@ -99,6 +106,8 @@ enum Check {
     At(Duration),
     /// It is asked, and has not answered.
     Asked,
+    /// It is well, and is being told again what it collects.
+    Repeating,
 }
 
 /// What follows the end of a logmon that has to go.
@@ -202,7 +211,8 @@ impl Machine {
             Event::FoundPlugin => self.begin(now, true),
             Event::Ready => self.ready(now),
             Event::Refused(code) => self.refused(code, now),
-            Event::Well => self.well(now),
+            Event::Well => self.well(),
+            Event::Repeated => self.repeated(now),
             Event::Unwell => self.unwell(now),
             Event::Ended(ending) => self.ended(ending, now),
             Event::NotStarted => self.not_started(now),
@@ -313,10 +323,23 @@ impl Machine {
         vec![Action::Dismiss]
     }
 
-    fn well(&mut self, now: Duration) -> Vec<Action> {
+    fn well(&mut self) -> Vec<Action> {
         if let Phase::Running {
             since,
             check: Check::Asked,
+        } = self.phase
+        {
+            let check = Check::Repeating;
+            self.phase = Phase::Running { since, check };
+            return vec![Action::Repeat];
+        }
+        Vec::new()
+    }
+
+    fn repeated(&mut self, now: Duration) -> Vec<Action> {
+        if let Phase::Running {
+            since,
+            check: Check::Repeating,
         } = self.phase
         {
             self.phase = self.running(since, now);

@@ -155,8 +155,45 @@ fn a_plugin_that_is_well_is_asked_again_and_again() {
         assert_eq!(machine.tick_at(), None);
         assert_eq!(machine.handle(Event::Tick, now), []);
         now += SECOND;
-        assert_eq!(machine.handle(Event::Well, now), []);
+        assert_eq!(machine.handle(Event::Well, now), [Action::Repeat]);
+        assert_eq!(machine.handle(Event::Repeated, now), []);
     }
+}
+
+#[test]
+fn a_plugin_that_is_well_is_told_again_what_it_collects_and_not_asked_meanwhile() {
+    let mut machine = running_at(PLUGIN);
+    machine.handle(Event::Tick, CHECK_EVERY);
+    let well = machine.handle(Event::Well, SECOND * 4);
+    assert_eq!(well, [Action::Repeat]);
+    assert_eq!(machine.handle(Event::Well, SECOND * 4), []);
+    assert_eq!(machine.tick_at(), None);
+    assert_eq!(machine.handle(Event::Tick, SECOND * 9), []);
+    assert_eq!(machine.handle(Event::Repeated, SECOND * 9), []);
+    assert_eq!(machine.tick_at(), Some(SECOND * 9 + CHECK_EVERY));
+    // It is told once for each time that it was well.
+    assert_eq!(machine.handle(Event::Repeated, SECOND * 10), []);
+    assert_eq!(machine.tick_at(), Some(SECOND * 9 + CHECK_EVERY));
+}
+
+#[test]
+fn a_stop_does_not_wait_until_a_plugin_was_told_again() {
+    let mut machine = running_at(PLUGIN);
+    machine.handle(Event::Tick, CHECK_EVERY);
+    machine.handle(Event::Well, CHECK_EVERY);
+    let stop = machine.handle(Event::StopAsked, SECOND * 4);
+    assert_eq!(stop, [Action::Terminate]);
+    assert_eq!(machine.handle(Event::Repeated, SECOND * 4), []);
+    assert_eq!(machine.tick_at(), Some(SECOND * 4 + STOP_LIMIT));
+}
+
+#[test]
+fn a_plugin_that_ends_while_it_is_told_again_is_followed_by_another_one() {
+    let mut machine = running_at(PLUGIN);
+    machine.handle(Event::Tick, CHECK_EVERY);
+    machine.handle(Event::Well, CHECK_EVERY);
+    let ended = machine.handle(Event::Ended(Ending::Undrained), CHECK_EVERY);
+    assert_eq!(ended, [Action::Start]);
 }
 
 #[test]
@@ -257,7 +294,7 @@ fn a_stop_while_a_plugin_has_to_go_has_another_one_drain() {
 fn events() -> impl Strategy<Value = Event> {
     let codes = || proptest::sample::select(vec![0_u8, 64, 65, 66, 69, 70, 71, 75]);
     prop_oneof![
-        4 => Just(Event::Ready),
+        8 => Just(Event::Ready),
         1 => Just(Event::Found),
         4 => codes().prop_map(|code| Event::Ended(Ending::Code(code))),
         6 => Just(Event::Ended(Ending::Signal)),
@@ -265,7 +302,8 @@ fn events() -> impl Strategy<Value = Event> {
         2 => any::<bool>().prop_map(|left_something| Event::Ended(Ending::Unseen { left_something })),
         1 => Just(Event::NotStarted),
         2 => codes().prop_map(Event::Refused),
-        3 => Just(Event::Well),
+        12 => Just(Event::Well),
+        12 => Just(Event::Repeated),
         3 => Just(Event::Unwell),
         1 => Just(Event::StopAsked),
         6 => Just(Event::Tick),
@@ -279,6 +317,9 @@ struct Seen {
     has_refused: bool,
     is_unwell: bool,
     is_checked: bool,
+    /// It has said that it is well, and was not told anything since.
+    is_well: bool,
+    is_told_again: bool,
     is_told_to_end: bool,
     is_killed: bool,
 }
@@ -289,6 +330,8 @@ impl Seen {
         has_refused: false,
         is_unwell: false,
         is_checked: false,
+        is_well: false,
+        is_told_again: false,
         is_told_to_end: false,
         is_killed: false,
     };
@@ -296,6 +339,12 @@ impl Seen {
         is_ready: true,
         ..Seen::NEW
     };
+
+    /// True if it is at work, and nothing is asked of it.
+    fn is_idle(self) -> bool {
+        let is_told = self.is_checked || self.is_told_again || self.is_told_to_end;
+        self.is_ready && !is_told && !self.is_killed
+    }
 
     /// Takes note of what it did; gives false if it can't have.
     fn sees(&mut self, event: Event) -> bool {
@@ -310,7 +359,11 @@ impl Seen {
                 self.has_refused |= can_be;
                 can_be
             }
-            Event::Well => std::mem::take(&mut self.is_checked),
+            Event::Well => {
+                self.is_well |= self.is_checked;
+                std::mem::take(&mut self.is_checked)
+            }
+            Event::Repeated => std::mem::take(&mut self.is_told_again),
             // It does not answer what it was told: to collect, whether it is well, to drain.
             Event::Unwell => {
                 let is_told = !self.is_ready || self.is_checked || self.is_told_to_end;
@@ -353,7 +406,7 @@ impl Told {
             }
             Event::FoundPlugin => self.logmon = Some(Seen::NEW),
             Event::Ended(_) | Event::NotStarted => return self.logmon.take().is_some(),
-            Event::Ready | Event::Refused(_) | Event::Well | Event::Unwell => {
+            Event::Ready | Event::Refused(_) | Event::Well | Event::Repeated | Event::Unwell => {
                 let can_be = self.logmon.as_mut().is_some_and(|one| one.sees(event));
                 self.was_ready |= can_be && event == Event::Ready;
                 return can_be;
@@ -381,7 +434,12 @@ impl Told {
                 prop_assert!(self.logmon.is_none(), "ends with a logmon alive");
                 self.ended = true;
             }
-            Action::Resume | Action::Check | Action::Terminate | Action::Dismiss | Action::Kill => {
+            Action::Resume
+            | Action::Check
+            | Action::Repeat
+            | Action::Terminate
+            | Action::Dismiss
+            | Action::Kill => {
                 let Some(one) = &mut self.logmon else {
                     return Err(TestCaseError::fail("there is nobody to be told"));
                 };
@@ -398,11 +456,18 @@ fn tell(one: &mut Seen, action: Action, stop_asked: bool) -> Result<(), TestCase
     match action {
         Action::Check => {
             prop_assert!(one.is_ready && !one.is_checked && !one.is_told_to_end);
+            prop_assert!(!one.is_told_again, "two questions at a time");
             one.is_checked = true;
+        }
+        Action::Repeat => {
+            prop_assert!(one.is_well && !one.is_told_again && !one.is_told_to_end);
+            one.is_well = false;
+            one.is_told_again = true;
         }
         Action::Terminate => {
             prop_assert!(one.is_ready && stop_asked && !one.is_told_to_end);
             one.is_checked = false;
+            one.is_told_again = false;
             one.is_told_to_end = true;
         }
         Action::Dismiss => {
@@ -445,6 +510,11 @@ proptest! {
             }
             let is_unwell = told.logmon.is_some_and(|one| one.is_unwell && !one.is_killed);
             prop_assert!(!is_unwell, "one that does not answer lives on");
+            let is_left = told.logmon.is_some_and(|one| one.is_well && !one.is_killed);
+            prop_assert!(!is_left, "one that is well was not told again");
+            let is_idle = told.logmon.is_some_and(Seen::is_idle);
+            let is_asked = !(is_idle && is_plugin) || machine.tick_at().is_some();
+            prop_assert!(is_asked, "one that is at work will never be asked again");
             let waits = told.logmon.is_some() || machine.tick_at().is_some();
             prop_assert!(waits, "nothing will happen any more");
         }

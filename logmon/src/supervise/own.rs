@@ -234,6 +234,7 @@ impl Ward for Own {
             Action::Resume
             | Action::Announce
             | Action::Check
+            | Action::Repeat
             | Action::Dismiss
             | Action::End(_) => {}
         }

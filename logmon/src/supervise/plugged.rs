@@ -59,6 +59,7 @@ enum Answer {
     Launched(Result<Arc<Plugin>, HostError>),
     Started(Result<(), CallError>),
     Checked(Result<(), CallError>),
+    Repeated(Result<(), CallError>),
     Stopped(Result<(), CallError>),
     Over(Result<Ended, EndError>),
 }
@@ -81,6 +82,8 @@ pub(super) struct Plugged {
     known: Option<Event>,
     /// Why the plugin was of no use.
     trouble: Option<SuperviseError>,
+    /// Why it did not take what it was told again, as it was told of last.
+    not_taken: Option<String>,
 }
 
 impl Plugged {
@@ -113,6 +116,7 @@ impl Plugged {
             leaving: Leaving::No,
             known: None,
             trouble: None,
+            not_taken: None,
         })
     }
 
@@ -268,12 +272,21 @@ impl Plugged {
                 self.shut_down(Leaving::Drained { has_lost: true });
                 None
             }
+            Answer::Repeated(Ok(())) => {
+                self.not_taken = None;
+                Some(Event::Repeated)
+            }
             // Its process says so, too.
             Answer::Checked(Err(CallError::Ended { .. }))
+            | Answer::Repeated(Err(CallError::Ended { .. }))
             | Answer::Stopped(Err(CallError::Ended { .. })) => None,
             Answer::Checked(Err(error)) | Answer::Stopped(Err(error)) => {
                 warn!(error = chain(&error), "the plugin is not well; killing it");
                 Some(Event::Unwell)
+            }
+            Answer::Repeated(Err(error)) => {
+                self.not_repeated(&error);
+                Some(Event::Repeated)
             }
             Answer::Over(Ok(ended)) => Some(self.over(ended)),
             Answer::Over(Err(error)) => {
@@ -293,6 +306,7 @@ impl Plugged {
                 self.save(process.identity(), Some(saved.reattach));
                 self.process = Some(process);
                 self.plugin = Some(plugin);
+                self.not_taken = None;
                 self.start();
                 None
             }
@@ -323,6 +337,18 @@ impl Plugged {
         }
         self.trouble = Some(trouble);
         event
+    }
+
+    /// It may still collect what it did, so it is let be, and told again later. The same reason is told once.
+    fn not_repeated(&mut self, error: &CallError) {
+        let why = chain(error);
+        if self.not_taken.as_ref() != Some(&why) {
+            warn!(
+                error = why,
+                "the plugin does not take what it is told again; a task that restarts may not be collected"
+            );
+            self.not_taken = Some(why);
+        }
     }
 
     /// It has ended, after it was told to.
@@ -404,6 +430,12 @@ impl Ward for Plugged {
             }
             Action::Check => {
                 self.ask_plugin(|plugin| async move { Answer::Checked(check(&plugin).await) });
+            }
+            Action::Repeat => {
+                let start = self.start.clone();
+                self.ask_plugin(|plugin| async move {
+                    Answer::Repeated(plugin.log_mon().start(start).await)
+                });
             }
             Action::Terminate => self.ask_plugin(|plugin| async move {
                 let call = "Stop";

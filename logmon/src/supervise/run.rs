@@ -53,6 +53,7 @@ pub(crate) async fn look_after(mut ward: impl Ward) -> Result<u8, Error> {
                 Action::Start
                 | Action::Resume
                 | Action::Check
+                | Action::Repeat
                 | Action::Terminate
                 | Action::Dismiss
                 | Action::Kill => ward.obey(action),

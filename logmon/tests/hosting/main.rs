@@ -6,11 +6,13 @@
     reason = "a test ends at the first thing that it did not expect"
 )]
 
+mod copying;
 mod dying;
 mod finding;
 mod frozen;
 mod playing;
 mod refusing;
+mod restarting;
 mod stage;
 #[expect(dead_code, reason = "the other faces need more of it")]
 #[path = "../support/mod.rs"]
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         finding::tests(),
         frozen::tests(),
         refusing::tests(),
+        restarting::tests(),
     ];
     let trial = |(name, test): Named| {
         Trial::test(name, move || {

@@ -1,9 +1,10 @@
-//! Plugins that are no good log collectors. Each notes the calls that it gets, a line each.
+//! Plugins that are no good log collectors, or not as ours. Each notes the calls that it gets, a line each.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use plugin::proto::logmon::log_mon_server::{LogMon, LogMonServer};
@@ -11,8 +12,15 @@ use plugin::proto::logmon::{StartRequest, StartResponse, StopRequest, StopRespon
 use plugin::server::{Server, Services, fail, refuse};
 use plugin::{Request, Response, Status, async_trait};
 
+use crate::copying::Copies;
+
 /// What makes the test program one of them.
 pub(crate) const WORD: &str = "__plugin";
+
+/// What a plugin notes that is told again what it collects already.
+pub(crate) const AGAIN: &str = "start again";
+/// What a plugin notes when it has come to the end of a stream.
+pub(crate) const ENDED: &str = "end of file";
 
 /// So many Starts does a plugin die in that dies.
 pub(crate) const DEATHS: usize = 2;
@@ -32,8 +40,12 @@ pub(crate) fn play(kind: &str, notes: PathBuf) -> ExitCode {
     let services = if kind == "collects-nothing" {
         Services::new()
     } else {
-        let kind = kind.to_owned();
-        Services::new().with(LogMonServer::new(Played { kind, notes }))
+        Services::new().with(LogMonServer::new(Played {
+            kind: kind.to_owned(),
+            copies: Copies::new(notes.clone()),
+            notes,
+            has_started: AtomicBool::new(false),
+        }))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -45,7 +57,7 @@ pub(crate) fn play(kind: &str, notes: PathBuf) -> ExitCode {
     }
 }
 
-fn note(notes: &PathBuf, line: &str) {
+pub(crate) fn note(notes: &PathBuf, line: &str) {
     let mut file = File::options()
         .create(true)
         .append(true)
@@ -57,6 +69,23 @@ fn note(notes: &PathBuf, line: &str) {
 struct Played {
     kind: String,
     notes: PathBuf,
+    /// True once a Start was answered with success.
+    has_started: AtomicBool,
+    copies: Copies,
+}
+
+impl Played {
+    /// Takes a Start of what was started already.
+    fn start_again(&self, request: &StartRequest) -> Result<Response<StartResponse>, Status> {
+        note(&self.notes, AGAIN);
+        if self.kind == "refuses-again" {
+            return Err(Status::unknown("not twice"));
+        }
+        if self.kind == "copies" {
+            self.copies.start(request);
+        }
+        Ok(Response::new(StartResponse {}))
+    }
 }
 
 #[async_trait]
@@ -66,15 +95,24 @@ impl LogMon for Played {
         request: Request<StartRequest>,
     ) -> Result<Response<StartResponse>, Status> {
         let request = request.into_inner();
+        if self.has_started.load(Ordering::SeqCst) {
+            return self.start_again(&request);
+        }
         note(&self.notes, &format!("start {}", request.stdout_file_name));
         let starts = fs::read_to_string(&self.notes).unwrap().lines().count();
         match self.kind.as_str() {
             "dies" if starts <= DEATHS => std::process::exit(9),
             "waits" if starts == 1 => std::future::pending().await,
             "refuses" => Err(Status::invalid_argument("not today")),
-            "loses" | "dies" | "waits" => Ok(Response::new(StartResponse {})),
+            "loses" | "dies" | "waits" | "refuses-again" => Ok(()),
+            "copies" => {
+                self.copies.start(&request);
+                Ok(())
+            }
             other => panic!("there is no kind {other}"),
-        }
+        }?;
+        self.has_started.store(true, Ordering::SeqCst);
+        Ok(Response::new(StartResponse {}))
     }
 
     async fn stop(&self, _: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {

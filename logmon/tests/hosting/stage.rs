@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use plugin::handshake::Address;
 use plugin::reattach::Reattach;
 
-use crate::playing::WORD;
+use crate::playing::{AGAIN, ENDED, WORD};
 use crate::support::{Place, log_files, wait_until, writer_of};
 
 /// The folder of one test. The sockets of plugins lie in `run`; everything that runs there is killed with it.
@@ -52,8 +52,31 @@ impl Stage {
         format!("{} {WORD} {kind} {}", own.display(), notes.display())
     }
 
-    /// The calls that a plugin of this test program got.
+    /// The calls that a plugin of this test program got, without the Starts of what it collected already: how
+    /// many of those there are is a matter of time.
     pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = self.all_notes();
+        notes.retain(|note| note != AGAIN && note != ENDED);
+        notes
+    }
+
+    /// How many streams of a plugin of this test program have come to an end of file.
+    pub(crate) fn ends_of_file(&self) -> usize {
+        self.all_notes()
+            .iter()
+            .filter(|note| *note == ENDED)
+            .count()
+    }
+
+    /// How often a plugin of this test program was told to start what it collected already.
+    pub(crate) fn told_again(&self) -> usize {
+        self.all_notes()
+            .iter()
+            .filter(|note| *note == AGAIN)
+            .count()
+    }
+
+    fn all_notes(&self) -> Vec<String> {
         let notes = fs::read_to_string(self.path("notes")).unwrap_or_default();
         notes.lines().map(str::to_owned).collect()
     }
@@ -106,8 +129,18 @@ impl Stage {
         writer_of(&self.fifo("stdout"))
     }
 
+    /// What a task holds while it runs: stdout and stderr.
+    #[track_caller]
+    pub(crate) fn writers(&self) -> [Writer; 2] {
+        ["stdout", "stderr"].map(|end| writer_of(&self.fifo(end)))
+    }
+
     pub(crate) fn log(&self) -> Vec<u8> {
-        let files = log_files(&self.path("logs"), "web.stdout").into_iter();
+        self.log_of("stdout")
+    }
+
+    pub(crate) fn log_of(&self, end: &str) -> Vec<u8> {
+        let files = log_files(&self.path("logs"), &format!("web.{end}")).into_iter();
         files.flat_map(|(_, bytes)| bytes).collect()
     }
 

@@ -92,8 +92,11 @@ async fn a_host_that_does_not_read_the_log_holds_nothing_up() {
     };
     let attach = Attach::new(reattach, None).deadlines(deadlines());
     let plugin = attach.start().await.unwrap();
-    for _ in 0..MANY {
-        plugin.log_mon().start(stage.request("web")).await.unwrap();
+    for number in 0..MANY {
+        // Other limits each time, so that each is told.
+        let mut request = stage.request("web");
+        request.max_files = if number % 2 == 0 { 3 } else { 4 };
+        plugin.log_mon().start(request).await.unwrap();
     }
     write_all(&stage.writer("web", "stdout"), &lines(0, 10));
     stage.wait_for_log("web.stdout", &lines(0, 10));
