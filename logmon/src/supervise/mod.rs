@@ -6,6 +6,8 @@ mod error;
 mod heard;
 #[cfg(feature = "plugin")]
 mod kin;
+#[cfg(feature = "plugin")]
+mod leftover;
 mod machine;
 mod own;
 #[cfg(feature = "plugin")]

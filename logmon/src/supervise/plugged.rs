@@ -4,7 +4,7 @@
 //! A call has its deadline, and one that is not answered in time is told to the machine, which has the
 //! process killed. Only the process itself says that it has ended: through a pidfd, whoever started it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::error::SuperviseError;
 use super::heard::hear;
 use super::kin::{MARK, marked, reached};
+use super::leftover;
 use super::machine::{Action, Ending, Event, Pace};
 use super::process::{Process, boot_id};
 use super::record::{Identity, Record, command_number};
@@ -76,6 +77,8 @@ pub(super) struct Plugged {
     process: Option<Process>,
     /// None if the process can't be reached, or is about to end.
     plugin: Option<Arc<Plugin>>,
+    /// The socket of a plugin of before that can't be reached: nobody else removes it when the process is dead.
+    unreached: Option<PathBuf>,
     asked: Option<Asked>,
     leaving: Leaving,
     /// What happened already, and is to be told.
@@ -112,6 +115,7 @@ impl Plugged {
             start,
             process: None,
             plugin: None,
+            unreached: None,
             asked: None,
             leaving: Leaving::No,
             known: None,
@@ -120,22 +124,32 @@ impl Plugged {
         })
     }
 
-    /// Gives the process that the record is about, if it lives, and where it is reached.
+    /// Gives the process that the record is about, if it lives, and where it is reached. The socket of one that
+    /// does not is removed.
     fn recorded(&self) -> Result<Option<(Process, Option<String>)>, SuperviseError> {
-        let record = self.folder.load()?;
-        let Some(record) = record.filter(|record| record.boot == self.boot) else {
+        let Some(record) = self.folder.load()? else {
             return Ok(None);
         };
         let pid = record.logmon.pid;
-        let process = Process::of_identity(record.logmon)
-            .map_err(|source| SuperviseError::Watch { pid, source })?;
+        let process = if record.boot == self.boot {
+            Process::of_identity(record.logmon)
+                .map_err(|source| SuperviseError::Watch { pid, source })?
+        } else {
+            None
+        };
         match process {
             Some(_) if record.command != self.command => {
                 let path = self.folder.path().to_owned();
                 Err(SuperviseError::OtherOptions { path, pid })
             }
             Some(process) => Ok(Some((process, record.reattach))),
-            None => Ok(None),
+            None => {
+                let socket = record.reattach.as_deref().and_then(leftover::socket_in);
+                if let Some(socket) = socket {
+                    leftover::remove(&socket);
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -380,6 +394,9 @@ impl Plugged {
         let words = self.plugin.take().map(|plugin| plugin.words());
         let words = words.unwrap_or_default();
         warn!(pid, "the plugin {end}{words}");
+        if let Some(socket) = self.unreached.take() {
+            leftover::remove(&socket);
+        }
         self.asked = None;
         let leaving = std::mem::replace(&mut self.leaving, Leaving::No);
         Event::Ended(verdict::of_end(leaving, end))
@@ -405,6 +422,9 @@ impl Ward for Plugged {
         };
         let plugin = self.reach(&process, reattach.as_deref()).await;
         info!(pid = process.identity().pid, "found a running plugin");
+        if plugin.is_none() {
+            self.unreached = reattach.as_deref().and_then(leftover::socket_in);
+        }
         self.save(process.identity(), reattach);
         self.plugin = plugin.map(Arc::new);
         self.process = Some(process);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -26,6 +26,14 @@ pub(crate) fn tests() -> Vec<Named> {
         (
             "a_process_that_has_the_saved_number_now_is_left_alone",
             reused_number,
+        ),
+        (
+            "a_plugin_that_can_not_be_reached_goes_with_its_socket",
+            unreachable,
+        ),
+        (
+            "a_plugin_of_another_boot_is_dead_and_its_socket_goes",
+            other_boot,
         ),
         (
             "a_state_that_is_cut_off_does_not_hide_the_plugin",
@@ -91,9 +99,7 @@ fn reused_number() {
     let forged = state
         .replace(&format!("logmon {plugin} "), &format!("logmon {pid} "))
         .replace(&format!("\"Pid\":{plugin}"), &format!("\"Pid\":{pid}"));
-    let (lines, _) = forged.split_once("end ").unwrap();
-    let forged = format!("{lines}end {:016x}\n", checksum(lines.as_bytes()));
-    fs::write(stage.path("state/state"), forged).unwrap();
+    write_state(&stage, &forged);
     let supervisor = stage.start(&stage.alone());
     let diagnostics = stage.place.diagnostics();
     assert!(!diagnostics.contains("can't be used"), "{diagnostics}");
@@ -102,6 +108,47 @@ fn reused_number() {
     assert_eq!(supervisor.stop(), Some(0));
     other.kill().unwrap();
     other.wait().unwrap();
+}
+
+/// The plugin lives, and its state says wrongly of which process the socket is.
+fn unreachable() {
+    let stage = Stage::new();
+    stage.start(&stage.alone()).kill();
+    let (plugin, socket) = (stage.plugin().pid, stage.socket());
+    let state = stage.state();
+    let forged = state.replace(&format!("\"Pid\":{plugin}"), "\"Pid\":1");
+    assert_ne!(forged, state);
+    write_state(&stage, &forged);
+    let supervisor = stage.start(&stage.alone());
+    assert!(is_gone(plugin), "there are two");
+    assert!(!socket.exists(), "its socket is left");
+    assert_eq!(supervisor.stop(), Some(0));
+    stage.assert_nothing_is_left();
+}
+
+fn other_boot() {
+    let stage = Stage::new();
+    stage.start(&stage.alone()).kill();
+    let socket = stage.socket();
+    kill_9(stage.plugin().pid);
+    // What has ended first is the thread that the process is called after; the others hold the socket.
+    wait_until("nobody listens", || UnixStream::connect(&socket).is_err());
+    let state = stage.state();
+    let boot = state
+        .lines()
+        .find(|line| line.starts_with("boot "))
+        .unwrap();
+    write_state(&stage, &state.replace(boot, "boot another"));
+    let supervisor = stage.start(&stage.alone());
+    assert_eq!(supervisor.stop(), Some(0));
+    stage.assert_nothing_is_left();
+}
+
+/// Leaves a state for the next supervisor, with the checksum that it must have.
+fn write_state(stage: &Stage, state: &str) {
+    let (lines, _) = state.split_once("end ").unwrap();
+    let state = format!("{lines}end {:016x}\n", checksum(lines.as_bytes()));
+    fs::write(stage.path("state/state"), state).unwrap();
 }
 
 /// The checksum of a state: FNV-1a with 64 bits.
