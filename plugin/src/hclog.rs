@@ -112,6 +112,85 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Gives the line with its newline, no longer than this many bytes. If it would be longer, the longest texts
+    /// in it are shortened to one length and end in `…`; if that is not enough, only level and message are left.
+    /// So it is still JSON, which a line that is cut off is not. Below 512 bytes it may be longer all the same.
+    #[must_use]
+    pub fn format_within(&self, max_bytes: usize) -> String {
+        let line = self.format();
+        if line.len() <= max_bytes {
+            return line;
+        }
+        let bare = Self {
+            fields: Map::new(),
+            ..self.clone()
+        };
+        [self, &bare]
+            .into_iter()
+            .find_map(|record| record.shortened_into(max_bytes))
+            .unwrap_or_else(|| bare.shortened(SHORTEST_CUT).format())
+    }
+
+    /// The line with the longest texts that fit, if any do.
+    fn shortened_into(&self, max_bytes: usize) -> Option<String> {
+        let line = |most| self.shortened(most).format();
+        let fits = |most| line(most).len() <= max_bytes;
+        // The longer the texts may be, the longer is the line.
+        let (mut fitting, mut too_long) = (SHORTEST_CUT, max_bytes.max(SHORTEST_CUT) + 1);
+        if !fits(fitting) {
+            return None;
+        }
+        while too_long - fitting > 1 {
+            let middle = fitting.midpoint(too_long);
+            if fits(middle) {
+                fitting = middle;
+            } else {
+                too_long = middle;
+            }
+        }
+        Some(line(fitting))
+    }
+
+    fn shortened(&self, most: usize) -> Self {
+        let fields = self.fields.iter();
+        Self {
+            message: shortened(&self.message, most),
+            fields: fields
+                .map(|(name, value)| (name.clone(), shortened_value(value, most)))
+                .collect(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Texts of up to so many bytes are never shortened.
+const SHORTEST_CUT: usize = 32;
+
+fn shortened_value(value: &Value, most: usize) -> Value {
+    match value {
+        Value::String(text) => shortened(text, most).into(),
+        Value::Array(values) => values
+            .iter()
+            .map(|value| shortened_value(value, most))
+            .collect(),
+        Value::Object(keys) => keys
+            .iter()
+            .map(|(name, value)| (name.clone(), shortened_value(value, most)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+/// Gives the text with no more than this many bytes.
+fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most.saturating_sub("…".len()));
+    format!("{}…", &text[..end])
+}
+
 /// Reads the lines of one plugin; remembers whether it is crashing.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -232,6 +311,23 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_too_long_loses_no_more_than_it_must() {
+        let mut record = Record::new(Level::Info, "m".repeat(100));
+        record
+            .fields
+            .insert("text".to_owned(), "t".repeat(1000).into());
+        let line = record.format_within(600);
+        assert_eq!(line.len(), 600);
+        let told = read(&line);
+        assert_eq!(told.message, record.message);
+        let text = told.fields["text"].as_str().unwrap();
+        assert_eq!(text, format!("{}…", "t".repeat(text.len() - 3)));
+        let many = (0..100).map(|number| (number.to_string(), json!(0)));
+        record.fields.extend(many);
+        assert_eq!(read(&record.format_within(512)).fields, Map::new());
+    }
+
+    #[test]
     fn from_a_crash_on_everything_is_an_error() {
         for start in ["panic: ", "fatal error: "] {
             let mut reader = Reader::default();
@@ -256,6 +352,36 @@ mod tests {
             let line = record.format();
             prop_assert_eq!(line.matches('\n').count(), 1);
             prop_assert_eq!(read(&line), record);
+        }
+
+        #[test]
+        fn a_line_that_is_too_long_is_shortened_and_stays_a_line(
+            texts in proptest::collection::vec("(a|\n|\u{1}|ü|\u{10348}){0,2000}", 1..4),
+            most in 512..4096_usize,
+        ) {
+            let mut record = Record::new(Level::Warn, texts[0].clone()).at(1_785_500_000_123_456);
+            record.module = Some("logmon".to_owned());
+            record.fields.insert("bytes".to_owned(), 7.into());
+            record.fields.insert("short".to_owned(), "web.stdout".into());
+            for (number, text) in texts.iter().enumerate() {
+                record.fields.insert(format!("text{number}"), json!([{"in": text}]));
+            }
+            let line = record.format_within(most);
+            prop_assert!(line.len() <= most, "{} bytes", line.len());
+            let is_line = line.ends_with("}\n") && line.matches('\n').count() == 1;
+            prop_assert!(is_line, "{}", line);
+            let told = read(&line);
+            prop_assert_eq!(told.level, Level::Warn);
+            prop_assert_eq!(&told.timestamp, &record.timestamp);
+            if record.format().len() <= most {
+                prop_assert_eq!(told, record);
+            } else if told.fields.is_empty() {
+                prop_assert!(most < 1200, "its fields are missing");
+            } else {
+                prop_assert_eq!(&told.fields["bytes"], &json!(7));
+                prop_assert_eq!(&told.fields["short"], &json!("web.stdout"));
+                prop_assert!(line.contains('…'), "{}", line);
+            }
         }
 
         #[test]

@@ -32,7 +32,7 @@ trials![
     standard_error_can_be_captured_too,
 ];
 
-fn start(log_dir: &str) -> StartRequest {
+pub(crate) fn start(log_dir: &str) -> StartRequest {
     StartRequest {
         log_dir: log_dir.to_owned(),
         stdout_file_name: "web.stdout".to_owned(),

@@ -262,6 +262,14 @@ impl LogMon for Collector {
                 say(&"o".repeat(1500));
                 drop(io::stderr().write_all(b"[WARN] on standard error\n"));
             }
+            "logs" => {
+                let text = "x".repeat(500).into();
+                self.log.write(Level::Info, "a line", [("text", text)]);
+            }
+            "logs-more-than-a-pipe-takes-at-once" => {
+                let text = "\n".repeat(100_000).into();
+                self.log.write(Level::Warn, "a long line", [("text", text)]);
+            }
             "says-more" => say(&"o".repeat(1 << 20)),
             "says-much" => say(&"o".repeat(60_000)),
             "" => return Err(failure::recoverable("no folder", true)),

@@ -6,9 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 use plugin::handshake::{Address, COOKIE_NAME, COOKIE_VALUE, Line};
-use plugin::host::Manner;
+use plugin::host::{Attach, Manner};
+use plugin::reattach::Reattach;
+use serde_json::Value;
 
-use crate::stage::{Stage, trials};
+use crate::calling::start;
+use crate::stage::{Stage, deadlines, trials};
 
 trials![
     without_a_cookie_three_lines_explain_and_nothing_is_served,
@@ -17,6 +20,7 @@ trials![
     a_host_of_bytes_ends_it_and_the_socket_is_gone,
     the_socket_is_its_users_alone,
     connections_without_a_word_keep_nobody_waiting,
+    a_log_that_nobody_reads_holds_no_call_up,
 ];
 
 pub(crate) fn plugin(stage: &Stage) -> Command {
@@ -69,10 +73,14 @@ async fn a_folder_that_cannot_hold_the_socket_is_named() {
 
 /// Starts it, and gives the line that it answers as it stands.
 pub(crate) fn started(command: &mut Command) -> (Child, String) {
+    started_with(command, Stdio::null())
+}
+
+fn started_with(command: &mut Command, stderr: Stdio) -> (Child, String) {
     let mut child = command
         .env(COOKIE_NAME, COOKIE_VALUE)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(stderr)
         .spawn()
         .unwrap();
     let stdout = child.stdout.as_mut().unwrap();
@@ -216,4 +224,42 @@ async fn connections_without_a_word_keep_nobody_waiting() {
     let ended = plugin.end().await.unwrap();
     assert_eq!(ended.manner, Manner::Asked);
     drop(silent);
+}
+
+/// Calls that say a line each; all lines together are four times what a pipe holds.
+const LOUD_CALLS: usize = 500;
+
+async fn a_log_that_nobody_reads_holds_no_call_up() {
+    let stage = Stage::new();
+    let (mut child, line) = started_with(&mut plugin(&stage), Stdio::piped());
+    let address = Line::parse(line.as_bytes()).unwrap().address;
+    let pid = child.id().cast_signed();
+    let attach = Attach::new(Reattach { address, pid }, None).deadlines(deadlines());
+    let plugin = attach.start().await.unwrap();
+    for _ in 0..LOUD_CALLS {
+        plugin.log_mon().start(start("logs")).await.unwrap();
+    }
+    let mut stderr = child.stderr.take().unwrap();
+    let waiting = rustix::io::ioctl_fionread(&stderr).unwrap();
+    let mut said = vec![0; usize::try_from(waiting).unwrap()];
+    stderr.read_exact(&mut said).unwrap();
+    let long = "logs-more-than-a-pipe-takes-at-once";
+    for call in ["logs", long] {
+        plugin.log_mon().start(start(call)).await.unwrap();
+    }
+    plugin.end().await.unwrap();
+    child.wait().ok();
+    stderr.read_to_end(&mut said).unwrap();
+    let lines = said.split_inclusive(|byte| *byte == b'\n');
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    let [before @ .., after, last] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert!(before.iter().all(|line| line["dropped_lines"].is_null()));
+    assert_eq!(after["dropped_lines"], LOUD_CALLS - before.len());
+    assert!(last["dropped_lines"].is_null(), "{last}");
+    assert_eq!(last["@message"], "a long line");
+    assert!(last["text"].as_str().unwrap().ends_with('…'));
 }
