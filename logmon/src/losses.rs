@@ -337,7 +337,7 @@ struct DeletionLine<'a> {
 }
 
 impl Loss {
-    /// Gives the record as one line of JSON with its newline, less than 1 KiB long. `time` turns a time
+    /// Gives the record as one line of JSON with its newline, less than 2 KiB long. `time` turns a time
     /// since the stream's start into one of the clock.
     ///
     /// # Errors

@@ -19,6 +19,10 @@ pub const MAX_INDEX: u32 = 999_999_999;
 /// put behind it.
 pub const MAX_NAME_BYTES: usize = 200;
 
+/// Bytes that a stream's name may have if a host of plugins gives it: a file name has at most 255 (NAME_MAX of
+/// Linux, in `limits.h`), and a dot and the nine digits of [`MAX_INDEX`] are put behind it.
+pub const MAX_HOST_NAME_BYTES: usize = 255 - 10;
+
 /// Which of a task's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKind {
@@ -111,13 +115,23 @@ pub enum NameError {
     /// The name begins with a dot.
     #[error("the name {0:?} begins with a dot")]
     LeadingDot(String),
+    /// The name has a slash or a zero byte, which no file name can have.
+    #[error("the name {0:?} has a slash or a zero byte, so no file can have it")]
+    NoFileName(String),
+    /// The name is longer than [`MAX_HOST_NAME_BYTES`].
+    #[error(
+        "the name has {0} bytes, the most is {MAX_HOST_NAME_BYTES}: an index of 10 is put behind it, and a file \
+         name has at most 255"
+    )]
+    NoRoomForIndex(usize),
     /// The name is longer than [`MAX_NAME_BYTES`] or [`MAX_TASK_ID_BYTES`], which are the same.
     #[error("the name has {0} bytes, the most is {MAX_NAME_BYTES}")]
     TooLong(usize),
 }
 
-/// A stream's name, such as `web.stdout`: not empty, no slash, no control character, no leading dot,
-/// at most [`MAX_NAME_BYTES`] bytes.
+/// A stream's name, such as `web.stdout`: not empty, no slash, no zero byte, at most [`MAX_HOST_NAME_BYTES`] bytes.
+/// One that is chosen for logmon has no control character and no leading dot either, and at most
+/// [`MAX_NAME_BYTES`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamName(Box<str>);
 
@@ -141,6 +155,25 @@ impl StreamName {
         }
         if text.starts_with('.') {
             return Err(NameError::LeadingDot(text.to_owned()));
+        }
+        Ok(StreamName(text.into()))
+    }
+
+    /// Accepts a text as a stream's name that a host of plugins gives. It is made from the name of a task, and
+    /// for that Nomad forbids the slashes alone. So all is taken that a file can be called; no name of a file is
+    /// `.` or `..`, as an index is put behind it.
+    ///
+    /// # Errors
+    /// [`NameError::Empty`], [`NameError::NoFileName`], [`NameError::NoRoomForIndex`].
+    pub fn of_host(text: &str) -> Result<StreamName, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.contains(['/', '\0']) {
+            return Err(NameError::NoFileName(text.to_owned()));
+        }
+        if text.len() > MAX_HOST_NAME_BYTES {
+            return Err(NameError::NoRoomForIndex(text.len()));
         }
         Ok(StreamName(text.into()))
     }
@@ -301,6 +334,33 @@ mod tests {
         assert!(StreamName::parse(OsStr::new(&"a".repeat(200))).is_ok());
     }
 
+    #[test]
+    fn a_host_may_give_any_name_that_a_file_can_have() {
+        for text in [
+            ".",
+            "..",
+            ".web.stdout",
+            "a\nb",
+            "\t",
+            " ",
+            &"a".repeat(245),
+        ] {
+            let stream = StreamName::of_host(text).unwrap();
+            let file = stream.file_name(MAX_INDEX);
+            assert!(file.len() <= 255 && !file.contains('/'));
+            assert!(stream.old_gap_file_name().len() <= 255);
+            assert_eq!(stream.index_of(file.as_bytes()), Some(MAX_INDEX));
+        }
+        assert_eq!(StreamName::of_host(""), Err(NameError::Empty));
+        for text in ["a/b", "../x", "/", "a\0b"] {
+            let refused = Err(NameError::NoFileName(text.to_owned()));
+            assert_eq!(StreamName::of_host(text), refused);
+        }
+        let long = "a".repeat(246);
+        let refused = Err(NameError::NoRoomForIndex(246));
+        assert_eq!(StreamName::of_host(&long), refused);
+    }
+
     proptest! {
         #[test]
         fn every_index_comes_back_from_its_file_name(index in 0..=MAX_INDEX, text in "[a-z][a-z.0-9-]{0,20}") {
@@ -318,15 +378,16 @@ mod tests {
 
         #[test]
         fn no_file_belongs_to_two_streams(a in "[a-c.0-1]{1,6}", b in "[a-c.0-1]{1,6}", index in 0u32..20) {
-            prop_assume!(a != b && !a.starts_with('.') && !b.starts_with('.'));
-            let file = name(&a).file_name(index);
-            prop_assert_eq!(name(&b).index_of(file.as_bytes()), None);
+            prop_assume!(a != b);
+            let [a, b] = [a, b].map(|text| StreamName::of_host(&text).unwrap());
+            let file = a.file_name(index);
+            prop_assert_eq!(b.index_of(file.as_bytes()), None);
         }
 
         #[test]
         fn a_gap_file_is_no_log_file_and_belongs_to_one_stream(a in "[a-c.gapsold0-1]{1,8}", b in "[a-c.gapsold0-1]{1,8}") {
-            prop_assume!(a != b && !a.starts_with('.') && !b.starts_with('.'));
-            let (a, b) = (name(&a), name(&b));
+            prop_assume!(a != b);
+            let [a, b] = [a, b].map(|text| StreamName::of_host(&text).unwrap());
             let files = [a.gap_file_name(), a.old_gap_file_name()];
             for file in &files {
                 prop_assert!(a.is_gap_file(file.as_bytes()));

@@ -3,7 +3,6 @@
 //! The streams have what `run` and `serve` have if nobody says otherwise: a line guard of 32 KiB, a FIFO
 //! that is made has mode 0600, and a folder that takes no bytes lets the task wait.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use plugin::proto::logmon::StartRequest;
@@ -58,7 +57,7 @@ pub(super) fn asked(request: StartRequest) -> Result<TaskConfig, Refusal> {
     let log_dir = path("log_dir", request.log_dir, "the folder of the log files")?.into();
     let source = |[fifo_field, name_field]: [&'static str; 2], fifo, name: String| {
         let fifo = path(fifo_field, fifo, "a FIFO")?.into();
-        let name = StreamName::parse(OsStr::new(&name)).map_err(|source| Refusal::Name {
+        let name = StreamName::of_host(&name).map_err(|source| Refusal::Name {
             field: name_field,
             value: name,
             source,
@@ -199,7 +198,7 @@ mod tests {
             ),
             (
                 |one| one.stderr_file_name = "../x".into(),
-                "stderr_file_name is \"../x\": the name \"../x\" has a slash or a control character",
+                "stderr_file_name is \"../x\": the name \"../x\" has a slash or a zero byte, so no file can have it",
             ),
             (
                 |one| one.stderr_file_name.clone_from(&one.stdout_file_name),

@@ -73,13 +73,21 @@ async fn links_and_folders_are_refused_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_makes_no_sense_is_told_field_and_value() {
     type Change = fn(&mut StartRequest);
-    let cases: [(Change, &str); 6] = [
+    let cases: [(Change, &str); 8] = [
         (|one| one.log_dir.clear(), "log_dir is \"\": "),
         (|one| one.stdout_fifo.clear(), "stdout_fifo is \"\": "),
         (|one| one.stderr_fifo = "a".into(), "stderr_fifo is \"a\": "),
         (
             |one| one.stdout_file_name.clear(),
             "stdout_file_name is \"\": ",
+        ),
+        (
+            |one| one.stderr_file_name = "../web".into(),
+            "stderr_file_name is \"../web\": the name \"../web\" has a slash",
+        ),
+        (
+            |one| one.stdout_file_name = format!("{}.stdout", "x".repeat(239)),
+            "stdout_file_name is \"xxx",
         ),
         (|one| one.max_files = 0, "max_files is 0: "),
         (|one| one.max_file_size_mb = 0, "max_file_size_mb is 0: "),

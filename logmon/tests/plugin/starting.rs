@@ -28,6 +28,33 @@ async fn the_first_bytes_arrive_through_fifos_that_are_made_private() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_may_have_any_name_that_files_can_have() {
+    let stage = Stage::new();
+    let plugin = stage.plugin().await;
+    // Of the longest one, the stream has 245 bytes.
+    for task in [
+        ".web",
+        ".",
+        "..",
+        "a\tb",
+        "a\nb",
+        "\u{1b}[2J",
+        " ",
+        &"x".repeat(238),
+    ] {
+        plugin.log_mon().start(stage.request(task)).await.unwrap();
+        for end in ["stdout", "stderr"] {
+            write_all(&stage.writer(task, end), end.as_bytes());
+        }
+        for end in ["stdout", "stderr"] {
+            let name = format!("{task}.{end}");
+            stage.wait_for_log(&name, end.as_bytes());
+            assert_eq!(stage.files(&name), [(0, end.as_bytes().to_vec())]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_does_not_wait_for_writers() {
     assert_quick(Duration::from_millis(500), || async {
         let stage = Stage::new();

@@ -48,7 +48,8 @@ pub(super) fn check(config: &TaskConfig) -> Result<(), Status> {
     if config.id.is_empty() {
         return refused("the task has no id".to_owned());
     }
-    if config.name.is_empty() || config.name.contains('/') || config.name.starts_with('.') {
+    // The folder of the task has its name.
+    if ["", ".", ".."].contains(&config.name.as_str()) || config.name.contains('/') {
         return refused(format!("name: {:?} is no name of a task", config.name));
     }
     let folder = task_folder(config);

@@ -27,6 +27,29 @@ async fn output_time_and_exit_are_as_the_fields_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_may_have_any_name_that_a_folder_can_have() {
+    let (stage, place) = (Stage::new().await, Place::new());
+    let _drains = place.fifos.drains();
+    for (number, name) in [".web", "...", "a\tb", "a b", &"x".repeat(255)]
+        .into_iter()
+        .enumerate()
+    {
+        std::fs::create_dir(place.path(name)).unwrap();
+        let mut task = place.task(&json!({"command": "true"}));
+        task.id = format!("a/{name}/{number}");
+        task.name = name.to_owned();
+        stage.start(&task).await;
+        assert_eq!(stage.exit(&task.id).await, exit(0, 0), "{name:?}");
+    }
+    for name in ["", ".", "..", "a/b", "/"] {
+        let mut task = place.task(&json!({"command": "true"}));
+        task.name = name.to_owned();
+        let why = refusal(stage.driver().start_task(task).await);
+        assert!(why.contains("is no name of a task"), "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_ends_the_task_and_the_waiter_is_told_more() {
     let (stage, place) = (Stage::new().await, Place::new());
     let _drains = place.fifos.drains();
