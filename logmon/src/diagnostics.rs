@@ -1,8 +1,8 @@
 //! Edge: diagnostics on stderr that never hurt the collection.
 //!
 //! Whoever reads stderr may be gone, or may not read (MON-14): an error of the write is ignored, and a
-//! line that would have to wait is dropped. SIGPIPE is ignored by Rust programs, so a closed pipe is only
-//! an error.
+//! line that would have to wait is dropped; one that is longer than what is written as a whole is shortened.
+//! SIGPIPE is ignored by Rust programs, so a closed pipe is only an error.
 //!
 //! A file is always ready, and its disk may hang all the same. So lines for a file are handed to a thread,
 //! which is started for the first of them; those for which there is no room are counted and told later.
@@ -23,6 +23,7 @@ use tracing_subscriber::fmt::{FormatEvent, MakeWriter, SubscriberBuilder};
 
 use crate::cli::{LogFormat, LogLevel};
 use crate::error::chain;
+use crate::fitting::fitted;
 use crate::hand_over::HandOver;
 
 /// Bytes of the stack of the thread that writes.
@@ -179,14 +180,14 @@ fn write_on() {
 }
 
 fn write_at_once(line: &[u8]) {
+    let line = fitted(line, fifo::PIPE_BUF);
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let stderr = io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     // A pipe is ready when it has room for PIPE_BUF bytes, so a line of up to that many does not wait.
     let is_ready = poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0);
     if is_ready {
-        let line = &line[..line.len().min(fifo::PIPE_BUF)];
         // There is nobody left to tell that stderr can't be written.
-        let _written: nix::Result<usize> = nix::unistd::write(stderr.as_fd(), line);
+        let _written: nix::Result<usize> = nix::unistd::write(stderr.as_fd(), &line);
     }
 }

@@ -28,6 +28,7 @@ mod error;
 mod events;
 pub mod exit;
 mod fifo_end;
+mod fitting;
 mod fnv;
 mod gap_file;
 mod hand_over;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::time::Duration;
 
-use plugin::hclog::Level;
+use plugin::hclog::{Level, Record};
 
 use crate::stage::{Stage, assert_quick, descriptors_of, pid, timed};
 use crate::support::{lines, wait_until, write_all};
@@ -193,6 +193,34 @@ async fn a_start_takes_changed_limits_over() {
     wait_until("the next file is begun", || {
         sizes(&stage) == [(4, 3_145_700), (5, 100)]
     });
+}
+
+/// Longer than the 4,096 bytes that a pipe takes as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_line_that_is_too_long_stays_a_line() {
+    let stage = Stage::new();
+    let plugin = stage.plugin().await;
+    let mut nowhere = stage.request("web");
+    nowhere.log_dir = "/x".repeat(4000);
+    plugin.log_mon().start(nowhere).await.unwrap_err();
+    plugin.log_mon().start(stage.request("web")).await.unwrap();
+    let is_started = |line: &Record| line.message == "started";
+    wait_until("both starts are told", || {
+        stage.log_lines().iter().any(is_started)
+    });
+    let lines = stage.log_lines();
+    let are_whole = lines
+        .iter()
+        .all(|line| line.module.as_deref() == Some("logmon"));
+    assert!(are_whole, "{lines:?}");
+    let refused = &lines[0];
+    assert_eq!(refused.level, Level::Warn, "{refused:?}");
+    assert_eq!(refused.message, "can't start");
+    let error = refused.fields["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("log_dir is \"/x/x") && error.ends_with('…'),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,20 @@ fn anything_but_a_fifo_is_refused_and_stays_as_it_is() {
     assert_eq!(place.files(), []);
 }
 
+#[test]
+fn a_message_that_is_longer_than_a_pipe_takes_as_a_whole_keeps_its_newline() {
+    let place = Place::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logmon"));
+    command
+        .args(["run", "--log-dir", &"x".repeat(5000), "--stdout"])
+        .arg(format!("{}=web", place.path("out").display()))
+        .args(["--max-files", "2", "--max-file-size", "1000"]);
+    let (code, told) = refusal(command);
+    assert_eq!(code, Some(66), "{told}");
+    assert!(told.ends_with("x…\n"), "{told}");
+    assert_eq!(told.len(), 4096);
+}
+
 #[track_caller]
 fn assert_refused(place: &Place, expected: i32) {
     let (code, told) = refusal(place.command("2", "1000"));
