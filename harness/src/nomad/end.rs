@@ -8,10 +8,15 @@ use serde_json::{Value, json};
 /// # Errors
 /// Why the answer tells no end of a process.
 pub(super) fn ended(answer: &WaitTaskResponse) -> Result<Value, String> {
+    let Some(result) = answer.result else {
+        return Err(match answer.err.as_str() {
+            "" => "the answer has no result".to_owned(),
+            err => format!("the answer has no result beside its error: {err}"),
+        });
+    };
     if !answer.err.is_empty() {
         return Err(answer.err.clone());
     }
-    let result = answer.result.unwrap_or_default();
     match (u8::try_from(result.exit_code), result.signal) {
         (Ok(code), 0) => Ok(json!({ "exit": code, "signal": null })),
         // Some drivers tell 128 + n beside signal n, some only the signal.
@@ -61,14 +66,25 @@ mod tests {
     }
 
     #[test]
-    fn a_result_of_nothing_but_zeros_is_a_success_and_an_error_is_none() {
-        // The whole result may be left out of a message when all of it is zero.
-        let nothing = WaitTaskResponse::default();
-        assert_eq!(ended(&nothing), Ok(json!({ "exit": 0, "signal": null })));
+    fn an_error_beside_a_result_is_the_end_that_is_told() {
         let lost = WaitTaskResponse {
+            result: Some(ExitResult::default()),
             err: "lost it".into(),
-            ..WaitTaskResponse::default()
         };
         assert_eq!(ended(&lost), Err("lost it".to_owned()));
+    }
+
+    #[test]
+    fn an_answer_without_a_result_is_no_end_whatever_stands_beside_it() {
+        // An agent reads the result first, and dies of one that is not there.
+        let why = |err: &str| {
+            let (result, err) = (None, err.to_owned());
+            ended(&WaitTaskResponse { result, err }).unwrap_err()
+        };
+        assert_eq!(why(""), "the answer has no result");
+        assert_eq!(
+            why("lost it"),
+            "the answer has no result beside its error: lost it"
+        );
     }
 }

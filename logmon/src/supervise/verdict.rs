@@ -62,7 +62,8 @@ pub(super) fn of_start(error: &CallError) -> Option<Event> {
         CallError::Refused { .. }
         | CallError::Deadline { .. }
         | CallError::Disconnected { .. }
-        | CallError::Missing(_) => Some(Event::Unwell),
+        | CallError::Missing(_)
+        | CallError::NoResult { .. } => Some(Event::Unwell),
     }
 }
 

@@ -195,6 +195,15 @@ pub enum CallError {
     /// The answer lacks something that the original host takes for granted.
     #[error("call {}: the answer has no {}", .0.call, .0.field)]
     Missing(Missing),
+    /// The answer lacks the result of the task beside the error that it tells. The original host reads the result
+    /// first, whatever the error is.
+    #[error("call {call}: the answer has no result beside its error: {err}")]
+    NoResult {
+        /// The call.
+        call: &'static str,
+        /// The error that it tells.
+        err: String,
+    },
 }
 
 impl CallError {
@@ -216,7 +225,8 @@ impl CallError {
             Self::Deadline { .. }
             | Self::Ended { .. }
             | Self::Disconnected { .. }
-            | Self::Missing(_) => None,
+            | Self::Missing(_)
+            | Self::NoResult { .. } => None,
         }
     }
 }

@@ -103,6 +103,8 @@ async fn a_driver_answers_every_call() {
     driver.recover_task(started.handle).await.unwrap();
     let waited = driver.wait_task("a", LONG).await.unwrap();
     assert_eq!(waited.result.unwrap().exit_code, -1);
+    let lost = driver.wait_task("lost", LONG).await.unwrap();
+    assert_eq!(lost.err, "it was lost");
     let unknown = driver.wait_task("unknown", LONG).await.unwrap_err();
     assert_eq!(unknown.code(), Some(Code::Unknown));
     let kill_after = Duration::from_millis(1500);
@@ -169,6 +171,11 @@ async fn what_is_missing_in_an_answer_is_named() {
     let started = driver.start_task(TaskConfig::default()).await;
     lacks(started, "StartTask", "handle");
     lacks(driver.wait_task("a", LONG).await, "WaitTask", "result");
+    let lost = driver.wait_task("lost", LONG).await.unwrap_err();
+    assert_eq!(
+        lost.to_string(),
+        "call WaitTask: the answer has no result beside its error: it was lost"
+    );
     for field in [
         "task",
         "task.result",

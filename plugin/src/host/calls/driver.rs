@@ -150,7 +150,7 @@ impl Driver {
     /// Waits for the end of a task, as long as is said here.
     ///
     /// # Errors
-    /// [`CallError`]; [`CallError::Missing`] if neither a result nor an error was sent.
+    /// [`CallError`]; [`CallError::Missing`] if no result was sent, and [`CallError::NoResult`] if only an error was.
     pub async fn wait_task(
         &self,
         task_id: &str,
@@ -159,9 +159,11 @@ impl Driver {
         let task_id = task_id.to_owned();
         let message = WaitTaskRequest { task_id };
         let answer = call!(self, "WaitTask", wait_task, within, message)?;
-        if answer.err.is_empty() {
-            needed(answer.result, "WaitTask", "result")?;
+        if answer.result.is_none() && !answer.err.is_empty() {
+            let (call, err) = ("WaitTask", answer.err);
+            return Err(CallError::NoResult { call, err });
         }
+        needed(answer.result, "WaitTask", "result")?;
         Ok(answer)
     }
 

@@ -106,14 +106,15 @@ impl driver_server::Driver for Driver {
         &self,
         request: Request<WaitTaskRequest>,
     ) -> Result<Response<WaitTaskResponse>, Status> {
-        if request.into_inner().task_id == "unknown" {
-            return Err(task_not_found());
-        }
+        let err = match request.into_inner().task_id.as_str() {
+            "unknown" => return Err(task_not_found()),
+            "lost" => "it was lost".to_owned(),
+            _ => String::new(),
+        };
         let result = self.unless_left_out(ExitResult {
             exit_code: -1,
             ..ExitResult::default()
         });
-        let err = String::new();
         Ok(Response::new(WaitTaskResponse { result, err }))
     }
 
