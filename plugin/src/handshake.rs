@@ -303,6 +303,18 @@ impl Line {
         line
     }
 
+    /// Gives the Unix socket that a line names, whatever else is wrong about the line: a host that can't use the
+    /// plugin can still remove what it leaves.
+    #[must_use]
+    pub fn socket(bytes: &[u8]) -> Option<PathBuf> {
+        let mut fields = std::str::from_utf8(bytes).ok()?.trim().split('|').skip(2);
+        match (fields.next()?, fields.next()?) {
+            (_, "") => None,
+            ("unix", path) => Some(PathBuf::from(path)),
+            _ => None,
+        }
+    }
+
     /// Reads a line, with or without its newline; white space around it does not count.
     ///
     /// # Errors

@@ -46,6 +46,23 @@ fn five_fields_are_enough_and_a_short_sixth_is_no_certificate() {
 }
 
 #[test]
+fn the_socket_is_found_whatever_else_is_wrong() {
+    for line in [
+        LINE,
+        "7|1|unix|/s|netrpc",
+        "|x|unix|/s",
+        "1|2|unix|/s||||\n",
+    ] {
+        let path = Line::socket(line.as_bytes()).unwrap();
+        assert!(["/tmp/plugin3141592653", "/s"].contains(&path.to_str().unwrap()));
+    }
+    for line in ["", "1|2|unix", "1|2|unix||grpc|", "1|2|tcp|/s|grpc|"] {
+        assert_eq!(Line::socket(line.as_bytes()), None, "{line}");
+    }
+    assert_eq!(Line::socket(b"1|2|unix|/\xff|grpc|"), None);
+}
+
+#[test]
 fn each_way_to_be_wrong_says_what_stood_there() {
     let cases = [
         ("", "find a handshake in an empty line"),

@@ -20,7 +20,9 @@ use super::plugin::{Parts, Plugin};
 use super::process::Process;
 use super::tap::{Tap, Tapped};
 use super::wire::Offer;
-use crate::handshake::{Address, CLIENT_CERT, Line, MULTIPLEX_GRPC, environment};
+use crate::handshake::{
+    Address, CLIENT_CERT, Line, LineError, MULTIPLEX_GRPC, SOCKET_DIR, environment,
+};
 use crate::reattach::Reattach;
 
 /// How to start a plugin.
@@ -68,6 +70,19 @@ impl Launch {
     pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
+    }
+
+    /// Has the plugin make its socket in this folder. Older servers of go-plugin know the variable `TMPDIR` only, so
+    /// that names the folder, too, and the plugin's temporary files go there.
+    ///
+    /// A plugin that ends before it has told its socket leaves it, and nobody but the owner of the folder can
+    /// remove it then. One that is to be found again needs its folder for as long as it lives, so no folder is made
+    /// and removed here. The path of a socket has at most 107 bytes, see unix(7).
+    #[must_use]
+    pub fn socket_folder(self, folder: impl Into<OsString>) -> Self {
+        let folder = folder.into();
+        self.variable(SOCKET_DIR, &folder)
+            .variable("TMPDIR", folder)
     }
 
     /// Starts it in this folder.
@@ -125,7 +140,11 @@ impl Launch {
     pub async fn start(self) -> Result<Plugin, HostError> {
         let offer = self.offer()?;
         let mut started = self.spawn(offer.certificate())?;
-        let (line, rest) = started.shake_hands(&self.deadlines).await?;
+        let (bytes, rest) = started.hear_a_line(&self.deadlines).await?;
+        let line = match Line::parse(&bytes) {
+            Ok(line) => line,
+            Err(source) => return Err(started.misspoke(&bytes, source)),
+        };
         let wire = offer.answered(&line, || started.tail.words());
         // From here on the socket goes with the process, also if there is no connection to be had.
         let leftover = Leftover::of(&line.address, started.process);
@@ -251,7 +270,11 @@ struct Started {
 }
 
 impl Started {
-    async fn shake_hands(&mut self, deadlines: &Deadlines) -> Result<(Line, Vec<u8>), HostError> {
+    /// Gives the first line of standard output, and what was read behind it.
+    async fn hear_a_line(
+        &mut self,
+        deadlines: &Deadlines,
+    ) -> Result<(Vec<u8>, Vec<u8>), HostError> {
         let within = deadlines.handshake;
         let (first, rest) = match self.hear(within).await {
             Some(heard) => heard,
@@ -261,13 +284,7 @@ impl Started {
             }
         };
         match first {
-            FirstLine::Line(bytes) => match Line::parse(&bytes) {
-                Ok(line) => Ok((line, rest)),
-                Err(source) => {
-                    let words = self.tail.words();
-                    Err(HostError::HandshakeLine { source, words })
-                }
-            },
+            FirstLine::Line(bytes) => Ok((bytes, rest)),
             FirstLine::Closed => Err(match self.process.end_within(deadlines.exit).await {
                 Some(end) => {
                     let words = self.tail.last_words().await;
@@ -279,6 +296,15 @@ impl Started {
                 }
             }),
         }
+    }
+
+    /// Ends a plugin whose line is no handshake, and removes the socket if the line names it all the same.
+    fn misspoke(self, line: &[u8], source: LineError) -> HostError {
+        let words = self.tail.words();
+        if let Some(path) = Line::socket(line) {
+            drop(Leftover::of(&Address::Unix(path), self.process));
+        }
+        HostError::HandshakeLine { source, words }
     }
 
     /// Gives the first line. A child of the plugin may hold standard output open behind its end.

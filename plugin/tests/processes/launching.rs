@@ -10,7 +10,7 @@ use plugin::reattach::Reattach;
 use rustix::process::Signal;
 
 use crate::ending::signal;
-use crate::stage::{LONG, Stage, deadlines, is_gone, trials};
+use crate::stage::{LONG, Stage, deadlines, is_gone, names, trials};
 
 trials![
     a_plugin_is_started_pinged_and_ended,
@@ -24,6 +24,8 @@ trials![
     a_plugin_that_closes_its_output_is_told,
     a_socket_of_somebody_else_is_left_alone,
     a_socket_that_is_not_there_is_named,
+    the_socket_of_a_plugin_that_can_not_be_used_is_removed,
+    what_is_left_of_a_plugin_that_told_no_socket_lies_in_the_folder_for_it,
     a_flood_on_standard_error_costs_no_memory_and_no_handshake,
     a_launch_that_is_given_up_leaves_no_process,
 ];
@@ -167,6 +169,45 @@ async fn a_socket_of_somebody_else_is_left_alone() {
     // Connected, and never answered.
     drop(launch.start().await.unwrap());
     assert_eq!(stage.files(), ["stranger"]);
+}
+
+async fn the_socket_of_a_plugin_that_can_not_be_used_is_removed() {
+    let stage = Stage::new();
+    let error = failure(&stage, "listens-for-protocol-1", deadlines()).await;
+    assert!(matches!(error, HostError::HandshakeLine { .. }), "{error}");
+    assert_eq!(stage.files(), [""; 0]);
+}
+
+async fn what_is_left_of_a_plugin_that_told_no_socket_lies_in_the_folder_for_it() {
+    let handshake = Duration::from_millis(500);
+    let short = Deadlines {
+        handshake,
+        ..deadlines()
+    };
+    for (kind, deadlines) in [
+        ("listens-and-hangs", short),
+        ("listens-and-says-nonsense", deadlines()),
+    ] {
+        let stage = Stage::new();
+        let folder = tempfile::tempdir().unwrap();
+        let launch = stage.launch(kind).deadlines(deadlines);
+        let started = launch.socket_folder(folder.path()).start().await;
+        assert!(started.is_err(), "{kind}");
+        let left = names(folder.path());
+        // A busy machine may not have come as far as the socket by the deadline.
+        assert!(
+            left == ["plugin-by-hand"] || (left.is_empty() && kind == "listens-and-hangs"),
+            "{kind}: {left:?}"
+        );
+        assert_eq!(stage.files(), [""; 0], "{kind}");
+    }
+    let stage = Stage::new();
+    let folder = tempfile::tempdir().unwrap();
+    let launch = stage.launch("good").socket_folder(folder.path());
+    let plugin = launch.start().await.unwrap();
+    assert_eq!(names(folder.path()).len(), 1);
+    drop(plugin);
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 async fn a_flood_on_standard_error_costs_no_memory_and_no_handshake() {

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use plugin::host::Launch;
-use plugin::host::Manner;
+use plugin::host::{Deadlines, End, HostError, Launch, Manner, Plugin};
+use rustix::process::Signal;
 
-use crate::stage::{deadlines, names, runtime};
+use crate::ending::signal;
+use crate::stage::{LONG, deadlines, names, runtime};
 
 /// Plays a host of this kind.
 pub(crate) fn play(kind: &str) -> ExitCode {
@@ -18,8 +20,12 @@ pub(crate) fn play(kind: &str) -> ExitCode {
 }
 
 fn launch() -> Launch {
+    launch_of("good")
+}
+
+fn launch_of(kind: &str) -> Launch {
     Launch::new(std::env::current_exe().unwrap())
-        .arguments(["__plugin", "good"])
+        .arguments(["__plugin", kind])
         .deadlines(deadlines())
 }
 
@@ -41,20 +47,67 @@ fn children() -> Vec<String> {
         .collect()
 }
 
+async fn good() -> Plugin {
+    let plugin = launch().start().await.unwrap();
+    plugin.ping().await.unwrap();
+    plugin
+}
+
+async fn refused(launch: Launch) -> HostError {
+    match launch.start().await {
+        Ok(plugin) => panic!("{:?} was started", plugin.reattach()),
+        Err(error) => error,
+    }
+}
+
+/// One launch of each way to end, in turn.
+async fn one(n: usize) {
+    match n % 7 {
+        0 => {
+            let ended = good().await.end().await.unwrap();
+            assert_eq!(ended.manner, Manner::Asked, "{ended:?}");
+        }
+        1 => drop(good().await),
+        2 => {
+            let plugin = good().await;
+            signal(plugin.reattach().pid, Signal::KILL);
+            assert_eq!(plugin.end_within(LONG).await, Some(End::Signal(9)));
+        }
+        3 => {
+            let plugin = good().await;
+            signal(plugin.reattach().pid, Signal::KILL);
+            plugin.end().await.unwrap();
+        }
+        4 => {
+            let handshake = Duration::from_millis(20);
+            let short = Deadlines {
+                handshake,
+                ..deadlines()
+            };
+            let error = refused(launch_of("hangs").deadlines(short)).await;
+            assert!(
+                matches!(error, HostError::HandshakeDeadline { .. }),
+                "{error}"
+            );
+        }
+        5 => {
+            let error = refused(launch_of("listens-for-protocol-1")).await;
+            assert!(matches!(error, HostError::HandshakeLine { .. }), "{error}");
+        }
+        _ => match launch_of("speaks-http-1").start().await {
+            Ok(plugin) => drop(plugin.ping().await.unwrap_err()),
+            Err(error) => assert!(matches!(error, HostError::Http { .. }), "{error}"),
+        },
+    }
+}
+
 async fn launches_a_hundred() -> ExitCode {
     let folder = std::env::temp_dir();
     // The first one makes what stays: the runtime's own descriptors.
     launch().start().await.unwrap().end().await.unwrap();
     let before = fs::read_dir("/proc/self/fd").unwrap().count();
     for n in 0..100 {
-        let plugin = launch().start().await.unwrap();
-        plugin.ping().await.unwrap();
-        if n % 2 == 0 {
-            let ended = plugin.end().await.unwrap();
-            assert_eq!(ended.manner, Manner::Asked, "{ended:?}");
-        } else {
-            drop(plugin);
-        }
+        one(n).await;
         assert_eq!(names(&folder), [""; 0], "after launch {n}");
         assert_eq!(children(), [""; 0], "after launch {n}");
     }

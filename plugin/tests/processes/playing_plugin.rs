@@ -55,6 +55,20 @@ pub(crate) fn play(kind: &str) -> ExitCode {
             say("1|1|unix|/nowhere|grpc|\n");
             for_ever()
         }
+        "listens-for-protocol-1" => {
+            let (_listener, path) = bound();
+            say(&format!("1|1|unix|{path}|grpc|\n"));
+            for_ever()
+        }
+        "listens-and-hangs" => {
+            let _listener = bound();
+            for_ever()
+        }
+        "listens-and-says-nonsense" => {
+            let _listener = bound();
+            say("hello\n");
+            for_ever()
+        }
         "no-socket" => {
             say("1|2|unix|/nowhere/at/all|grpc|\n");
             for_ever()
@@ -130,11 +144,16 @@ fn for_ever() -> ExitCode {
     }
 }
 
-/// Takes connections and does this with each; tells this certificate, and says this behind the handshake.
-fn listen(certificate: &str, more: &str, each: fn(UnixStream)) -> ExitCode {
+/// Listens, without a word about it.
+fn bound() -> (UnixListener, String) {
     let path = std::env::temp_dir().join("plugin-by-hand");
     let listener = UnixListener::bind(&path).unwrap();
-    let path = path.display();
+    (listener, path.display().to_string())
+}
+
+/// Takes connections and does this with each; tells this certificate, and says this behind the handshake.
+fn listen(certificate: &str, more: &str, each: fn(UnixStream)) -> ExitCode {
+    let (listener, path) = bound();
     say(&format!("1|2|unix|{path}|grpc|{certificate}\n{more}"));
     loop {
         each(listener.accept().unwrap().0);
