@@ -17,6 +17,8 @@ mod interruption;
 mod manual;
 mod many_tasks;
 mod nomad;
+mod nomad_doctor;
+mod nomad_sockets;
 mod program;
 mod recovery;
 mod reports;

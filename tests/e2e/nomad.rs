@@ -8,25 +8,20 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use tempfile::{TempDir, tempdir};
 
-use crate::program::{harness, path, processes_of};
+use crate::program::{harness, path, processes_of, sockets_below};
 
 /// The configuration of a task of the mock driver's.
-const TASK: &str = "command = \"{program}\"\nargs = [\"{arguments}\"]\n";
+pub(crate) const TASK: &str = "command = \"{program}\"\nargs = [\"{arguments}\"]\n";
 
-fn doctor(folder: &TempDir, words: &[&str]) -> Assert {
+pub(crate) fn doctor(folder: &TempDir, words: &[&str]) -> Assert {
     harness(folder)
         .args(["nomad", "doctor", "--within", "2s"])
         .args(words)
         .assert()
 }
 
-/// A plugin that is a line of a shell's.
-fn doctor_of_shell(script: &str) -> Assert {
-    doctor(&tempdir().unwrap(), &["sh", "-c", script])
-}
-
 /// The suite with the mock driver as a plugin, in a folder with the configuration of its tasks.
-fn run(folder: &TempDir, task: &str, more: &[&str]) -> Assert {
+pub(crate) fn run(folder: &TempDir, task: &str, more: &[&str]) -> Assert {
     fs::write(folder.path().join("task.toml"), task).unwrap();
     harness(folder)
         .env("TMPDIR", folder.path())
@@ -43,87 +38,6 @@ fn run(folder: &TempDir, task: &str, more: &[&str]) -> Assert {
 }
 
 #[test]
-fn a_doctor_asks_a_driver_what_nomad_asks_and_nothing_is_left() {
-    let folder = tempdir().unwrap();
-    harness(&folder)
-        .env("TMPDIR", folder.path())
-        .args(["nomad", "doctor", path(), "mock-driver", "plugin"])
-        .assert()
-        .code(0)
-        .stdout(contains("ok     PluginInfo        driver `mock_driver`"))
-        .stdout(contains("ok     TaskConfigSchema  "))
-        .stdout(contains("ok     Fingerprint       healthy"))
-        .stdout(contains("Nomad would load this plugin\n"));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_doctor_that_asks_for_tls_says_whether_it_is_spoken() {
-    for face in ["mock-driver", "logmon"] {
-        let folder = tempdir().unwrap();
-        harness(&folder)
-            .env("TMPDIR", folder.path())
-            .args(["nomad", "doctor", "--tls", path(), face, "plugin"])
-            .assert()
-            .code(0)
-            .stdout(contains("ok     health            it is serving\n"))
-            .stdout(contains("ok     encryption        it speaks mTLS"))
-            .stdout(contains("A host with TLS would load this plugin\n"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-    let plain = "echo '1|2|unix|/nonexistent/socket|grpc|'; exec sleep 1000";
-    doctor(&tempdir().unwrap(), &["--tls", "sh", "-c", plain])
-        .code(69)
-        .stdout(contains("WRONG  handshake").and(contains("without a")))
-        .stdout(contains("A host with TLS would not get along"));
-}
-
-#[test]
-fn a_doctor_names_the_key_of_a_configuration_that_the_schema_does_not_have() {
-    let folder = tempdir().unwrap();
-    fs::write(folder.path().join("plugin.toml"), "enabeld = true\n").unwrap();
-    harness(&folder)
-        .args(["nomad", "doctor", "--plugin-config", "plugin.toml", path()])
-        .args(["mock-driver", "plugin"])
-        .assert()
-        .code(69)
-        .stdout(contains("WRONG  SetConfig").and(contains("enabeld")));
-    harness(&folder)
-        .args(["nomad", "doctor", "--plugin-config", "plugin.hcl", path()])
-        .assert()
-        .code(65)
-        .stderr(contains("plugin.hcl"));
-}
-
-#[test]
-fn programs_that_are_no_plugins_are_told_by_the_step_in_bounded_time() {
-    let began = Instant::now();
-    doctor_of_shell("exit 3")
-        .code(69)
-        .stdout(contains("WRONG  handshake").and(contains("ended with code 3 before its")));
-    doctor_of_shell("echo 'no plugin' >&2; exit 1")
-        .code(69)
-        .stdout(contains("no plugin"));
-    doctor_of_shell("exec yes")
-        .code(69)
-        .stdout(contains("\"y\""));
-    doctor_of_shell("exec sleep 1000")
-        .code(69)
-        .stdout(contains("no line came on standard output within 2s"));
-    doctor_of_shell("echo '1|1|unix|/tmp/x|grpc|'; exec sleep 1000")
-        .code(69)
-        .stdout(contains("WRONG  handshake").and(contains("1")));
-    doctor_of_shell("echo '1|2|unix|/nonexistent/socket|grpc|'; exec sleep 1000")
-        .code(69)
-        .stdout(contains("/nonexistent/socket"));
-    doctor(&tempdir().unwrap(), &["/nonexistent/plugin"])
-        .code(69)
-        .stdout(contains("start /nonexistent/plugin"));
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(60), "{took:?}");
-}
-
-#[test]
 fn a_driver_plugin_passes_and_is_found_again_after_its_crash() {
     let folder = tempdir().unwrap();
     let cases =
@@ -137,9 +51,7 @@ fn a_driver_plugin_passes_and_is_found_again_after_its_crash() {
     .stdout(contains("6 pass").and(contains("canary seen")));
     let left = processes_of(folder.path());
     assert!(left.is_empty(), "{left:?}");
-    let sockets = fs::read_dir(folder.path()).unwrap().flatten();
-    let sockets = sockets.filter(|one| one.file_name().to_string_lossy().starts_with("plugin"));
-    assert_eq!(sockets.count(), 0);
+    assert_eq!(sockets_below(folder.path()), [""; 0]);
 }
 
 #[test]
@@ -230,6 +142,7 @@ fn a_log_collector_that_is_a_plugin_is_killed_and_stopped_itself_and_not_its_hos
     let cases =
         "data/smoke,mon/kill-full-pipe-bare,mon/stop-drains,mon/second-logmon,rot/limits-refused-*";
     harness(&folder)
+        .env("TMPDIR", folder.path())
         .args([
             "run",
             "--nomad-logmon",
@@ -242,6 +155,7 @@ fn a_log_collector_that_is_a_plugin_is_killed_and_stopped_itself_and_not_its_hos
         .stdout(contains("logmon does not declare byte-limits"));
     let left = processes_of(folder.path());
     assert!(left.is_empty(), "{left:?}");
+    assert_eq!(sockets_below(folder.path()), [""; 0]);
 }
 
 #[test]
@@ -517,27 +431,6 @@ fn a_plugin_that_never_answers_shutdown_is_killed_and_told_of() {
         "{said}"
     );
     assert!(processes_of(folder.path()).is_empty());
-}
-
-#[test]
-fn a_hundred_launches_leave_no_process_and_no_file() {
-    let folder = tempdir().unwrap();
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..25 {
-                    harness(&folder)
-                        .env("TMPDIR", folder.path())
-                        .args(["nomad", "doctor", path(), "mock-driver", "plugin"])
-                        .assert()
-                        .code(0);
-                }
-            });
-        }
-    });
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    let left = processes_of(folder.path());
-    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The program under test: how it is started, and what is left when it has ended. For tests.
 
-use std::fs;
+use std::fs::{self, FileType};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -48,14 +48,23 @@ pub(crate) fn json(path: &Path) -> Value {
 
 /// Every FIFO below a folder.
 pub(crate) fn fifos_below(folder: &Path) -> Vec<String> {
+    files_below(folder, FileTypeExt::is_fifo)
+}
+
+/// Every socket below a folder.
+pub(crate) fn sockets_below(folder: &Path) -> Vec<String> {
+    files_below(folder, FileTypeExt::is_socket)
+}
+
+fn files_below(folder: &Path, is_it: fn(&FileType) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else {
         return found;
     };
     for entry in entries.flatten() {
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => found.extend(fifos_below(&entry.path())),
-            Ok(kind) if kind.is_fifo() => found.push(entry.path().display().to_string()),
+            Ok(kind) if kind.is_dir() => found.extend(files_below(&entry.path(), is_it)),
+            Ok(kind) if is_it(&kind) => found.push(entry.path().display().to_string()),
             Ok(_) | Err(_) => {}
         }
     }

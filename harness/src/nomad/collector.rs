@@ -16,6 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::again::{Again, Asker, OtherLimits};
+use super::sockets::SocketFolder;
 use super::tied::Tied;
 use crate::suite::error_chain;
 
@@ -68,9 +69,9 @@ async fn host(collecting: &Collecting) -> Result<(), CollectingError> {
     let mut terminated = signal(SignalKind::terminate())?;
     let refused =
         |error: &(dyn std::error::Error + 'static)| CollectingError::Refused(error_chain(error));
-    let plugin = collecting
-        .plugin
-        .launch(BEGIN, BEGIN, GO)
+    let sockets = SocketFolder::of_the_case();
+    let plugin = sockets
+        .applied(collecting.plugin.launch(BEGIN, BEGIN, GO))
         .start()
         .await
         .map_err(|error| refused(&error))?;
@@ -93,7 +94,12 @@ async fn host(collecting: &Collecting) -> Result<(), CollectingError> {
     loop {
         tokio::select! {
             _ = terminated.recv() => return stop(plugin).await,
-            end = died(&plugin) => return die_too(end),
+            end = died(&plugin) => {
+                // No drop follows the signal.
+                drop(plugin);
+                drop(sockets);
+                return die_too(end);
+            }
             asker = asked(again.as_ref()) => {
                 let start = |limits: &OtherLimits| {
                     let request = limits.in_place(&collecting.start);

@@ -14,6 +14,7 @@ use plugin::proto::base::SetConfigRequest;
 use plugin::spec::Spec;
 use plugin::value::Value;
 
+use super::sockets::SocketFolder;
 use super::words::{self, API_VERSION};
 
 /// How long the first fingerprint may take: Nomad waits for it before it gives the driver a task.
@@ -83,7 +84,9 @@ impl Told<'_> {
 
 async fn look(asked: &Asked, told: &mut Told<'_>) {
     let began = Instant::now();
-    let mut launch = Launch::new(&asked.program)
+    let sockets = SocketFolder::own();
+    let mut launch = sockets
+        .applied(Launch::new(&asked.program))
         .arguments(&asked.arguments)
         .deadlines(asked.deadlines);
     if asked.is_encrypted {

@@ -1,6 +1,5 @@
 //! A driver plugin that is loaded as Nomad loads it: started, configured, asked how it is. (edge)
 
-use std::ffi::OsString;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use plugin::value::Value as Configured;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::sockets::SocketFolder;
 use super::task::{Filling, fill, require_task};
 use super::tied::Tied;
 use super::words::{self, API_VERSION};
@@ -28,10 +28,6 @@ const BEGIN: Duration = Duration::from_secs(4);
 const GREETING: Duration = Duration::from_secs(3);
 /// How long it may take to go. The process that speaks for it has 2 s.
 const GO: Duration = Duration::from_millis(700);
-/// Bytes of a socket's path, its end included.
-const MOST_OF_A_SOCKET: usize = 108;
-/// Those of its name, `/plugin` and up to 20 digits.
-const SOCKET_NAME: usize = 27;
 
 /// What is spoken for.
 #[derive(Clone, Debug)]
@@ -59,13 +55,16 @@ impl From<CallError> for Failed {
 pub(super) struct Loaded {
     pub(super) plugin: Plugin,
     schema: Spec,
+    /// Behind the plugin, as its socket lies there.
+    _sockets: SocketFolder,
 }
 
 impl Loaded {
     /// Starts the plugin, and asks it what Nomad asks. Gives what is answered to a `hello`, too.
     pub(super) async fn load(wanted: &Wanted) -> Result<(Self, Value), Failed> {
         require_task(&wanted.task_config).map_err(|error| Failed(error.to_string()))?;
-        let plugin = launch(wanted).await?;
+        let sockets = SocketFolder::of_the_case();
+        let plugin = launch(wanted, &sockets).await?;
         let base = plugin.base();
         let info = soon("PluginInfo", base.plugin_info()).await?;
         words::info(&info).map_err(|wrong| Failed(format!("call PluginInfo: {wrong}")))?;
@@ -100,7 +99,11 @@ impl Loaded {
             ));
         }
         // It answers at once what is wrong with the template, and not only when a case is played.
-        let loaded = Self { plugin, schema };
+        let loaded = Self {
+            plugin,
+            schema,
+            _sockets: sockets,
+        };
         loaded.configured(wanted, &example())?;
         let mut declared: Vec<&str> = wanted.declared.iter().map(|one| one.as_str()).collect();
         declared.extend([
@@ -148,22 +151,12 @@ async fn soon<T>(
     }
 }
 
-async fn launch(wanted: &Wanted) -> Result<Plugin, Failed> {
-    let mut launch = wanted.plugin.launch(BEGIN, CALL, GO);
-    if let Some(folder) = socket_folder() {
-        launch = launch.variable("PLUGIN_UNIX_SOCKET_DIR", folder);
-    }
-    launch
+async fn launch(wanted: &Wanted, sockets: &SocketFolder) -> Result<Plugin, Failed> {
+    sockets
+        .applied(wanted.plugin.launch(BEGIN, CALL, GO))
         .start()
         .await
         .map_err(|error| Failed(error_chain(&error)))
-}
-
-/// The folder for the plugin's socket, so that one of a plugin that was killed goes with the case. None if its
-/// path would be too long for a socket (unix(7)), or there is no case.
-fn socket_folder() -> Option<OsString> {
-    let folder = std::env::var_os("HARNESS_TASK_DIR")?;
-    (folder.len() + SOCKET_NAME < MOST_OF_A_SOCKET).then_some(folder)
 }
 
 /// A plugin's log goes where this process's own goes, bounded by the suite.

@@ -10,6 +10,7 @@ mod driver;
 mod end;
 mod file;
 mod loaded;
+mod sockets;
 mod task;
 mod tied;
 mod words;
