@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::nearest::nearest;
-use super::{Blocks, Spec, Type};
+use super::{Blocks, Literal, Spec, Type};
 use crate::msgpack;
+use crate::shown::shown;
 use crate::value::{Number, Value};
 
 /// One thing that is wrong about a configuration.
@@ -69,6 +70,20 @@ impl Spec {
             Ok(value)
         } else {
             Err(Faults(check.faults))
+        }
+    }
+
+    /// The name of the one attribute or kind of block that this node is about.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        match self {
+            Self::Attr { name, .. }
+            | Self::Block { name, .. }
+            | Self::BlockAttrs { name, .. }
+            | Self::BlockMap { name, .. }
+            | Self::BlockList(Blocks { name, .. })
+            | Self::BlockSet(Blocks { name, .. }) => Some(name),
+            Self::Default { primary, .. } => primary.own_name(),
+            Self::Object(_) | Self::Array(_) | Self::Literal(_) => None,
         }
     }
 
@@ -195,12 +210,28 @@ impl Check {
             Spec::Default { primary, default } => {
                 let value = self.node(primary, body, path);
                 if value == Value::Null {
-                    self.node(default, body, path)
+                    let own = primary.own_name().map(|name| below(path, name));
+                    match (default.as_ref(), own) {
+                        // It is this one that somebody has to set.
+                        (Spec::Literal(literal), Some(own)) => self.literal(literal, &own),
+                        _ => self.node(default, body, path),
+                    }
                 } else {
                     value
                 }
             }
-            Spec::Literal(literal) => literal.value().clone(),
+            Spec::Literal(literal) => self.literal(literal, path),
+        }
+    }
+
+    fn literal(&mut self, literal: &Literal, path: &str) -> Value {
+        match literal.value() {
+            Some(value) => value.clone(),
+            None => {
+                let text = shown(literal.text().as_bytes());
+                let expected = format!("a value, as the default is computed by {text}");
+                self.fault(path, expected, "nothing".to_owned())
+            }
         }
     }
 
@@ -328,6 +359,13 @@ impl Check {
                 Value::List(once_each(self.list(list, item, path)))
             }
             (Type::Map(item), Value::Map(body)) => self.items(body, item, path),
+            (Type::Tuple(items), Value::List(list)) if items.len() == list.len() => Value::List(
+                (items.iter().zip(list).enumerate())
+                    .map(|(index, (kind, value))| {
+                        self.convert(value, kind, &format!("{path}[{index}]"))
+                    })
+                    .collect(),
+            ),
             (Type::Object(kinds), Value::Map(body)) => self.object(body, kinds, path),
             (
                 Type::String
@@ -336,6 +374,7 @@ impl Check {
                 | Type::List(_)
                 | Type::Set(_)
                 | Type::Map(_)
+                | Type::Tuple(_)
                 | Type::Object(_),
                 _,
             ) => self.wrong(path, kind, value),

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::super::Literal;
 use super::*;
 
 fn kind(text: &str) -> Type {
@@ -58,6 +57,46 @@ fn scalars_are_converted_as_in_hcl() {
         &task(),
         &json!({"command": 5, "args": [true, 0.5], "enabled": "false", "retries": "3"}),
         &json!({"args": ["true", "0.5"], "command": "5", "enabled": false, "retries": 3}),
+    );
+}
+
+#[test]
+fn a_tuple_has_each_value_of_its_own_type() {
+    let spec = Spec::object([("t", Spec::optional("t", kind("tuple([string, number])")))]);
+    gives(&spec, &json!({"t": [1, "2"]}), &json!({"t": ["1", 2]}));
+    gives(&spec, &json!({}), &json!({"t": null}));
+    fails(
+        &spec,
+        &json!({"t": ["a"]}),
+        &["t: expected tuple([string, number]), found a list of 1"],
+    );
+    fails(
+        &spec,
+        &json!({"t": ["a", "b"]}),
+        &["t[1]: expected number, found the string \"b\""],
+    );
+}
+
+#[test]
+fn a_default_that_has_to_be_computed_is_asked_for() {
+    let computed = Literal::parse("upper(\"x\")").unwrap();
+    let nested = Spec::object([("n", Spec::optional("n", Type::String).or(computed))]);
+    let spec = Spec::object([(
+        "b",
+        Spec::Block {
+            name: "b".to_owned(),
+            required: false,
+            nested: Box::new(nested),
+        },
+    )]);
+    gives(&spec, &json!({"b": {"n": "y"}}), &json!({"b": {"n": "y"}}));
+    gives(&spec, &json!({}), &json!({"b": null}));
+    fails(
+        &spec,
+        &json!({"b": {}}),
+        &[
+            "b.n: expected a value, as the default is computed by \"upper(\\\"x\\\")\", found nothing",
+        ],
     );
 }
 

@@ -1,5 +1,5 @@
 //! The types of attributes, as a schema names them in text (core): `string`, `number`, `bool`, `any`,
-//! `list(T)`, `set(T)`, `map(T)`, `object({name = T, …})`.
+//! `list(T)`, `set(T)`, `map(T)`, `tuple([T, …])`, `object({name = T, …})`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +21,8 @@ pub enum Type {
     Set(Box<Self>),
     /// Values of one type by names that somebody chose.
     Map(Box<Self>),
+    /// So many values, each of its own type.
+    Tuple(Vec<Self>),
     /// Values of certain names, each of its own type.
     Object(BTreeMap<String, Self>),
 }
@@ -47,6 +49,10 @@ impl fmt::Display for Type {
             Self::List(item) => write!(f, "list({item})"),
             Self::Set(item) => write!(f, "set({item})"),
             Self::Map(item) => write!(f, "map({item})"),
+            Self::Tuple(items) => {
+                let items: Vec<_> = items.iter().map(Self::to_string).collect();
+                write!(f, "tuple([{}])", items.join(", "))
+            }
             Self::Object(keys) => {
                 let keys: Vec<_> = keys.iter().map(|(key, t)| format!("{key} = {t}")).collect();
                 write!(f, "object({{{}}})", keys.join(", "))
@@ -110,7 +116,8 @@ impl<'a> Input<'a> {
     }
 
     fn kind(&mut self, depth: usize) -> Result<Type, &'static str> {
-        const KNOWN: &str = "string, number, bool, any, list(…), set(…), map(…) or object({…})";
+        const KNOWN: &str =
+            "string, number, bool, any, list(…), set(…), map(…), tuple([…]) or object({…})";
         if depth > MAX_DEPTH {
             return Err("a type that is less deep");
         }
@@ -125,6 +132,7 @@ impl<'a> Input<'a> {
             "list" => Type::List(self.item(depth)?),
             "set" => Type::Set(self.item(depth)?),
             "map" => Type::Map(self.item(depth)?),
+            "tuple" => Type::Tuple(self.items(depth)?),
             "object" => Type::Object(self.keys(depth)?),
             _ => {
                 self.at = begin;
@@ -138,6 +146,23 @@ impl<'a> Input<'a> {
         let item = self.kind(depth + 1)?;
         self.expect(')', "\")\"")?;
         Ok(Box::new(item))
+    }
+
+    fn items(&mut self, depth: usize) -> Result<Vec<Type>, &'static str> {
+        self.expect('(', "\"(\"")?;
+        self.expect('[', "\"[\"")?;
+        let mut items = Vec::new();
+        while self.next_char() != Some(']') {
+            items.push(self.kind(depth + 1)?);
+            match self.next_char() {
+                Some(',') => self.at += 1,
+                Some(']') => {}
+                Some(_) | None => return Err("\",\" or \"]\""),
+            }
+        }
+        self.expect(']', "\"]\"")?;
+        self.expect(')', "\")\"")?;
+        Ok(items)
     }
 
     fn keys(&mut self, depth: usize) -> Result<BTreeMap<String, Type>, &'static str> {
@@ -184,16 +209,21 @@ mod tests {
             "map(list(bool))",
             "list(map(string))",
             "object({a = string, b-c = list(object({}))})",
+            "tuple([])",
+            "tuple([string, list(tuple([number]))])",
         ] {
             assert_eq!(Type::parse(text).unwrap().to_string(), text);
         }
         let loose = Type::parse(" object( { \"a\"=string\n b = number , } ) ").unwrap();
         assert_eq!(loose.to_string(), "object({a = string, b = number})");
+        let loose = Type::parse("tuple( [ string,\n any , ] )").unwrap();
+        assert_eq!(loose.to_string(), "tuple([string, any])");
     }
 
     #[test]
     fn an_error_names_the_place() {
-        const KNOWN: &str = "string, number, bool, any, list(…), set(…), map(…) or object({…})";
+        const KNOWN: &str =
+            "string, number, bool, any, list(…), set(…), map(…), tuple([…]) or object({…})";
         for (text, wanted, at) in [
             ("", KNOWN, 1),
             ("strng", KNOWN, 1),
@@ -203,6 +233,8 @@ mod tests {
             ("string x", "the end", 8),
             ("object({a string})", "\"=\"", 11),
             ("object({=})", "a name or \"}\"", 9),
+            ("tuple(string)", "\"[\"", 7),
+            ("tuple([string bool])", "\",\" or \"]\"", 15),
         ] {
             let error = Type::parse(text).unwrap_err();
             assert_eq!((error.wanted, error.at), (wanted, at), "{text}");
@@ -212,7 +244,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_reader_fail_otherwise_than_with_an_error(text in "[a-z(){}=, \"é]{0,60}|(list|object|map|[(){}=\",]| ){0,20}") {
+        fn no_text_makes_the_reader_fail_otherwise_than_with_an_error(text in "[a-z(){}=, \"é]{0,60}|(list|object|map|tuple|[(){}\\[\\]=\",]| ){0,20}") {
             drop(Type::parse(&text));
         }
     }

@@ -1,5 +1,5 @@
 //! Constants in a schema (core): an HCL expression as text, of strings, numbers, bools, null, and lists
-//! and objects of these. What would have to be computed is refused.
+//! and objects of these. What has to be computed is kept as its text, and nobody computes it here.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use crate::value::{Number, Value};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Literal {
     text: String,
-    value: Value,
+    /// None if it has to be computed.
+    value: Option<Value>,
 }
 
 /// Why a text is no constant.
@@ -27,7 +28,8 @@ pub struct LiteralError {
 const MAX_DEPTH: usize = 32;
 
 impl Literal {
-    /// Reads a constant.
+    /// Reads a constant. The original host evaluates it, so it may be an expression with calls and operators; that
+    /// is taken as it stands, without a value.
     ///
     /// # Errors
     /// [`LiteralError`], which names the place.
@@ -40,11 +42,17 @@ impl Literal {
                 _ => Err("the end"),
             }
         });
-        let value = value.map_err(|wanted| LiteralError {
-            text: crate::shown::shown(text.as_bytes()),
-            wanted,
-            at: text[..input.at].chars().count() + 1,
-        })?;
+        let value = match value {
+            Ok(value) => Some(value),
+            Err(_) if computes(text) => None,
+            Err(wanted) => {
+                return Err(LiteralError {
+                    text: crate::shown::shown(text.as_bytes()),
+                    wanted,
+                    at: text[..input.at].chars().count() + 1,
+                });
+            }
+        };
         let text = text.to_owned();
         Ok(Self { text, value })
     }
@@ -55,17 +63,17 @@ impl Literal {
         &self.text
     }
 
-    /// Gives the value.
+    /// Gives the value, or nothing if it would have to be computed.
     #[must_use]
-    pub fn value(&self) -> &Value {
-        &self.value
+    pub fn value(&self) -> Option<&Value> {
+        self.value.as_ref()
     }
 }
 
 impl From<bool> for Literal {
     fn from(bool: bool) -> Self {
         let text = bool.to_string();
-        let value = Value::Bool(bool);
+        let value = Some(Value::Bool(bool));
         Self { text, value }
     }
 }
@@ -73,7 +81,7 @@ impl From<bool> for Literal {
 impl From<i64> for Literal {
     fn from(int: i64) -> Self {
         let text = int.to_string();
-        let value = Value::Number(int.into());
+        let value = Some(Value::Number(int.into()));
         Self { text, value }
     }
 }
@@ -93,9 +101,45 @@ impl From<&str> for Literal {
         text.push('"');
         // What would begin a template is doubled.
         let text = text.replace("${", "$${").replace("%{", "%%{");
-        let value = Value::Text(string.to_owned());
+        let value = Some(Value::Text(string.to_owned()));
         Self { text, value }
     }
+}
+
+/// Says whether a text that is no constant may be an expression: it calls a function or has an operator, outside of
+/// its strings, and all its brackets are closed.
+fn computes(text: &str) -> bool {
+    let mut open = Vec::new();
+    let mut found = false;
+    let mut previous = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let in_string = open.last() == Some(&'"');
+        match c {
+            '\\' if in_string => drop(chars.next()),
+            '$' | '%' if in_string => {
+                // A doubled sign is one that begins no template.
+                let is_doubled = previous == c;
+                if chars.next_if_eq(&'{').is_some() && !is_doubled {
+                    open.push('}');
+                }
+            }
+            '"' if in_string => drop(open.pop()),
+            _ if in_string => {}
+            '"' => open.push('"'),
+            '(' => {
+                found |= previous.is_alphanumeric() || previous == '_';
+                open.push(')');
+            }
+            '[' => open.push(']'),
+            '{' => open.push('}'),
+            ')' | ']' | '}' if open.pop() != Some(c) => return false,
+            '+' | '*' | '/' | '%' | '?' | '<' | '>' | '!' | '&' | '|' => found = true,
+            _ => {}
+        }
+        previous = c;
+    }
+    found && open.is_empty()
 }
 
 struct Input<'a> {
@@ -302,8 +346,33 @@ mod tests {
             ),
         ] {
             let literal = Literal::parse(text).unwrap();
-            assert_eq!(*literal.value(), Value::from_json(&json), "{text}");
+            assert_eq!(literal.value(), Some(&Value::from_json(&json)), "{text}");
             assert_eq!(literal.text(), text);
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_computed_is_kept_as_it_stands() {
+        for text in [
+            "upper(\"x\")",
+            "[1, max(2, 3)]",
+            "{ a = length([1]) }",
+            "1 + 2",
+            "true ? 1 : 2",
+            "\"a${upper(\"b\")}\"",
+        ] {
+            let literal = Literal::parse(text).unwrap();
+            assert_eq!((literal.value(), literal.text()), (None, text));
+        }
+        for text in [
+            "(1",
+            "upper(\"x\"",
+            "upper(\"x\")]",
+            "\"a(b) + \\\" ${c}",
+            "\"$${upper(x)} + 1\" \"x\"",
+            "x - y",
+        ] {
+            Literal::parse(text).unwrap_err();
         }
     }
 

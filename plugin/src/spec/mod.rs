@@ -70,7 +70,7 @@ pub enum Spec {
         /// What stands in for it.
         default: Box<Self>,
     },
-    /// A constant.
+    /// A constant, or an expression that nobody computes here.
     Literal(Literal),
 }
 

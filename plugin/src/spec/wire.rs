@@ -20,7 +20,7 @@ pub enum SpecError {
         /// Which one.
         field: &'static str,
     },
-    /// A node has no name.
+    /// A node has no name, and is no key of an object that could stand for it.
     #[error("understand the schema at {path}: its name is empty")]
     NoName {
         /// The names above it.
@@ -42,6 +42,12 @@ pub enum SpecError {
         /// Where and why.
         source: LiteralError,
     },
+    /// A block that is found by its labels has none.
+    #[error("understand the schema at {path}: a block_map needs a label")]
+    NoLabels {
+        /// The names above it.
+        path: String,
+    },
     /// Nodes lie deeper in each other than 32.
     #[error("understand the schema at {path}: it is more than 32 deep")]
     Depth {
@@ -53,12 +59,13 @@ pub enum SpecError {
 const MAX_DEPTH: usize = 32;
 
 impl Spec {
-    /// Reads the message of a schema.
+    /// Reads the message of a schema. A node that is a key of an object and has no name has that key as its name, as
+    /// for the original host.
     ///
     /// # Errors
     /// [`SpecError`], which names the place.
     pub fn from_proto(message: &proto::Spec) -> Result<Self, SpecError> {
-        read(message, &mut Vec::new())
+        read(message, "", &mut Vec::new())
     }
 
     /// Gives the message of the schema.
@@ -153,7 +160,8 @@ fn shown(path: &Path) -> String {
     }
 }
 
-fn read(message: &proto::Spec, path: &mut Path) -> Result<Spec, SpecError> {
+/// `key` is that of the object around it; empty if there is none.
+fn read(message: &proto::Spec, key: &str, path: &mut Path) -> Result<Spec, SpecError> {
     if path.len() > MAX_DEPTH {
         return Err(SpecError::Depth { path: shown(path) });
     }
@@ -165,7 +173,12 @@ fn read(message: &proto::Spec, path: &mut Path) -> Result<Spec, SpecError> {
             object
                 .attributes
                 .iter()
-                .map(|(key, node)| Ok((key.clone(), within(path, key, |path| read(node, path))?)))
+                .map(|(key, node)| {
+                    Ok((
+                        key.clone(),
+                        within(path, key, |path| read(node, key, path))?,
+                    ))
+                })
                 .collect::<Result<_, _>>()?,
         ),
         Block::Array(array) => Spec::Array(
@@ -173,38 +186,41 @@ fn read(message: &proto::Spec, path: &mut Path) -> Result<Spec, SpecError> {
                 .values
                 .iter()
                 .enumerate()
-                .map(|(index, node)| within(path, &index.to_string(), |path| read(node, path)))
+                .map(|(index, node)| within(path, &index.to_string(), |path| read(node, "", path)))
                 .collect::<Result<_, _>>()?,
         ),
         Block::Attr(attr) => Spec::Attr {
-            name: name(&attr.name, path)?,
+            name: name(&attr.name, key, path)?,
             kind: kind(&attr.r#type, path)?,
             required: attr.required,
         },
         Block::BlockValue(block) => Spec::Block {
-            name: name(&block.name, path)?,
+            name: name(&block.name, key, path)?,
             required: block.required,
             nested: nested(&block.nested, "nested", path)?,
         },
         Block::BlockAttrs(block) => Spec::BlockAttrs {
-            name: name(&block.name, path)?,
+            name: name(&block.name, key, path)?,
             kind: kind(&block.r#type, path)?,
             required: block.required,
         },
         Block::BlockList(list) => Spec::BlockList(Blocks {
-            name: name(&list.name, path)?,
+            name: name(&list.name, key, path)?,
             min: list.min_items,
             max: list.max_items,
             nested: nested(&list.nested, "nested", path)?,
         }),
         Block::BlockSet(set) => Spec::BlockSet(Blocks {
-            name: name(&set.name, path)?,
+            name: name(&set.name, key, path)?,
             min: set.min_items,
             max: set.max_items,
             nested: nested(&set.nested, "nested", path)?,
         }),
+        Block::BlockMap(map) if map.labels.is_empty() => {
+            return Err(SpecError::NoLabels { path: shown(path) });
+        }
         Block::BlockMap(map) => Spec::BlockMap {
-            name: name(&map.name, path)?,
+            name: name(&map.name, key, path)?,
             labels: map.labels.clone(),
             nested: nested(&map.nested, "nested", path)?,
         },
@@ -232,11 +248,11 @@ fn within<T>(
     result
 }
 
-fn name(name: &str, path: &Path) -> Result<String, SpecError> {
-    if name.is_empty() {
-        return Err(SpecError::NoName { path: shown(path) });
+fn name(name: &str, key: &str, path: &Path) -> Result<String, SpecError> {
+    match [name, key].into_iter().find(|name| !name.is_empty()) {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(SpecError::NoName { path: shown(path) }),
     }
-    Ok(name.to_owned())
 }
 
 fn kind(text: &str, path: &Path) -> Result<Type, SpecError> {
@@ -256,7 +272,7 @@ fn nested(
         let path = shown(path);
         return Err(SpecError::Missing { path, field });
     };
-    Ok(Box::new(within(path, field, |path| read(node, path))?))
+    Ok(Box::new(within(path, field, |path| read(node, "", path))?))
 }
 
 #[cfg(test)]
@@ -328,6 +344,36 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_name_has_the_key_of_its_object() {
+        let nested = || Some(Box::new(Spec::optional("x", Type::Any).to_proto()));
+        let block = proto::Block {
+            nested: nested(),
+            ..proto::Block::default()
+        };
+        let list = proto::BlockList {
+            nested: nested(),
+            ..proto::BlockList::default()
+        };
+        let attr = proto::Attr {
+            r#type: "string".to_owned(),
+            ..proto::Attr::default()
+        };
+        let each = [
+            ("attr", Block::Attr(attr)),
+            ("block", Block::BlockValue(Box::new(block))),
+            ("list", Block::BlockList(Box::new(list))),
+        ];
+        for (key, block) in each {
+            let attributes = [(key.to_owned(), proto::Spec { block: Some(block) })].into();
+            let block = Some(Block::Object(proto::Object { attributes }));
+            let Spec::Object(nodes) = Spec::from_proto(&proto::Spec { block }).unwrap() else {
+                panic!("{key} is no object");
+            };
+            assert_eq!(nodes[key].own_name(), Some(key));
+        }
+    }
+
+    #[test]
     fn an_error_names_the_place() {
         let top = Spec::from_proto(&proto::Spec { block: None }).unwrap_err();
         assert_eq!(
@@ -348,13 +394,25 @@ mod tests {
             matches!(&strange, SpecError::Type { path, .. } if path == "k"),
             "{strange:?}"
         );
-        let unnamed = within(Block::Attr(proto::Attr::default()));
+        let unlabelled = within(Block::BlockMap(Box::default()));
         assert_eq!(
-            unnamed,
-            SpecError::NoName {
-                path: "k".to_owned()
-            }
+            unlabelled.to_string(),
+            "understand the schema at k: a block_map needs a label"
         );
+        let attr = proto::Attr {
+            r#type: "string".to_owned(),
+            ..proto::Attr::default()
+        };
+        let attr = Block::Attr(attr);
+        let values = vec![proto::Spec {
+            block: Some(attr.clone()),
+        }];
+        let unnamed = within(Block::Array(proto::Array { values }));
+        let path = "k.0".to_owned();
+        assert_eq!(unnamed, SpecError::NoName { path });
+        let path = "its top".to_owned();
+        let top = Spec::from_proto(&proto::Spec { block: Some(attr) });
+        assert_eq!(top, Err(SpecError::NoName { path }));
         let missing = within(Block::Default(Box::default()));
         assert_eq!(
             missing.to_string(),

@@ -30,6 +30,14 @@ fn a_task() {
                 cidr: own("10.0.0.0/8"),
                 ip: own("10.0.0.1"),
                 mbits: 10,
+                reserved_ports: vec![NetworkPort {
+                    label: own("ssh"),
+                    value: 22,
+                }],
+                dynamic_ports: vec![NetworkPort {
+                    label: own("http"),
+                    value: 20_000,
+                }],
             }],
         }),
         linux_resources: Some(LinuxResources {
@@ -62,6 +70,8 @@ fn a_task() {
                         (2, text("10.0.0.0/8")),
                         (3, text("10.0.0.1")),
                         (4, varint(10)),
+                        (5, message([(1, text("ssh")), (2, varint(22))])),
+                        (6, message([(1, text("http")), (2, varint(20_000))])),
                     ]),
                 ),
             ]),
