@@ -181,7 +181,8 @@ pub struct Line {
     pub address: Address,
     /// Its certificate, DER in base64 without padding.
     pub server_cert: Option<String>,
-    /// Whether calls share one connection, if the host asked.
+    /// Whether calls share one connection. Nothing if the plugin does not say, or not in a word for true or false:
+    /// that is a fault only for a host that has asked.
     pub multiplexes: Option<bool>,
 }
 
@@ -235,14 +236,6 @@ pub enum LineError {
     /// The fifth field is not `grpc`; if it is missing, the plugin speaks the old `netrpc`.
     #[error("speak {found} with the plugin, only \"grpc\" is known: {line}")]
     Protocol {
-        /// What stands there.
-        found: String,
-        /// The line.
-        line: String,
-    },
-    /// The seventh field is neither `true` nor `false`.
-    #[error("read {found} as \"true\" or \"false\", whether calls share a connection: {line}")]
-    Multiplexing {
         /// What stands there.
         found: String,
         /// The line.
@@ -357,14 +350,11 @@ impl Line {
             let found = quoted(protocol);
             return Err(LineError::Protocol { found, line });
         }
+        // The words of Go's strconv.ParseBool.
         let multiplexes = match rest.get(2).copied() {
-            None => None,
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            Some(other) => {
-                let found = quoted(other);
-                return Err(LineError::Multiplexing { found, line });
-            }
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Some(true),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Some(false),
+            Some(_) | None => None,
         };
         Ok(Self {
             app_version: APP_VERSION,

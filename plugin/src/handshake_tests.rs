@@ -32,6 +32,19 @@ fn a_seventh_field_answers_who_asked() {
     line.multiplexes = Some(false);
     assert_eq!(line.format(), "1|2|unix|/tmp/plugin1|grpc||false\n");
     assert_eq!(parse(&line.format()), Ok(line));
+    for (word, expected) in [
+        ("1", Some(true)),
+        ("T", Some(true)),
+        ("False", Some(false)),
+        ("0", Some(false)),
+        // Nobody has asked.
+        ("tRUE", None),
+        ("", None),
+        ("maybe|more", None),
+    ] {
+        let line = parse(&format!("1|2|unix|/s|grpc||{word}")).unwrap();
+        assert_eq!(line.multiplexes, expected, "{word}");
+    }
 }
 
 #[test]
@@ -94,10 +107,6 @@ fn each_way_to_be_wrong_says_what_stood_there() {
         (
             "1|2|unix|/s|netrpc|",
             r#"speak "netrpc" with the plugin, only "grpc" is known: "1|2|unix|/s|netrpc|""#,
-        ),
-        (
-            "1|2|unix|/s|grpc||maybe",
-            r#"read "maybe" as "true" or "false", whether calls share a connection: "1|2|unix|/s|grpc||maybe""#,
         ),
     ];
     for (line, message) in cases {
