@@ -13,7 +13,8 @@ pub struct Deadlines {
     pub call: Duration,
     /// For the answer to Shutdown. A process that does not go is killed after it.
     pub shutdown: Duration,
-    /// From the answer to Shutdown to the end of the process. It is killed after it.
+    /// From the answer to Shutdown to the end of the process, the rest of its output included. It is killed after
+    /// it.
     pub exit: Duration,
     /// From the kill to the end of the process.
     pub kill: Duration,

@@ -23,7 +23,8 @@ use crate::proto::go_plugin::stdio_data::Channel;
 use crate::proto::go_plugin::{ConnInfo, Empty};
 use crate::reattach::Reattach;
 
-/// How long the rest of the plugin's output may take to come, once it has answered Shutdown.
+/// How long the rest of the plugin's output may take to come, once it has answered Shutdown: not longer than half
+/// of what the process has to go, as some go only when the connection does.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// What a host keeps to find its plugin again.
@@ -217,10 +218,13 @@ impl Plugin {
             end = process.end() => return Some(end),
             asked = asked => asked.ok()?,
         }
-        drop(timeout(LAST_OUTPUT, &mut self.output).await);
+        let until = Instant::now() + self.deadlines.exit;
+        let output = LAST_OUTPUT.min(self.deadlines.exit / 2);
+        drop(timeout(output, &mut self.output).await);
         // A plugin waits for calls that are open as long as it likes.
         connection.close();
-        process.end_within(self.deadlines.exit).await
+        let left = until.saturating_duration_since(Instant::now());
+        process.end_within(left).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ends: asked for, enforced, and within their time.
 
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use plugin::host::{Deadlines, End, Ended, Manner, Said};
@@ -15,6 +16,7 @@ trials![
     a_plugin_that_is_dead_already_is_no_fault,
     a_plugin_ends_while_a_call_is_open,
     output_before_the_end_is_not_lost,
+    output_that_does_not_end_is_within_the_time_to_go,
     a_dropped_host_leaves_nothing_behind,
     a_detached_plugin_lives_on,
     a_hundred_launches_leave_nothing_behind,
@@ -131,6 +133,51 @@ async fn output_before_the_end_is_not_lost() {
             Said::Log(_) | Said::Stray(_) | Said::Stderr(_) => 0,
         };
         assert_eq!(heard.iter().map(chunk).sum::<usize>(), 60_000);
+    }
+}
+
+/// Ends a plugin that stays after its Shutdown, while what it has said is not read to its end.
+async fn end_with_output_that_is_not_read(exit: Duration) -> Ended {
+    let stage = Stage::new();
+    let (reader, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let deadlines = Deadlines {
+        exit,
+        ..deadlines()
+    };
+    let plugin = stage
+        .launch("stays")
+        .deadlines(deadlines)
+        .listener(move |said| {
+            if matches!(said, Said::Stdout(_)) {
+                // It ends when the other side is dropped.
+                tokio::task::block_in_place(|| gate.lock().unwrap().recv().unwrap_err());
+            }
+        })
+        .start()
+        .await
+        .unwrap();
+    let log_dir = "says-much".to_owned();
+    let request = StartRequest {
+        log_dir,
+        ..StartRequest::default()
+    };
+    plugin.log_mon().start(request).await.unwrap();
+    let ended = plugin.end().await.unwrap();
+    drop(reader);
+    ended
+}
+
+async fn output_that_does_not_end_is_within_the_time_to_go() {
+    let exit = Duration::from_secs(1);
+    let mut took = Vec::new();
+    // Half of the time to go is what the output may take of it. On a busy machine any single end may take longer.
+    while took.iter().all(|took| *took >= exit * 3 / 2) {
+        assert!(took.len() < 10, "{took:?}");
+        let ended = end_with_output_that_is_not_read(exit).await;
+        assert_eq!((ended.manner, ended.end), (Manner::Killed, End::Signal(9)));
+        assert!(ended.took >= exit, "{:?}", ended.took);
+        took.push(ended.took);
     }
 }
 

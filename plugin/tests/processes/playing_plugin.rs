@@ -201,6 +201,7 @@ fn served(kind: &str) -> ExitCode {
     };
     let served = runtime.block_on(server.serve(services));
     match served {
+        Ok(()) if kind == "stays" => for_ever(),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
