@@ -6,7 +6,7 @@
 //! of a plugin. `detach` ends the plugin in order, as an agent does that stops; either way the next process
 //! starts another plugin, and has it recover the tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -51,6 +51,7 @@ pub(crate) fn speak(wanted: Wanted) -> Result<(), Mute> {
         wanted,
         state: Mutex::new(None),
         tasks: Mutex::default(),
+        stopped: Mutex::default(),
         is_leaving: AtomicBool::new(false),
     })));
     Ok(())
@@ -60,6 +61,8 @@ struct Bridge {
     wanted: Wanted,
     state: Mutex<Option<Loaded>>,
     tasks: Mutex<BTreeMap<String, watch::Receiver<Task>>>,
+    /// The tasks that were asked to stop.
+    stopped: Mutex<BTreeSet<String>>,
     /// Whether a `detach` was read. What the end of the plugin does to other calls is no answer to them.
     is_leaving: AtomicBool,
 }
@@ -306,13 +309,15 @@ impl Bridge {
     async fn wait(&self, id: &str) -> Result<Value, Failed> {
         let task = self.id_of(id).await?;
         let answer = self.driver().await?.wait_task(&task, FOR_EVER).await?;
-        ended(&answer).map_err(|why| Failed(format!("call WaitTask: {why}")))
+        let was_stopped = self.stopped.lock().await.contains(id);
+        ended(&answer, was_stopped).map_err(|why| Failed(format!("call WaitTask: {why}")))
     }
 
     async fn stop(&self, stop: &Stop) -> Result<Value, Failed> {
         let task = self.id_of(&stop.id).await?;
         let within = Duration::from_millis(stop.timeout_ms);
         let driver = self.driver().await?;
+        self.stopped.lock().await.insert(stop.id.clone());
         driver.stop_task(&task, within, &stop.signal).await?;
         // Nomad asks for the end beside it, and takes the task for dead when that is there.
         driver.wait_task(&task, CALL).await?;
@@ -332,6 +337,7 @@ impl Bridge {
         let task = self.id_of(id).await?;
         self.driver().await?.kill_and_destroy_task(&task).await?;
         self.tasks.lock().await.remove(id);
+        self.stopped.lock().await.remove(id);
         Ok(json!({}))
     }
 
