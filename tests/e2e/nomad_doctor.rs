@@ -96,3 +96,54 @@ fn programs_that_are_no_plugins_are_told_by_the_step_in_bounded_time() {
     let took = began.elapsed();
     assert!(took < Duration::from_secs(60), "{took:?}");
 }
+
+/// The doctor of a mock driver that leaves everything out of one answer.
+fn doctor_without(call: &str, more: &[&str]) -> Assert {
+    let mistake = format!("leaves-out:{call}");
+    let plugin = [path(), "mock-driver", "plugin", "--mistake", &mistake];
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("plugin.toml"), "enabled = true\n").unwrap();
+    doctor(&folder, &[more, &plugin].concat())
+}
+
+#[test]
+fn a_doctor_finds_nothing_wrong_about_what_an_agent_goes_without() {
+    doctor_without("ConfigSchema", &[])
+        .code(0)
+        .stdout(contains("ok     ConfigSchema      there is none"))
+        .stdout(contains("ok     SetConfig         it takes none\n"));
+    doctor_without("Capabilities", &[])
+        .code(0)
+        .stdout(contains("ok     Capabilities      takes no signals"));
+    // As for an agent, a configuration has to have a schema, and so has a task.
+    doctor_without("ConfigSchema", &["--plugin-config", "plugin.toml"])
+        .code(69)
+        .stdout(contains("WRONG  SetConfig         it has no schema"));
+    doctor_without("TaskConfigSchema", &[])
+        .code(69)
+        .stdout(contains("WRONG  TaskConfigSchema"));
+}
+
+#[test]
+fn a_driver_that_is_not_there_is_told_in_the_time_of_a_step() {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("plugin.toml"), "enabled = false\n").unwrap();
+    let began = Instant::now();
+    let words = [
+        "--plugin-config",
+        "plugin.toml",
+        path(),
+        "mock-driver",
+        "plugin",
+    ];
+    doctor(&folder, &words)
+        .code(69)
+        .stdout(contains("WRONG  Fingerprint       undetected"))
+        .stdout(contains("nothing better came within"));
+    // Without --within it is waited for 10 s.
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+}

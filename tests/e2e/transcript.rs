@@ -192,7 +192,8 @@ async fn converse(session: &Arc<Session>, folder: &TempDir) {
     first.ping().await.unwrap();
     let base = first.base();
     base.plugin_info().await.unwrap();
-    let spec = Spec::from_proto(&base.config_schema().await.unwrap()).unwrap();
+    let schema = base.config_schema().await.unwrap().unwrap();
+    let spec = Spec::from_proto(&schema).unwrap();
     base.set_config(SetConfigRequest {
         msgpack_config: encoded(&spec, &json!({})),
         nomad_config: None,

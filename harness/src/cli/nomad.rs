@@ -18,7 +18,7 @@ use super::run::reexec;
 use crate::adapter::DriverPlugin;
 use crate::capability::Capability;
 use crate::config::DriverTable;
-use crate::nomad::{self, Asked, Collecting, CollectingError, OtherLimits, Tied, Wanted};
+use crate::nomad::{self, Asked, Collecting, CollectingError, Mark, OtherLimits, Tied, Wanted};
 use crate::outcome::Ending;
 use crate::report;
 use crate::suite;
@@ -326,7 +326,11 @@ fn tied(parent: i32, command: &[String]) -> Refusal {
 
 fn doctor(asked: &Asked) -> Result<Ending, Refusal> {
     let wrong = nomad::examine(asked, &mut |line| {
-        let word = if line.is_right { "ok" } else { "WRONG" };
+        let word = match line.mark {
+            Mark::Right => "ok",
+            Mark::Wrong => "WRONG",
+            Mark::Note => "note",
+        };
         let left = format!("{word:<6} {:<17} ", line.what);
         console::say(&report::hanging(&left, &line.text, 80));
     });

@@ -1,23 +1,26 @@
 //! Loads a plugin, asks what it says of itself, and ends it. (edge)
 //!
-//! It asks in Nomad's order: who it is, its schema, its configuration, then what a driver is asked before it
-//! gets a task. No task is started.
+//! It asks in Nomad's order: who it is, its schema, its configuration, how it is, then what a driver is asked for a
+//! task. Whether it is serving, which Nomad asks a log collector only, comes before that. No task is started.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plugin::Code;
 use plugin::handshake::Address;
 use plugin::host::{CallError, Deadlines, Ended, Launch, Manner, Plugin};
 use plugin::msgpack;
-use plugin::proto::base::SetConfigRequest;
+use plugin::proto::base::PluginInfoResponse;
+use plugin::proto::hclspec;
 use plugin::spec::Spec;
 use plugin::value::Value;
+use tokio::time::Instant;
 
+use super::health::Streams;
 use super::sockets::SocketFolder;
-use super::words::{self, API_VERSION};
+use super::words;
 
-/// How long the first fingerprint may take: Nomad waits for it before it gives the driver a task.
+/// How long a driver may take to be healthy, if a step may take so long.
 const FINGERPRINT: Duration = Duration::from_secs(10);
 
 /// What is asked about.
@@ -35,11 +38,22 @@ pub(crate) struct Asked {
     pub is_encrypted: bool,
 }
 
+/// What is said of one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It is as Nomad wants it.
+    Right,
+    /// Nomad would not get along with it.
+    Wrong,
+    /// It is not as it should be, and Nomad would not notice.
+    Note,
+}
+
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     /// Whether it is as Nomad wants it.
-    pub is_right: bool,
+    pub mark: Mark,
     /// The step or the call.
     pub what: &'static str,
     /// What came of it.
@@ -71,14 +85,15 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn line(&mut self, what: &'static str, outcome: Result<String, String>) {
-        let is_right = outcome.is_ok();
-        self.wrong += usize::from(!is_right);
-        let text = outcome.unwrap_or_else(|wrong| wrong);
-        (self.tell)(&Line {
-            is_right,
-            what,
-            text,
-        });
+        match outcome {
+            Ok(text) => self.marked(Mark::Right, what, text),
+            Err(text) => self.marked(Mark::Wrong, what, text),
+        }
+    }
+
+    fn marked(&mut self, mark: Mark, what: &'static str, text: String) {
+        self.wrong += usize::from(mark == Mark::Wrong);
+        (self.tell)(&Line { mark, what, text });
     }
 }
 
@@ -104,39 +119,77 @@ async fn look(asked: &Asked, told: &mut Told<'_>) {
     let (pid, took_ms) = (reattach.pid, began.elapsed().as_millis());
     let text = format!("process {pid} on {place}, after {took_ms} ms");
     told.line("handshake", Ok(text));
-    let healthy = plugin.ping().await.map(|()| "it is serving".to_owned());
-    let is_well = healthy.is_ok();
-    told.line("health", healthy.map_err(|error| chain(&error)));
-    if plugin.is_encrypted() && is_well {
+    let healthy = plugin.ping().await;
+    let info = plugin.base().plugin_info().await;
+    let is_driver = !info.as_ref().is_err_and(is_unimplemented);
+    let has_answered = healthy.is_ok() || info.is_ok();
+    let (mark, text) = health(healthy, is_driver);
+    told.marked(mark, "health", text);
+    if plugin.is_encrypted() && has_answered {
         let text = "it speaks mTLS: both sides took only the certificate that the other had told";
         told.line("encryption", Ok(text.to_owned()));
     }
-    ask(&plugin, asked, told).await;
+    if is_driver {
+        ask(&plugin, info, asked, told).await;
+    } else {
+        let text =
+            "there is none, so this is no driver; a log collector is tested with --nomad-logmon";
+        told.line("PluginInfo", Ok(text.to_owned()));
+    }
     let end = plugin.end().await.map_err(|error| chain(&error));
     told.line("end", end.and_then(ended));
 }
 
-async fn ask(plugin: &Plugin, asked: &Asked, told: &mut Told<'_>) {
-    let info = plugin.base().plugin_info().await;
-    if let Err(error) = &info
-        && error.code() == Some(Code::Unimplemented)
-    {
-        let text =
-            "there is none, so this is no driver; a log collector is tested with --nomad-logmon";
-        return told.line("PluginInfo", Ok(text.to_owned()));
+/// What is made of the answer whether it is serving: an agent asks only log collectors, when it finds them again.
+fn health(answer: Result<(), CallError>, is_driver: bool) -> (Mark, String) {
+    match answer {
+        Ok(()) => (Mark::Right, "it is serving".to_owned()),
+        Err(error) if is_driver => {
+            let text = format!("{}; an agent never asks a driver that", chain(&error));
+            (Mark::Note, text)
+        }
+        Err(error) => (Mark::Wrong, chain(&error)),
     }
+}
+
+fn is_unimplemented(error: &CallError) -> bool {
+    error.code() == Some(Code::Unimplemented)
+}
+
+async fn ask(
+    plugin: &Plugin,
+    info: Result<PluginInfoResponse, CallError>,
+    asked: &Asked,
+    told: &mut Told<'_>,
+) {
+    let known = info.as_ref().ok().cloned().unwrap_or_default();
     told.line("PluginInfo", answered(info, words::info));
     let schema = plugin.base().config_schema().await;
-    let schema = understood(schema);
+    let schema = schema
+        .map_err(|error| chain(&error))
+        .and_then(|schema| schema.as_ref().map(understood).transpose());
+    let keys = |schema: &Option<Spec>| match schema {
+        Some(schema) => words::schema(schema),
+        None => "there is none, so nothing is to be configured".to_owned(),
+    };
     told.line(
         "ConfigSchema",
-        schema.as_ref().map(words::schema).map_err(Clone::clone),
+        schema.as_ref().map(keys).map_err(Clone::clone),
     );
     if let Ok(schema) = &schema {
-        told.line("SetConfig", configure(plugin, schema, asked).await);
+        let outcome = configure(plugin, &known, schema.as_ref(), asked).await;
+        told.line("SetConfig", outcome);
     }
     let driver = plugin.driver();
-    let schema = understood(driver.task_config_schema().await);
+    let mut streams = Streams::open(&driver);
+    let until = Instant::now() + FINGERPRINT.min(asked.deadlines.call);
+    let healthy = streams.until_healthy(until).await;
+    told.line("Fingerprint", healthy.map_err(|unwell| unwell.told()));
+    let _held = streams.hold();
+    let schema = driver.task_config_schema().await;
+    let schema = schema
+        .map_err(|error| chain(&error))
+        .and_then(|schema| understood(&schema));
     told.line(
         "TaskConfigSchema",
         schema.as_ref().map(words::schema).map_err(Clone::clone),
@@ -146,31 +199,29 @@ async fn ask(plugin: &Plugin, asked: &Asked, told: &mut Told<'_>) {
         "Capabilities",
         answered(capabilities, |one| Ok(words::capabilities(one))),
     );
-    let mut fingerprints = driver.fingerprint();
-    let first = fingerprints.next(FINGERPRINT).await;
-    told.line(
-        "Fingerprint",
-        answered(first, |one| match one {
-            Some(one) => words::fingerprint(one),
-            None => Err("it has closed the stream and said nothing".to_owned()),
-        }),
-    );
 }
 
-async fn configure(plugin: &Plugin, schema: &Spec, asked: &Asked) -> Result<String, String> {
-    let value = schema
-        .check(&Value::from_json(&asked.configuration))
-        .map_err(|faults| faults.to_string())?;
-    let request = SetConfigRequest {
-        msgpack_config: msgpack::encode(&value),
-        nomad_config: None,
-        plugin_api_version: API_VERSION.to_owned(),
-    };
+async fn configure(
+    plugin: &Plugin,
+    info: &PluginInfoResponse,
+    schema: Option<&Spec>,
+    asked: &Asked,
+) -> Result<String, String> {
     let keys = asked
         .configuration
         .as_object()
         .map_or(0, serde_json::Map::len);
+    let config = match schema {
+        Some(schema) => {
+            let value = schema.check(&Value::from_json(&asked.configuration));
+            msgpack::encode(&value.map_err(|faults| faults.to_string())?)
+        }
+        None if keys == 0 => Vec::new(),
+        None => return Err("it has no schema, so it takes no configuration".to_owned()),
+    };
+    let request = words::set_config(info, config);
     let taken = match keys {
+        0 if schema.is_none() => "it takes none".to_owned(),
         0 => "it takes an empty configuration".to_owned(),
         1 => "it takes the configuration with 1 key".to_owned(),
         many => format!("it takes the configuration with {many} keys"),
@@ -186,9 +237,8 @@ fn answered<A>(
     words(&answer.map_err(|error| chain(&error))?)
 }
 
-fn understood(answer: Result<plugin::proto::hclspec::Spec, CallError>) -> Result<Spec, String> {
-    let message = answer.map_err(|error| chain(&error))?;
-    Spec::from_proto(&message).map_err(|error| chain(&error))
+fn understood(message: &hclspec::Spec) -> Result<Spec, String> {
+    Spec::from_proto(message).map_err(|error| chain(&error))
 }
 
 /// How it went in the end; a plugin that has to be killed is none that Nomad can update.
@@ -204,4 +254,46 @@ fn ended(ended: Ended) -> Result<String, String> {
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     crate::suite::error_chain(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unserved() -> Result<(), CallError> {
+        Err(CallError::Disconnected {
+            call: "Check",
+            reason: "it is gone".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_driver_need_not_say_that_it_is_serving_and_a_log_collector_must() {
+        assert_eq!(health(Ok(()), true).0, Mark::Right);
+        assert_eq!(
+            health(unserved(), true),
+            (
+                Mark::Note,
+                "call Check: the connection broke: it is gone; an agent never asks a driver that"
+                    .to_owned()
+            )
+        );
+        assert_eq!(health(unserved(), false).0, Mark::Wrong);
+    }
+
+    #[test]
+    fn only_what_is_wrong_counts() {
+        let mut lines = Vec::new();
+        let mut tell = |line: &Line| lines.push(line.mark);
+        let mut told = Told {
+            tell: &mut tell,
+            wrong: 0,
+        };
+        told.marked(Mark::Note, "health", String::new());
+        told.line("end", Ok(String::new()));
+        assert_eq!(told.wrong, 0);
+        told.line("end", Err(String::new()));
+        assert_eq!(told.wrong, 1);
+        assert_eq!(lines, [Mark::Note, Mark::Right, Mark::Wrong]);
+    }
 }

@@ -5,27 +5,26 @@ use std::time::Duration;
 
 use plugin::host::{CallError, Plugin, Said};
 use plugin::msgpack;
-use plugin::proto::base::SetConfigRequest;
 use plugin::proto::hclspec;
 use plugin::spec::Spec;
 use plugin::value::Value as Configured;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
+use super::health::{Held, Streams, Unwell};
 use super::sockets::SocketFolder;
 use super::task::{Filling, fill, require_task};
 use super::tied::Tied;
-use super::words::{self, API_VERSION};
+use super::words;
 use crate::capability::Capability;
 use crate::suite::error_chain;
 
 /// How long a plugin may take for a call that is nothing for it to wait for. A start may wait for a reader, 10 s by
 /// FIFO-3.
 pub(super) const CALL: Duration = Duration::from_secs(11);
-/// How long it may take to begin.
-const BEGIN: Duration = Duration::from_secs(4);
-/// How long it may take for a call before it is greeted: all of them are answered within the 5 s of `hello`.
-const GREETING: Duration = Duration::from_secs(3);
+/// How long it may take from its start until it has answered all that it is asked before it gets a task, and is
+/// healthy. An agent has a minute for the start and no limit for the rest, but `hello` has 5 s.
+const GREETING: Duration = Duration::from_millis(4_500);
 /// How long it may take to go. The process that speaks for it has 2 s.
 const GO: Duration = Duration::from_millis(700);
 
@@ -45,6 +44,15 @@ pub(crate) struct Wanted {
 /// Why an operation failed, for the answer.
 pub(super) struct Failed(pub(super) String);
 
+impl From<Unwell> for Failed {
+    fn from(unwell: Unwell) -> Self {
+        Self(match unwell {
+            Unwell::Call(error) => error_chain(&error),
+            Unwell::Says(what) => format!("call Fingerprint: {what}"),
+        })
+    }
+}
+
 impl From<CallError> for Failed {
     fn from(error: CallError) -> Self {
         Self(error_chain(&error))
@@ -55,6 +63,7 @@ impl From<CallError> for Failed {
 pub(super) struct Loaded {
     pub(super) plugin: Plugin,
     schema: Spec,
+    _streams: Held,
     /// Behind the plugin, as its socket lies there.
     _sockets: SocketFolder,
 }
@@ -64,33 +73,23 @@ impl Loaded {
     pub(super) async fn load(wanted: &Wanted) -> Result<(Self, Value), Failed> {
         require_task(&wanted.task_config).map_err(|error| Failed(error.to_string()))?;
         let sockets = SocketFolder::of_the_case();
+        let soon = Soon(Instant::now() + GREETING);
         let plugin = launch(wanted, &sockets).await?;
         let base = plugin.base();
-        let info = soon("PluginInfo", base.plugin_info()).await?;
+        let info = soon.answered("PluginInfo", base.plugin_info()).await?;
         words::info(&info).map_err(|wrong| Failed(format!("call PluginInfo: {wrong}")))?;
-        let schema = understood(
-            "ConfigSchema",
-            &soon("ConfigSchema", base.config_schema()).await?,
-        )?;
-        let config = schema
-            .check(&Configured::from_json(&wanted.plugin_config))
-            .map_err(|faults| Failed(format!("the configuration of the plugin: {faults}")))?;
-        let request = SetConfigRequest {
-            msgpack_config: msgpack::encode(&config),
-            nomad_config: None,
-            plugin_api_version: API_VERSION.to_owned(),
-        };
-        soon("SetConfig", base.set_config(request)).await?;
+        let schema = soon.answered("ConfigSchema", base.config_schema()).await?;
+        let config = plugin_config(schema.as_ref(), &wanted.plugin_config)?;
+        let config = base.set_config(words::set_config(&info, config));
+        soon.answered("SetConfig", config).await?;
         let driver = plugin.driver();
-        let mut fingerprints = driver.fingerprint();
-        let first = fingerprints.next(GREETING).await?;
-        let first = first.ok_or_else(|| Failed("call Fingerprint: it said nothing".into()))?;
-        words::fingerprint(&first).map_err(|wrong| Failed(format!("call Fingerprint: {wrong}")))?;
-        let schema = understood(
-            "TaskConfigSchema",
-            &soon("TaskConfigSchema", driver.task_config_schema()).await?,
-        )?;
-        let can = soon("Capabilities", driver.capabilities()).await?;
+        let mut streams = Streams::open(&driver);
+        streams.until_healthy(soon.0).await?;
+        let streams = streams.hold();
+        let schema = driver.task_config_schema();
+        let schema = soon.answered("TaskConfigSchema", schema).await?;
+        let schema = understood("TaskConfigSchema", &schema)?;
+        let can = soon.answered("Capabilities", driver.capabilities()).await?;
         if can.disable_log_collection {
             return Err(Failed(
                 "the driver disables log collection (Capabilities.disable_log_collection): Nomad starts no \
@@ -102,6 +101,7 @@ impl Loaded {
         let loaded = Self {
             plugin,
             schema,
+            _streams: streams,
             _sockets: sockets,
         };
         loaded.configured(wanted, &example())?;
@@ -138,22 +138,43 @@ impl Loaded {
     }
 }
 
-/// The answer to a call for which there is less time than for others.
-async fn soon<T>(
-    call: &str,
-    answer: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, Failed> {
-    match timeout(GREETING, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failed(format!(
-            "call {call}: no answer within {GREETING:?}"
-        ))),
+/// The configuration of a plugin, as it goes over the wire. Without a schema there is none to be had.
+fn plugin_config(schema: Option<&hclspec::Spec>, config: &Value) -> Result<Vec<u8>, Failed> {
+    let wrong = |why: String| Failed(format!("the configuration of the plugin: {why}"));
+    let Some(schema) = schema else {
+        return match config.as_object().is_none_or(serde_json::Map::is_empty) {
+            true => Ok(Vec::new()),
+            false => Err(wrong(
+                "the plugin takes none: it has no schema for it".into(),
+            )),
+        };
+    };
+    let config = understood("ConfigSchema", schema)?.check(&Configured::from_json(config));
+    let config = config.map_err(|faults| wrong(faults.to_string()))?;
+    Ok(msgpack::encode(&config))
+}
+
+/// Until when a plugin has answered what it is asked before it is greeted.
+struct Soon(Instant);
+
+impl Soon {
+    async fn answered<T>(
+        &self,
+        call: &str,
+        answer: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, Failed> {
+        match timeout_at(self.0, answer).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Failed(format!(
+                "call {call}: no answer within {GREETING:?} of its start"
+            ))),
+        }
     }
 }
 
 async fn launch(wanted: &Wanted, sockets: &SocketFolder) -> Result<Plugin, Failed> {
     sockets
-        .applied(wanted.plugin.launch(BEGIN, CALL, GO))
+        .applied(wanted.plugin.launch(GREETING, CALL, GO))
         .start()
         .await
         .map_err(|error| Failed(error_chain(&error)))

@@ -9,15 +9,17 @@ mod doctor;
 mod driver;
 mod end;
 mod file;
+mod health;
 mod loaded;
 mod sockets;
 mod task;
 mod tied;
+mod version;
 mod words;
 
 pub(crate) use again::{OtherLimits, start_again};
 pub(crate) use collector::{Collecting, CollectingError, collect};
-pub(crate) use doctor::{Asked, examine};
+pub(crate) use doctor::{Asked, Mark, examine};
 pub(crate) use driver::speak;
 pub(crate) use file::read;
 pub(crate) use loaded::Wanted;

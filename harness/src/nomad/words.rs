@@ -1,14 +1,22 @@
 //! What a plugin says of itself, in words. (core)
 
-use plugin::proto::base::{PluginInfoResponse, PluginType};
+use plugin::proto::base::{
+    NomadConfig, NomadDriverConfig, PluginInfoResponse, PluginType, SetConfigRequest,
+};
 use plugin::proto::driver::driver_capabilities::{FsIsolation, MountConfigs};
 use plugin::proto::driver::fingerprint_response::HealthState;
 use plugin::proto::driver::network_isolation_spec::Mode;
 use plugin::proto::driver::{DriverCapabilities, FingerprintResponse};
 use plugin::spec::Spec;
 
+use super::version::Version;
+
 /// The version of the interface that Nomad speaks to drivers.
-pub(super) const API_VERSION: &str = "v0.1.0";
+const API_VERSION: &str = "v0.1.0";
+/// Its numbers.
+const API_NUMBERS: [i64; 3] = [0, 1, 0];
+/// The ports that an agent gives to its drivers, lowest and highest, unless it is told others.
+const CLIENT_PORTS: (u32, u32) = (14_000, 14_512);
 
 /// Who it is, or what Nomad would not load it for.
 pub(super) fn info(info: &PluginInfoResponse) -> Result<String, String> {
@@ -22,16 +30,10 @@ pub(super) fn info(info: &PluginInfoResponse) -> Result<String, String> {
     if info.name.is_empty() {
         wrong.push("it has no name".to_owned());
     }
-    if !info
-        .plugin_api_versions
-        .iter()
-        .any(|one| one == API_VERSION)
-    {
-        wrong.push(format!(
-            "its versions of the interface are [{versions}], without {API_VERSION}"
-        ));
+    if let Err(none) = chosen_version(info) {
+        wrong.push(none);
     }
-    if !is_version(&info.plugin_version) {
+    if Version::parse(&info.plugin_version).is_none() {
         wrong.push(format!("its version {:?} is none", info.plugin_version));
     }
     if wrong.is_empty() {
@@ -44,15 +46,49 @@ pub(super) fn info(info: &PluginInfoResponse) -> Result<String, String> {
     }
 }
 
-/// Numbers with dots between them, and what may follow: the original refuses to load anything else.
-fn is_version(text: &str) -> bool {
-    let text = text.strip_prefix('v').unwrap_or(text);
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    core.split('.').all(is_number)
+/// The version of the interface that an agent would choose, in the plugin's own words: so it is told in SetConfig.
+fn chosen_version(info: &PluginInfoResponse) -> Result<&str, String> {
+    let all = || info.plugin_api_versions.join(", ");
+    let mut chosen = None;
+    for text in &info.plugin_api_versions {
+        match Version::parse(text) {
+            // The original reads all of them before it looks at one.
+            None => {
+                return Err(format!(
+                    "{text:?} of its versions of the interface, [{}], is none",
+                    all()
+                ));
+            }
+            Some(version) if version.is(API_NUMBERS) => chosen = Some(text.as_str()),
+            Some(_) => {}
+        }
+    }
+    chosen.ok_or_else(|| {
+        format!(
+            "its versions of the interface are [{}], without {API_VERSION}",
+            all()
+        )
+    })
 }
 
-/// The keys that a configuration may have; those that it must have are marked with `*`.
+/// What SetConfig says beside the configuration itself: the version of the interface, and what an agent tells of
+/// itself. It knows nothing of the machine's processors, and says nothing of them.
+pub(super) fn set_config(info: &PluginInfoResponse, msgpack_config: Vec<u8>) -> SetConfigRequest {
+    let driver = NomadDriverConfig {
+        client_min_port: CLIENT_PORTS.0,
+        client_max_port: CLIENT_PORTS.1,
+    };
+    SetConfigRequest {
+        msgpack_config,
+        nomad_config: Some(NomadConfig {
+            driver: Some(driver),
+        }),
+        plugin_api_version: chosen_version(info).unwrap_or(API_VERSION).to_owned(),
+    }
+}
+
+/// The keys that a configuration may have; those that it must have are marked with `*`. An agent computes a default
+/// that is an expression, which nobody does here, so such a key has to be set, too.
 pub(super) fn schema(spec: &Spec) -> String {
     let mut keys = Vec::new();
     add_keys(spec, &mut keys);
@@ -76,13 +112,14 @@ fn add_keys(spec: &Spec, keys: &mut Vec<String>) {
         Spec::Object(nodes) => nodes.values().for_each(|node| add_keys(node, keys)),
         Spec::Array(nodes) => nodes.iter().for_each(|node| add_keys(node, keys)),
         // With a default nothing has to be given.
-        Spec::Default { primary, .. } => {
+        Spec::Default { primary, default } => {
             let before = keys.len();
             add_keys(primary, keys);
+            let is_computed =
+                |spec: &Spec| matches!(spec, Spec::Literal(literal) if literal.value().is_none());
+            let computed = if is_computed(default) { "*" } else { "" };
             for key in keys.iter_mut().skip(before) {
-                if key.ends_with('*') {
-                    key.pop();
-                }
+                *key = format!("{}{computed}", key.trim_end_matches('*'));
             }
         }
         Spec::Literal(_) => {}
@@ -194,10 +231,33 @@ mod tests {
         for part in ["type is 7", "no name", "[v9], without v0.1.0", "\"new\""] {
             assert!(text.contains(part), "{text}");
         }
-        for version in ["", "1.", "v", "1.x"] {
-            assert!(!is_version(version), "{version}");
+        let mixed = PluginInfoResponse {
+            plugin_api_versions: vec![API_VERSION.to_owned(), "new".to_owned()],
+            ..driver()
+        };
+        let text = info(&mixed).unwrap_err();
+        assert_eq!(
+            text,
+            "\"new\" of its versions of the interface, [v0.1.0, new], is none"
+        );
+    }
+
+    #[test]
+    fn a_version_of_the_interface_is_told_back_as_it_was_told() {
+        for text in ["0.1", "v0.1.0", "v00.1.0"] {
+            let driver = PluginInfoResponse {
+                plugin_api_versions: vec!["0.2.0".to_owned(), text.to_owned()],
+                ..driver()
+            };
+            assert!(info(&driver).is_ok(), "{text}");
+            let told = set_config(&driver, Vec::new());
+            assert_eq!(told.plugin_api_version, text);
+            let ports = told.nomad_config.unwrap().driver.unwrap();
+            assert_eq!(
+                (ports.client_min_port, ports.client_max_port),
+                (14_000, 14_512)
+            );
         }
-        assert!(is_version("v1.2.3+a") && is_version("1"));
     }
 
     #[test]
@@ -218,6 +278,9 @@ mod tests {
             ),
         ]);
         assert_eq!(schema(&spec), "command* args times");
+        let computed = Literal::parse("lower(\"A\")").unwrap();
+        let key = Spec::optional("name", Type::parse("string").unwrap()).or(computed);
+        assert_eq!(schema(&key), "name*");
         assert_eq!(schema(&Spec::Array(Vec::new())), "no keys");
     }
 

@@ -68,6 +68,7 @@ async fn the_schema_of_a_task_has_defaults_and_refuses_what_is_wrong() {
 async fn the_health_comes_at_once_and_again_when_it_changes() {
     let stage = Stage::new().await;
     let schema = stage.plugin.base().config_schema().await.unwrap();
+    let schema = schema.unwrap();
     let schema = Spec::from_proto(&schema).unwrap();
     let defaults = schema.check(&Value::Null).unwrap();
     assert_eq!(defaults.to_json(), json!({"enabled": true}));

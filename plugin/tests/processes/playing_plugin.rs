@@ -186,7 +186,9 @@ fn served(kind: &str) -> ExitCode {
     let log = server.log("test").unwrap();
     let stopped = Arc::new(Notify::new());
     let services = Services::new()
-        .with(BasePluginServer::new(Good))
+        .with(BasePluginServer::new(Base {
+            leaves_out: kind == "leaves-out",
+        }))
         .with(DriverServer::new(driver::Driver {
             leaves_out: kind == "leaves-out",
             stopped: Arc::clone(&stopped),
@@ -207,10 +209,12 @@ fn served(kind: &str) -> ExitCode {
     }
 }
 
-struct Good;
+struct Base {
+    leaves_out: bool,
+}
 
 #[async_trait]
-impl BasePlugin for Good {
+impl BasePlugin for Base {
     async fn plugin_info(
         &self,
         _: Request<PluginInfoRequest>,
@@ -234,7 +238,7 @@ impl BasePlugin for Good {
             ),
             ("name", Spec::required("name", Type::String)),
         ]);
-        let spec = Some(spec.to_proto());
+        let spec = (!self.leaves_out).then(|| spec.to_proto());
         Ok(Response::new(ConfigSchemaResponse { spec }))
     }
 

@@ -1,6 +1,6 @@
 //! Calls of every plugin (edge).
 
-use super::{Caller, needed};
+use super::Caller;
 use crate::host::connection::{Connection, MAX_ANSWER_BYTES, origin};
 use crate::host::error::CallError;
 use crate::proto::base::base_plugin_client::BasePluginClient;
@@ -28,11 +28,12 @@ impl Base {
             .await
     }
 
-    /// Asks for the schema of its configuration; [`crate::spec::Spec::from_proto`] understands it.
+    /// Asks for the schema of its configuration; [`crate::spec::Spec::from_proto`] understands it. A plugin may
+    /// have none: the original host takes no configuration for it then, and calls SetConfig without bytes.
     ///
     /// # Errors
-    /// [`CallError`]; [`CallError::Missing`] if it has none.
-    pub async fn config_schema(&self) -> Result<hclspec::Spec, CallError> {
+    /// [`CallError`].
+    pub async fn config_schema(&self) -> Result<Option<hclspec::Spec>, CallError> {
         let call = "ConfigSchema";
         let within = self.0.deadlines.call;
         let message = ConfigSchemaRequest {};
@@ -42,7 +43,7 @@ impl Base {
                 client(connection).config_schema(request).await
             })
             .await?;
-        needed(answer.spec, call, "spec")
+        Ok(answer.spec)
     }
 
     /// Tells it its configuration.

@@ -78,7 +78,7 @@ macro_rules! open {
 }
 
 impl Driver {
-    /// Asks for the schema of a task's configuration.
+    /// Asks for the schema of a task's configuration. The original host starts no task without one.
     ///
     /// # Errors
     /// [`CallError`]; [`CallError::Missing`] if it has none.
@@ -95,15 +95,16 @@ impl Driver {
         needed(answer.spec, "TaskConfigSchema", "spec")
     }
 
-    /// Asks what it can do.
+    /// Asks what it can do. A driver that does not say can do nothing beside what each can, as for the original
+    /// host.
     ///
     /// # Errors
-    /// [`CallError`]; [`CallError::Missing`] if it does not say.
+    /// [`CallError`].
     pub async fn capabilities(&self) -> Result<DriverCapabilities, CallError> {
         let within = self.0.deadlines.call;
         let message = CapabilitiesRequest {};
         let answer = call!(self, "Capabilities", capabilities, within, message)?;
-        needed(answer.capabilities, "Capabilities", "capabilities")
+        Ok(answer.capabilities.unwrap_or_default())
     }
 
     /// Asks how it is. The first answer should come at once.
