@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -13,14 +14,13 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid}
 
 use crate::environment;
 use crate::error::ExecError;
-use crate::executor::Executed;
 use crate::processes;
 use crate::program;
 use crate::spawn::{Birth, Newborn, SpawnError, spawn};
-use crate::status::End;
+use crate::status::{CommandEnd, End};
 use crate::tail::Tail;
 use crate::task::{Task, end_of, lock};
-use crate::waiting::{Deadline, poll_until};
+use crate::waiting::{Cancel, Deadline, poll_until};
 
 /// How much is read at once, in bytes: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -34,43 +34,67 @@ const KILLED: i32 = Signal::KILL.as_raw();
 /// How long a killed command may take to end.
 const KILL_LIMIT: Duration = Duration::from_secs(15);
 
-/// Runs a command, and waits so long for its end.
-pub(crate) fn run(
-    task: &Task,
-    limit: Duration,
-    program: &Path,
-    args: &[OsString],
-) -> Result<Executed, ExecError> {
-    let context = &task.context;
-    let path = environment::value(&context.env, "PATH").map(ToOwned::to_owned);
-    let path = path.or_else(|| std::env::var_os("PATH"));
-    let program = program::find(program, context.task_folder.as_deref(), path.as_deref())?;
-    let deadline = Deadline::after(limit);
-    let (output, newborn) = start(task, &program, args)?;
-    let command = Command {
-        task,
-        program,
-        newborn,
-        output,
-    };
-    let outcome = command.attend(deadline, limit);
-    task.exec_ended(command.pid());
-    outcome
+/// A command that has come to its end.
+pub(crate) struct Done {
+    /// The program that was found.
+    pub(crate) program: PathBuf,
+    pub(crate) end: CommandEnd,
+    /// The end of its stdout and stderr together.
+    pub(crate) output: Vec<u8>,
 }
 
-/// Starts it, and has it on the list of the task by the time that anybody could take it for a stray.
-fn start(
-    task: &Task,
-    program: &Path,
-    args: &[OsString],
-) -> Result<(PipeReader, Newborn), ExecError> {
+/// Runs a command until it ends, so long, or until the caller does not want it any more.
+pub(crate) fn run(
+    task: &Arc<Task>,
+    limit: Option<Duration>,
+    cancel: Cancel<'_>,
+    (program, args): (&Path, &[OsString]),
+) -> Result<Done, ExecError> {
+    let program = find(task, program)?;
+    let deadline = Deadline::of(limit);
     let failed = |source| ExecError::Wait {
-        program: program.to_owned(),
+        program: program.clone(),
         source,
     };
     let (output, stdout) = io::pipe().map_err(failed)?;
     ioctl_fionbio(&output, true).map_err(|errno| failed(errno.into()))?;
     let stderr = stdout.try_clone().map_err(failed)?;
+    let command = start(task, &program, args, (stdout.into(), stderr.into()))?;
+    let mut said = Said {
+        output: &output,
+        tail: Tail::default(),
+    };
+    let end = command
+        .attend(deadline, cancel, Some(&mut said))
+        .map_err(failed)?;
+    let output = said.tail.into_bytes();
+    Ok(Done {
+        program,
+        end,
+        output,
+    })
+}
+
+/// Finds the program of a command as that of its task.
+pub(crate) fn find(task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
+    let context = &task.context;
+    let path = environment::value(&context.env, "PATH").map(ToOwned::to_owned);
+    let path = path.or_else(|| std::env::var_os("PATH"));
+    let found = program::find(program, context.task_folder.as_deref(), path.as_deref());
+    Ok(found?)
+}
+
+/// Starts it, and has it on the list of the task by the time that anybody could take it for a stray.
+pub(crate) fn start(
+    task: &Arc<Task>,
+    program: &Path,
+    args: &[OsString],
+    (stdout, stderr): (Stdio, Stdio),
+) -> Result<Running, ExecError> {
+    let failed = |source| ExecError::Wait {
+        program: program.to_owned(),
+        source,
+    };
     let context = &task.context;
     let mut execs = lock(&task.execs);
     if task.stopping().is_asked().map_err(failed)? {
@@ -85,22 +109,29 @@ fn start(
         oom_score_adj: context.oom_score_adj,
         entrances: task.containment.entrances()?,
     };
-    let newborn = spawn(birth, Stdio::from(stdout), Stdio::from(stderr)).map_err(
-        |SpawnError { stage, source }| ExecError::Start {
+    let newborn =
+        spawn(birth, stdout, stderr).map_err(|SpawnError { stage, source }| ExecError::Start {
             program: program.to_owned(),
             stage,
             source,
-        },
-    )?;
+        })?;
     execs.add(newborn.pid.as_raw_nonzero().get());
-    Ok((output, newborn))
+    Ok(Running {
+        task: Arc::clone(task),
+        newborn,
+    })
 }
 
-struct Command<'a> {
-    task: &'a Task,
-    program: PathBuf,
+/// A command that runs. When it is dropped it is on the list of the task no longer.
+pub(crate) struct Running {
+    task: Arc<Task>,
     newborn: Newborn,
-    output: PipeReader,
+}
+
+/// What a command says, and what is kept of it.
+pub(crate) struct Said<'a> {
+    output: &'a PipeReader,
+    tail: Tail,
 }
 
 /// Why a command is not waited for any longer.
@@ -108,93 +139,77 @@ enum Enough {
     Ended,
     Deadline,
     Stopped,
+    Cancelled,
 }
 
-impl Command<'_> {
+impl Running {
     fn pid(&self) -> i32 {
         self.newborn.pid.as_raw_nonzero().get()
     }
 
-    fn attend(&self, deadline: Deadline, limit: Duration) -> Result<Executed, ExecError> {
-        let mut tail = Tail::default();
-        let failed = |source| ExecError::Wait {
-            program: self.program.clone(),
-            source,
-        };
-        let enough = self.follow(deadline, &mut tail);
+    /// Waits until it has ended, its time is over, its task is stopped, or the caller does not want it any more, and
+    /// takes in what it says meanwhile. It is killed unless it has ended itself, and reaped.
+    pub(crate) fn attend(
+        &self,
+        deadline: Deadline,
+        cancel: Cancel<'_>,
+        mut said: Option<&mut Said<'_>>,
+    ) -> io::Result<CommandEnd> {
+        let enough = self.follow(deadline, cancel, said.as_deref_mut());
         if !matches!(enough, Ok(Enough::Ended)) {
-            self.kill().map_err(failed)?;
+            self.kill()?;
         }
-        self.drain(&mut tail).map_err(failed)?;
-        let end = self.reap().map_err(failed)?;
-        let program = self.program.clone();
-        let output = tail.into_bytes();
-        match enough.map_err(failed)? {
+        if let Some(said) = said {
+            said.drain()?;
+        }
+        let end = self.reap()?;
+        Ok(match enough? {
             // The task's cgroup may have killed it before this thread saw that the task is stopped.
-            Enough::Ended if end == End::Signal(KILLED) && self.is_stopped().map_err(failed)? => {
-                Err(ExecError::Stopped { program, output })
+            Enough::Ended if end == End::Signal(KILLED) && self.is_stopped()? => {
+                CommandEnd::Stopped
             }
-            Enough::Ended => Ok(Executed { output, end }),
-            Enough::Deadline => Err(ExecError::Deadline {
-                program,
-                limit,
-                output,
-            }),
-            Enough::Stopped => Err(ExecError::Stopped { program, output }),
-        }
+            Enough::Ended => CommandEnd::Ended(end),
+            Enough::Deadline => CommandEnd::Deadline,
+            Enough::Stopped => CommandEnd::Stopped,
+            Enough::Cancelled => CommandEnd::Cancelled,
+        })
     }
 
     fn is_stopped(&self) -> io::Result<bool> {
         self.task.stopping().is_asked()
     }
 
-    /// Takes in what it writes until it has ended, its time is over, or its task is stopped.
-    fn follow(&self, deadline: Deadline, tail: &mut Tail) -> io::Result<Enough> {
+    fn follow(
+        &self,
+        deadline: Deadline,
+        cancel: Cancel<'_>,
+        mut said: Option<&mut Said<'_>>,
+    ) -> io::Result<Enough> {
         let stopping = self.task.stopping();
-        let mut wanted = vec![(self.newborn.pidfd.as_fd(), PollFlags::IN)];
-        wanted.extend(stopping.fd().map(|fd| (fd, PollFlags::IN)));
-        wanted.push((self.output.as_fd(), PollFlags::IN));
         loop {
-            let woken = poll_until(&wanted, deadline)?;
-            match woken.as_slice() {
-                [true, ..] => return Ok(Enough::Ended),
-                [_, true, ..] => return Ok(Enough::Stopped),
-                [_, _, true] => {
-                    if self.read(tail)? == Some(0) {
+            let output = said.as_deref().map(|said| said.output.as_fd());
+            let wanted = [
+                Some(self.newborn.pidfd.as_fd()),
+                stopping.fd(),
+                cancel.fd(),
+                output,
+            ];
+            match first_readable(wanted, deadline)? {
+                Some(0) => return Ok(Enough::Ended),
+                Some(1) => return Ok(Enough::Stopped),
+                Some(2) => return Ok(Enough::Cancelled),
+                Some(_) => {
+                    let bytes = said.as_deref_mut().map(Said::read).transpose()?;
+                    if bytes == Some(Some(0)) {
                         // It has closed its output, which would wake this for ever.
-                        wanted.pop();
+                        said = None;
                     } else if deadline.is_over() {
                         return Ok(Enough::Deadline);
                     }
                 }
-                _ => return Ok(Enough::Deadline),
+                None => return Ok(Enough::Deadline),
             }
         }
-    }
-
-    /// Reads once; gives how much that was, which is 0 at the end of the output, and none if nothing is there.
-    fn read(&self, tail: &mut Tail) -> io::Result<Option<usize>> {
-        let mut chunk = vec![0; CHUNK];
-        match (&self.output).read(&mut chunk) {
-            Ok(bytes) => {
-                tail.push(&chunk[..bytes]);
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn drain(&self, tail: &mut Tail) -> io::Result<()> {
-        let mut left = LAST_WORDS;
-        while let Some(bytes @ 1..) = self.read(tail)? {
-            left = left.saturating_sub(bytes);
-            if left == 0 {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Kills it with its process group, whose number is certain to be its own: it is not reaped yet.
@@ -218,4 +233,53 @@ impl Command<'_> {
         let end = status.as_ref().and_then(end_of);
         end.ok_or_else(|| io::Error::other("it has not ended"))
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.exec_ended(self.pid());
+    }
+}
+
+impl Said<'_> {
+    /// Reads once; gives how much that was, which is 0 at the end of the output, and none if nothing is there.
+    fn read(&mut self) -> io::Result<Option<usize>> {
+        let mut chunk = vec![0; CHUNK];
+        match self.output.read(&mut chunk) {
+            Ok(bytes) => {
+                self.tail.push(&chunk[..bytes]);
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        let mut left = LAST_WORDS;
+        while let Some(bytes @ 1..) = self.read()? {
+            left = left.saturating_sub(bytes);
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until one of these is readable; gives the place of the first that is, and none if the time is over.
+pub(crate) fn first_readable<const N: usize>(
+    wanted: [Option<BorrowedFd<'_>>; N],
+    deadline: Deadline,
+) -> io::Result<Option<usize>> {
+    let there: Vec<(usize, BorrowedFd<'_>)> = wanted
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, fd)| Some((place, fd?)))
+        .collect();
+    let fds: Vec<_> = there.iter().map(|(_, fd)| (*fd, PollFlags::IN)).collect();
+    let woken = poll_until(&fds, deadline)?;
+    let first = woken.into_iter().position(|is_woken| is_woken);
+    Ok(first.map(|at| there[at].0))
 }

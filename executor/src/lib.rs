@@ -20,7 +20,8 @@
 //!
 //! # As a program
 //! `executor run` has one task and ends with it. `executor serve` is a driver with many tasks, each in a process of its
-//! own (`warden`), which is told over stdin what to do (`serve`); docs/adapters.md has the protocol.
+//! own (`warden`), which is told over stdin what to do (`serve`); docs/adapters.md has the protocol. Another driver keeps
+//! tasks in the same way by [`kept`].
 //!
 //! # The process that uses it
 //! It must not ignore SIGCHLD, and nobody in it may wait for any child, as waitpid(2) does for -1: the status of
@@ -34,6 +35,7 @@ mod error;
 mod exec;
 mod executor;
 mod exit;
+pub mod kept;
 mod kin;
 mod life;
 mod log_paths;
@@ -71,7 +73,7 @@ pub use run::main_with_args;
 pub use spawn::Stage;
 pub use spec::{LaunchSpec, OPEN_LIMIT};
 pub use standard::{Contained, Options, StandardExecutor};
-pub use status::{End, ExitStatus};
+pub use status::{CommandEnd, End, ExitStatus};
 pub use stop::{Outcome, Step, StopReport};
 pub use tail::TAIL_BYTES;
 pub use user::UserError;

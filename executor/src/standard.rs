@@ -13,7 +13,7 @@ use crate::cgroup::{Allowed, Kind};
 use crate::containment::Containment;
 use crate::environment;
 use crate::error::{ExecError, LaunchError, ShutdownError, SignalError, WaitError};
-use crate::exec;
+use crate::exec::{self, Done};
 use crate::executor::{DEFAULT_SIGNAL, Executed, Executor, Launched, Waited};
 use crate::life::{Action, Event, Life, Phase};
 use crate::outputs;
@@ -22,6 +22,7 @@ use crate::signal;
 use crate::spawn::{Birth, SpawnError, spawn};
 use crate::spec::LaunchSpec;
 use crate::stats::{Cgroup, Machine, PidSource, Sampler, StatsError, SwapDetail, Tree};
+use crate::status::CommandEnd;
 use crate::stop::{StopReport, stop};
 use crate::task::{Context, Task, is_lost, lock};
 use crate::user;
@@ -161,6 +162,28 @@ impl StandardExecutor {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         lock(&self.inner)
+    }
+
+    /// The task, if its main process lives.
+    fn running(&self) -> Result<Arc<Task>, ExecError> {
+        let task = {
+            let inner = self.inner();
+            let is_running = inner.life.phase() == Phase::Running;
+            inner.task.clone().filter(|_| is_running)
+        };
+        // Nobody may have waited for it.
+        let task = task.filter(|task| !task.has_ended().unwrap_or(false));
+        task.ok_or(ExecError::NotRunning)
+    }
+
+    /// Runs a command in the task until it ends, so long, or until the caller does not want it any more.
+    pub(crate) fn command(
+        &self,
+        limit: Option<Duration>,
+        cancel: Cancel<'_>,
+        command: (&Path, &[OsString]),
+    ) -> Result<Done, ExecError> {
+        exec::run(&self.running()?, limit, cancel, command)
     }
 
     /// Says that something has happened to the task.
@@ -410,20 +433,22 @@ impl Executor for StandardExecutor {
         program: &Path,
         args: &[OsString],
     ) -> Result<Executed, ExecError> {
-        let task = {
-            let inner = self.inner();
-            let is_running = inner.life.phase() == Phase::Running;
-            inner
-                .task
-                .clone()
-                .filter(|_| is_running)
-                .ok_or(ExecError::NotRunning)?
-        };
-        // Nobody may have waited for it.
-        if task.has_ended().unwrap_or(false) {
-            return Err(ExecError::NotRunning);
+        let Done {
+            program,
+            end,
+            output,
+        } = self.command(Some(limit), Cancel::never(), (program, args))?;
+        match end {
+            CommandEnd::Ended(end) => Ok(Executed { output, end }),
+            CommandEnd::Deadline => Err(ExecError::Deadline {
+                program,
+                limit,
+                output,
+            }),
+            CommandEnd::Stopped | CommandEnd::Cancelled => {
+                Err(ExecError::Stopped { program, output })
+            }
         }
-        exec::run(&task, limit, program, args)
     }
 
     fn version(&self) -> &'static str {

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 /// How a process ended, as waitid(2) tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// It ended itself with this code, `0..=255`.
     Code(i32),
@@ -42,6 +45,36 @@ impl fmt::Display for End {
     }
 }
 
+/// How a command in a task came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandEnd {
+    /// By itself, or by somebody's signal.
+    Ended(End),
+    /// Its time was over, and it was killed with its process group.
+    Deadline,
+    /// Its task was stopped, and it was killed with that.
+    Stopped,
+    /// Whoever wanted it does not any more, and it was killed with its process group.
+    Cancelled,
+}
+
+impl CommandEnd {
+    /// How the process itself ended: what was killed did so by SIGKILL.
+    #[must_use]
+    pub fn end(self) -> End {
+        match self {
+            CommandEnd::Ended(end) => end,
+            CommandEnd::Deadline | CommandEnd::Stopped | CommandEnd::Cancelled => {
+                End::Signal(SIGKILL)
+            }
+        }
+    }
+}
+
+/// Its number is the same on every machine, signal(7).
+const SIGKILL: i32 = 9;
+
 /// How the main process of a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitStatus {
@@ -75,5 +108,17 @@ mod tests {
         );
         assert_eq!((End::Signal(15).code(), End::Signal(2).code()), (143, 130));
         assert_eq!((End::Code(3).code(), End::Code(3).signal()), (3, None));
+    }
+
+    #[test]
+    fn a_command_that_was_killed_ended_by_that_signal() {
+        for killed in [
+            CommandEnd::Deadline,
+            CommandEnd::Stopped,
+            CommandEnd::Cancelled,
+        ] {
+            assert_eq!(killed.end(), End::Signal(9), "{killed:?}");
+        }
+        assert_eq!(CommandEnd::Ended(End::Code(3)).end(), End::Code(3));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kept::Ended;
-use crate::status::End;
+use crate::status::{End, ExitStatus};
 
 /// What this driver can do as whatever user it runs as.
 const CAPABILITIES: [&str; 6] = [
@@ -55,8 +55,14 @@ pub(crate) fn unsupported() -> Value {
 /// How a task ended.
 pub(crate) fn ended(ended: &Ended) -> Answer {
     match ended {
-        Ended::Known(End::Code(code)) => Ok(json!({ "exit": code, "signal": null })),
-        Ended::Known(End::Signal(number)) => Ok(json!({ "exit": null, "signal": number })),
+        Ended::Known(ExitStatus {
+            end: End::Code(code),
+            ..
+        }) => Ok(json!({ "exit": code, "signal": null })),
+        Ended::Known(ExitStatus {
+            end: End::Signal(number),
+            ..
+        }) => Ok(json!({ "exit": null, "signal": number })),
         Ended::Killed => Ok(json!({ "exit": null, "signal": KILL })),
         Ended::Lost(why) => Err(format!("how the task ended is lost: {why}")),
     }
@@ -77,9 +83,16 @@ mod tests {
 
     #[test]
     fn an_end_is_a_code_or_a_signal_or_an_error() {
-        let code = ended(&Ended::Known(End::Code(42))).unwrap();
+        let known = |end| {
+            Ended::Known(ExitStatus {
+                end,
+                oom_killed: None,
+                seen_at: std::time::UNIX_EPOCH,
+            })
+        };
+        let code = ended(&known(End::Code(42))).unwrap();
         assert_eq!(code, json!({"exit": 42, "signal": null}));
-        let signal = ended(&Ended::Known(End::Signal(9))).unwrap();
+        let signal = ended(&known(End::Signal(9))).unwrap();
         assert_eq!(signal, json!({"exit": null, "signal": 9}));
         assert_eq!(ended(&Ended::Killed).unwrap(), signal);
         let lost = ended(&Ended::Lost("it was killed".into())).unwrap_err();

@@ -14,10 +14,11 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use super::handle::Handle;
 use super::kept::Kept;
 use super::reexec::Reexec;
-use super::request::Start;
 use crate::processes;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
-use crate::warden::{Folder, Go, Held, Named, Order, Report, kill_below, read_line, write_line};
+use crate::warden::{
+    Folder, Go, Held, KeptSpec, Named, Order, Report, kill_below, read_line, write_line,
+};
 
 /// How long a start waits for the readers of both FIFOs. A collector may come five seconds late; and the answer has to
 /// come in ten.
@@ -44,7 +45,7 @@ impl Newborn {
     }
 
     /// Ends it.
-    pub(crate) fn abandon(self) -> Result<(), String> {
+    pub(crate) fn abandon(&self) -> Result<(), String> {
         give_up(&self.link);
         let deadline = Deadline::after(2 * GIVE_UP_LIMIT);
         self.kept.abandon(GIVE_UP_LIMIT, deadline)
@@ -60,40 +61,35 @@ pub(crate) fn give_up(link: &UnixStream) {
 /// Starts a task. Who is given the link may make it give up meanwhile.
 pub(crate) fn begin(
     reexec: &Reexec,
-    start: &Start,
+    task: &KeptSpec,
     boot: &str,
     given: impl FnOnce(&Arc<UnixStream>),
 ) -> Result<Newborn, String> {
-    let folder = Folder::make(Path::new(&start.task_dir))
-        .map_err(|error| format!("can't make a folder in {}: {error}", start.task_dir))?;
-    let begun = begin_in(&folder, reexec, start, boot, given);
+    let folder = Folder::make(Path::new(&task.task_dir))
+        .map_err(|error| format!("can't make a folder in {}: {error}", task.task_dir))?;
+    let begun = begin_in(&folder, reexec, task, boot, given);
     begun.map_err(|why| match folder.remove() {
         Ok(()) => why,
-        Err(error) => format!("{why}; and a folder is left in {}: {error}", start.task_dir),
+        Err(error) => format!("{why}; and a folder is left in {}: {error}", task.task_dir),
     })
 }
 
 fn begin_in(
     folder: &Folder,
     reexec: &Reexec,
-    start: &Start,
+    task: &KeptSpec,
     boot: &str,
     given: impl FnOnce(&Arc<UnixStream>),
 ) -> Result<Newborn, String> {
     let named = folder.named();
-    let named = named.ok_or_else(|| format!("{} is no text", start.task_dir))?;
+    let named = named.ok_or_else(|| format!("{} is no text", task.task_dir))?;
     let (link, warden, who) = spawn(folder, reexec)
         .map_err(|error| format!("can't start a process to keep the task: {error}"))?;
     let link = Arc::new(link);
     given(&link);
     let order = Order {
         folder: named.path.clone(),
-        argv: start.argv.clone(),
-        env: start.env.clone(),
-        user: start.user.clone(),
-        stdout: start.stdout.clone(),
-        stderr: start.stderr.clone(),
-        task_dir: start.task_dir.clone(),
+        task: task.clone(),
         open_ms: u64::try_from(OPEN_LIMIT.as_millis()).unwrap_or(u64::MAX),
     };
     match told(&link, &order) {

@@ -1,26 +1,33 @@
 //! One task, and the process that keeps it (edge).
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Mutex;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::handle::Handle;
 use crate::error::chain;
+use crate::exec::first_readable;
 use crate::executor::DEFAULT_SIGNAL;
 use crate::processes;
 use crate::signal;
-use crate::status::End;
+use crate::stats::{Cgroup, Machine, PidSource, Sampler, StatsError, SwapDetail, Tree};
+use crate::status::{CommandEnd, ExitStatus};
 use crate::task::lock;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
 use crate::warden::{
-    Ask, EndNote, Folder, Left, Reply, kill_below, kill_left, open, read_line, write_line,
+    Ask, EndNote, Folder, Left, Reply, is_there, kill_below, kill_left, open, read_line, write_line,
 };
 
 /// How long the warden may take for an answer.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the warden may take to kill a command and to say so.
+const EXEC_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long the warden may take beyond the grace until everything of the task is gone: longer than it takes itself to
 /// give up, so what it has to tell is heard.
@@ -29,12 +36,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 /// How long what is killed may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// How a task ended.
+/// What is told of a task that is not there any more.
+const HAS_ENDED: &str = "the task has ended";
+
+/// How a task ended that outlives whoever starts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// As its warden has seen it.
-    Known(End),
-    /// Its warden was killed, and then it was by this driver.
+pub enum Ended {
+    /// As the process that kept it has seen it.
+    Known(ExitStatus),
+    /// The process that kept it was killed, and then it was killed in its place.
     Killed,
     /// Nobody has seen it; why.
     Lost(String),
@@ -87,8 +97,8 @@ impl Kept {
             return Ok(kept);
         }
         if !is_same {
-            let end = kept.note().and_then(|note| note.end());
-            let ended = end.map_or_else(
+            let status = kept.note().and_then(|note| note.status());
+            let ended = status.map_or_else(
                 || Ended::Lost("the machine was started again".into()),
                 Ended::Known,
             );
@@ -122,7 +132,7 @@ impl Kept {
     /// Sends a signal to the main process.
     pub(crate) fn signal(&self, name: &str) -> Result<(), String> {
         if self.has_ended() {
-            return Err("the task has ended".into());
+            return Err(HAS_ENDED.into());
         }
         let asked = Ask::Signal {
             signal: name.to_owned(),
@@ -130,10 +140,79 @@ impl Kept {
         match self.ask(&asked, ASK_LIMIT) {
             Ok(Reply::Done) => Ok(()),
             Ok(Reply::Failed(why)) => Err(why),
-            Ok(Reply::Taken | Reply::Status(_)) => Err(self.speaks_wrong()),
-            Err(_) if self.has_ended() => Err("the task has ended".into()),
+            Ok(Reply::Taken | Reply::Status(_) | Reply::Executed { .. }) => {
+                Err(self.speaks_wrong())
+            }
+            Err(_) if self.has_ended() => Err(HAS_ENDED.into()),
             Err(error) => Err(self.silent(&error)),
         }
+    }
+
+    /// Runs a command in the task, with its user, environment, folder and control group, and waits so long for its
+    /// end, or as long as it takes. Gives how it ended, and the end of what it said.
+    pub(crate) fn exec(
+        &self,
+        argv: &[String],
+        limit: Option<Duration>,
+        cancel: Cancel<'_>,
+    ) -> Result<(CommandEnd, Vec<u8>), String> {
+        let ask = Ask::Exec {
+            argv: argv.to_vec(),
+            limit_ms: limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        };
+        let asked = self
+            .folder()
+            .and_then(|folder| folder.reach(self.handle.warden.pid, ASK_LIMIT))
+            .and_then(|stream| write_line(&stream, &ask).map(|()| stream));
+        let stream = match asked {
+            Ok(stream) => stream,
+            Err(_) if self.has_ended() => return Err(HAS_ENDED.into()),
+            Err(error) => return Err(self.silent(&error)),
+        };
+        let deadline = Deadline::of(limit.map(|limit| limit.saturating_add(EXEC_LIMIT)));
+        match answered(&stream, deadline, cancel) {
+            Ok(Reply::Executed { end, output }) => Ok((end, output)),
+            Ok(Reply::Failed(why)) => Err(why),
+            Ok(Reply::Taken | Reply::Done | Reply::Status(_)) => Err(self.speaks_wrong()),
+            // It was killed meanwhile, and its task with it.
+            Err(_) if self.has_ended() => Ok((CommandEnd::Stopped, Vec::new())),
+            Err(error) => Err(self.silent(&error)),
+        }
+    }
+
+    /// Waits until the main process has ended, or its warden; what else is of the task may live on.
+    pub(crate) fn wait_main(&self) -> Result<(), String> {
+        let failed = |error: io::Error| format!("can't wait for its main process: {error}");
+        if let Some(main) = open(self.handle.held.main).map_err(failed)? {
+            let warden = self.warden.as_ref().map(AsFd::as_fd);
+            first_readable([Some(main.as_fd()), warden], Deadline::of(None)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a sampler of what the task uses, as [`Contained::sampler`](crate::Contained::sampler) does.
+    pub(crate) fn sampler(&self, swap: SwapDetail) -> Result<Arc<Sampler>, StatsError> {
+        let machine = Machine::this()?;
+        let held = &self.handle.held;
+        let source: Box<dyn PidSource> = match held.cgroup2.as_ref().or(held.freezer.as_ref()) {
+            Some(group) if is_there(group) => Box::new(Cgroup::new(&group.path, machine)),
+            Some(group) => {
+                let path = group.path.clone().into();
+                return Err(StatsError::NoGroup { path });
+            }
+            None => {
+                let pid = held.main.pid.cast_unsigned();
+                let tree = Tree::below(pid, machine)?;
+                let stat = processes::stat(held.main.pid);
+                // Somebody else may have its number by now.
+                let is_still = stat.is_some_and(|stat| stat.birth == held.main.birth);
+                if !is_still {
+                    return Err(StatsError::NoProcess { pid });
+                }
+                Box::new(tree)
+            }
+        };
+        Ok(Arc::new(Sampler::new(source, machine, swap)))
     }
 
     /// Stops the task, and returns when nothing is left of it. A signal of no name does not keep it alive.
@@ -243,7 +322,7 @@ impl Kept {
             processes::reap(warden);
         }
         let note = self.note();
-        let known = note.as_ref().and_then(EndNote::end).map(Ended::Known);
+        let known = note.as_ref().and_then(EndNote::status).map(Ended::Known);
         let known = known.or_else(|| settled.as_ref().map(|before| before.ended.clone()));
         let is_clean = note.is_some_and(|note| note.is_clean());
         let found = if let (true, Some(ended)) = (is_clean, known.clone()) {
@@ -347,9 +426,25 @@ impl Kept {
     }
 }
 
+/// Reads the answer to a command when it comes. Whoever cancels it gets the answer to that.
+fn answered(stream: &UnixStream, deadline: Deadline, cancel: Cancel<'_>) -> io::Result<Reply> {
+    let woken = match readable(stream.as_fd(), deadline, cancel)? {
+        Woken::Cancelled => {
+            stream.shutdown(Shutdown::Write)?;
+            let limit = Deadline::after(EXEC_LIMIT);
+            readable(stream.as_fd(), limit, Cancel::never())?
+        }
+        woken @ (Woken::Readable | Woken::TimedOut) => woken,
+    };
+    if woken != Woken::Readable {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    read_line(stream)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
 fn lost(ended: &Ended, left: Option<String>) -> String {
     let why = match ended {
-        Ended::Known(end) => format!("the task {end}"),
+        Ended::Known(status) => format!("the task {}", status.end),
         Ended::Killed => "the process that kept the task was killed, and the task with it".into(),
         Ended::Lost(why) => why.clone(),
     };

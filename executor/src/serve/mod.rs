@@ -12,5 +12,9 @@ mod reexec;
 mod request;
 mod tasks;
 
+pub(crate) use birth::{Newborn, begin, give_up};
 pub(crate) use driver::serve;
+pub(crate) use handle::Handle;
+pub use kept::Ended;
+pub(crate) use kept::Kept;
 pub(crate) use reexec::Reexec;

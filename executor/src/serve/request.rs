@@ -1,11 +1,11 @@
 //! The requests that a driver is told, one JSON object a line (core).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, wrong};
+use crate::warden::KeptSpec;
 
 /// The version of the protocol.
 const PROTOCOL: u64 = 1;
@@ -48,14 +48,7 @@ pub(crate) enum Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) id: String,
-    pub(crate) argv: Vec<String>,
-    /// What is added to the driver's own environment.
-    pub(crate) env: BTreeMap<String, String>,
-    /// None: the driver's own.
-    pub(crate) user: Option<String>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) task_dir: String,
+    pub(crate) task: KeptSpec,
 }
 
 /// A task that a driver before this one had.
@@ -144,12 +137,16 @@ fn start(fields: &mut Fields) -> Result<Start, String> {
     fields.text("log_dir")?;
     Ok(Start {
         id: fields.text("id")?,
-        argv: fields.words("argv")?,
-        env: fields.texts("env")?,
-        user: fields.text_or_null("user")?,
-        stdout: fields.text("stdout")?,
-        stderr: fields.text("stderr")?,
-        task_dir: fields.text("task_dir")?,
+        task: KeptSpec {
+            argv: fields.words("argv")?,
+            env: fields.texts("env")?,
+            inherits_env: true,
+            user: fields.text_or_null("user")?,
+            stdout: fields.text("stdout")?,
+            stderr: fields.text("stderr")?,
+            task_dir: fields.text("task_dir")?,
+            cwd: None,
+        },
     })
 }
 
@@ -193,8 +190,8 @@ mod tests {
         let Order::Start(start) = read.order else {
             panic!("{read:?}")
         };
-        assert_eq!((start.argv.len(), start.user), (2, None));
-        assert_eq!(start.env.get("A").map(String::as_str), Some("1"));
+        assert_eq!((start.task.argv.len(), start.task.user), (2, None));
+        assert_eq!(start.task.env.get("A").map(String::as_str), Some("1"));
     }
 
     #[test]

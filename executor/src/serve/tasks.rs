@@ -91,7 +91,7 @@ impl Tasks {
 
     /// Starts a task that was admitted.
     pub(crate) fn start(&self, start: &Start) -> Answer {
-        let begun = begin(&self.reexec, start, &self.boot, |link| {
+        let begun = begin(&self.reexec, &start.task, &self.boot, |link| {
             self.linked(&start.id, link);
         });
         let newborn = match begun {

@@ -4,7 +4,7 @@
 //! {"exit":3,"signal":null,"oom_killed":null,"ended_at_ms":1767225600000,"is_clean":true,"left":null}
 //! ```
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,12 +59,17 @@ impl EndNote {
     }
 
     /// How the main process ended; none if the note says neither or both.
-    pub(crate) fn end(&self) -> Option<End> {
-        match (self.exit, self.signal) {
-            (Some(code @ 0..=255), None) => Some(End::Code(code)),
-            (None, Some(number @ 1..=64)) => Some(End::Signal(number)),
-            (Some(_) | None, _) => None,
-        }
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        let end = match (self.exit, self.signal) {
+            (Some(code @ 0..=255), None) => End::Code(code),
+            (None, Some(number @ 1..=64)) => End::Signal(number),
+            (Some(_) | None, _) => return None,
+        };
+        Some(ExitStatus {
+            end,
+            oom_killed: self.oom_killed,
+            seen_at: UNIX_EPOCH + Duration::from_millis(self.ended_at_ms),
+        })
     }
 
     /// True if everything of the task is gone.
@@ -75,7 +80,7 @@ impl EndNote {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
 
@@ -90,11 +95,15 @@ mod tests {
     #[test]
     fn an_end_comes_back_from_its_file() {
         for end in [End::Code(0), End::Code(255), End::Signal(9)] {
-            let note = note(end, UNIX_EPOCH + Duration::from_millis(1500));
-            let text = serde_json::to_string(&note).unwrap();
+            let status = ExitStatus {
+                end,
+                oom_killed: Some(true),
+                seen_at: UNIX_EPOCH + Duration::from_millis(1500),
+            };
+            let text = serde_json::to_string(&EndNote::of(&status)).unwrap();
             assert!(text.contains("\"ended_at_ms\":1500"), "{text}");
             let back: EndNote = serde_json::from_str(&text).unwrap();
-            assert_eq!((back.end(), back.is_clean()), (Some(end), false));
+            assert_eq!((back.status(), back.is_clean()), (Some(status), false));
         }
     }
 
@@ -119,7 +128,7 @@ mod tests {
                 signal,
                 ..plain.clone()
             };
-            assert_eq!(note.end(), None, "{note:?}");
+            assert_eq!(note.status(), None, "{note:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is said to the process that keeps a task, and what it answers: one JSON object a line (core).
 //!
 //! ```text
-//! start   driver  {"folder":"/alloc/task/.executor-7-1","argv":["sleep","9"],…}     an Order
+//! start   driver  {"folder":"/alloc/task/.executor-7-1","task":{"argv":["sleep"],…},…}  an Order
 //!         warden  {"held":{"main":{"pid":9,"birth":77},"kind":"cgroup2",…}}         a Report
 //!         driver  {"go":true}                                                       a Go
 //! later   driver  {"stop":{"signal":"SIGTERM","grace_ms":5000}}                     an Ask
@@ -17,21 +17,41 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::status::CommandEnd;
+
 /// How long a line may be, in bytes: a request of 1 MiB fits, escaped.
 const LONGEST: u64 = 8 << 20;
+
+/// A task that is to outlive whoever starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSpec {
+    /// The program and its arguments. It is looked for as
+    /// [`LaunchSpec::program`](crate::LaunchSpec::program) says.
+    pub argv: Vec<String>,
+    /// Its variables.
+    pub env: BTreeMap<String, String>,
+    /// True if the environment of whoever starts it is handed on beneath its own variables; who that is
+    /// (`USER`, `LOGNAME`, `HOME`) is not handed on to another user.
+    pub inherits_env: bool,
+    /// The user by name or number, as [`LaunchSpec::user`](crate::LaunchSpec::user) says; none: the one of
+    /// whoever starts it.
+    pub user: Option<String>,
+    /// The FIFO of its stdout, or [`NULL_DEVICE`](crate::NULL_DEVICE).
+    pub stdout: String,
+    /// The FIFO of its stderr, or [`NULL_DEVICE`](crate::NULL_DEVICE).
+    pub stderr: String,
+    /// The task's own folder. What the task is found by lies there as well, in a folder `.executor-PID-NUMBER`.
+    pub task_dir: String,
+    /// Where it starts; none: in its own folder.
+    pub cwd: Option<String>,
+}
 
 /// What is to be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
     /// The folder of the warden. It exists.
     pub(crate) folder: String,
-    pub(crate) argv: Vec<String>,
-    /// What is added to the warden's own environment.
-    pub(crate) env: BTreeMap<String, String>,
-    pub(crate) user: Option<String>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) task_dir: String,
+    pub(crate) task: KeptSpec,
     /// How long to wait for the readers of both FIFOs, in milliseconds.
     pub(crate) open_ms: u64,
 }
@@ -93,6 +113,12 @@ pub(crate) enum Ask {
     Signal { signal: String },
     /// Say where the task is in its life.
     Status,
+    /// Run a command in the task, for so long, or for as long as it takes. Whoever asks ends it by closing the
+    /// connection for writing.
+    Exec {
+        argv: Vec<String>,
+        limit_ms: Option<u64>,
+    },
 }
 
 /// What it answers.
@@ -107,6 +133,8 @@ pub(crate) enum Reply {
     Failed(String),
     /// Where the task is in its life, in words.
     Status(String),
+    /// How a command ended, and the end of what it said.
+    Executed { end: CommandEnd, output: Vec<u8> },
 }
 
 /// Writes a message and its newline.

@@ -12,8 +12,9 @@ mod remains;
 pub(crate) use boot::boot_id;
 pub(crate) use end::EndNote;
 pub(crate) use folder::Folder;
+pub use message::KeptSpec;
 pub(crate) use message::{
     Ask, Go, Held, Inode, Named, Order, Reply, Report, read_line, write_line,
 };
 pub(crate) use process::keep;
-pub(crate) use remains::{Left, kill_below, kill_left, open};
+pub(crate) use remains::{Left, is_there, kill_below, kill_left, open};

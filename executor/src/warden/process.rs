@@ -3,13 +3,14 @@
 //! It holds nothing of the driver's once the task runs, so the driver may end at any time. It ends itself when the
 //! task has ended and nothing is left of it.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -23,6 +24,7 @@ use super::message::{Ask, Go, Held, Inode, Named, Order, Reply, Report, read_lin
 use crate::cgroup::{Allowed, Kind};
 use crate::environment;
 use crate::error::chain;
+use crate::exec::Done;
 use crate::executor::{Executor, Waited};
 use crate::log_paths::LogPaths;
 use crate::processes;
@@ -30,6 +32,7 @@ use crate::run::{STOPPING, watch_signals};
 use crate::spec::LaunchSpec;
 use crate::standard::{Options, StandardExecutor};
 use crate::status::ExitStatus;
+use crate::task::lock;
 use crate::waiting::{Cancel, Deadline, Pauses};
 
 /// How long the driver may take for its order, and for its word to go on.
@@ -83,7 +86,10 @@ fn try_keep() -> io::Result<()> {
     }
     drop(link);
     Warden {
-        executor: Arc::new(executor),
+        kept: Arc::new(Kept {
+            executor,
+            answers: Answers::default(),
+        }),
         folder,
         signals,
     }
@@ -92,21 +98,25 @@ fn try_keep() -> io::Result<()> {
 
 /// Launches the task, unless the driver closes the socket meanwhile.
 fn launch(executor: &StandardExecutor, order: &Order, link: &UnixStream) -> Result<Held, String> {
-    let inherited = std::env::vars_os();
+    let task = &order.task;
     let mut spec = LaunchSpec::new(
-        order.argv.first().map(String::as_str).unwrap_or_default(),
-        LogPaths::of_fifos(&order.stdout, &order.stderr),
+        task.argv.first().map(String::as_str).unwrap_or_default(),
+        LogPaths::of_fifos(&task.stdout, &task.stderr),
     )
-    .args(order.argv.iter().skip(1).cloned());
-    spec.env = match order.user {
-        Some(_) => environment::without_identity(inherited),
-        None => inherited.collect(),
-    };
-    let own = order.env.iter();
+    .args(task.argv.iter().skip(1).cloned());
+    if task.inherits_env {
+        let inherited = std::env::vars_os();
+        spec.env = match task.user {
+            Some(_) => environment::without_identity(inherited),
+            None => inherited.collect(),
+        };
+    }
+    let own = task.env.iter();
     spec.env
         .extend(own.map(|(name, value)| (name.into(), value.into())));
-    spec.user.clone_from(&order.user);
-    spec.task_folder = Some(order.task_dir.clone().into());
+    spec.user.clone_from(&task.user);
+    spec.task_folder = Some(task.task_dir.clone().into());
+    spec.cwd = task.cwd.clone().map(Into::into);
     spec.open_limit = Duration::from_millis(order.open_ms);
     let launched = executor
         .launch(&spec, Cancel::when_readable(link))
@@ -145,29 +155,38 @@ fn held(executor: &StandardExecutor, pid: i32) -> Result<Held, String> {
     })
 }
 
+/// What those who ask have in common.
+struct Kept {
+    executor: StandardExecutor,
+    answers: Answers,
+}
+
 struct Warden {
-    executor: Arc<StandardExecutor>,
+    kept: Arc<Kept>,
     folder: Folder,
     signals: SignalFd,
 }
 
 impl Warden {
     fn play(&self, listener: UnixListener) -> io::Result<()> {
-        let executor = Arc::clone(&self.executor);
-        std::thread::Builder::new().spawn(move || answer_all(&executor, &listener))?;
+        let kept = Arc::clone(&self.kept);
+        std::thread::Builder::new().spawn(move || answer_all(&kept, &listener))?;
         let status = self.await_end()?;
         let note = EndNote::of(&status);
         // Should this process be killed now, it is known how the task ended, and that something may be left.
         self.folder.write_end(&note)?;
-        let left = self.executor.shutdown(None, Duration::ZERO).err();
+        let left = self.kept.executor.shutdown(None, Duration::ZERO).err();
         let left = left.map(|error| chain(&error));
-        self.folder.write_end(&note.cleaned(left))
+        self.folder.write_end(&note.cleaned(left))?;
+        // What a command came to is told, though the task is gone.
+        self.kept.answers.await_all(Deadline::after(ASK_LIMIT));
+        Ok(())
     }
 
     fn await_end(&self) -> io::Result<ExitStatus> {
         loop {
             let cancel = Cancel::when_readable(&self.signals);
-            match self.executor.wait(None, cancel) {
+            match self.kept.executor.wait(None, cancel) {
                 Ok(Waited::Ended(status)) => return Ok(status),
                 Ok(Waited::Cancelled | Waited::TimedOut) => {}
                 Err(error) => return Err(io::Error::other(chain(&error))),
@@ -176,28 +195,29 @@ impl Warden {
             let number = taken.and_then(|taken| i32::try_from(taken.ssi_signo).ok());
             match number.and_then(|number| Signal::try_from(number).ok()) {
                 Some(signal) if STOPPING.contains(&signal) => {
-                    let executor = Arc::clone(&self.executor);
+                    let kept = Arc::clone(&self.kept);
                     // What it could not do is told by the shutdown that follows the end.
-                    std::thread::Builder::new()
-                        .spawn(move || drop(executor.shutdown(Some(signal.as_str()), GRACE)))?;
+                    std::thread::Builder::new().spawn(move || {
+                        drop(kept.executor.shutdown(Some(signal.as_str()), GRACE));
+                    })?;
                 }
-                Some(_) | None => drop(self.executor.reap_adopted()),
+                Some(_) | None => drop(self.kept.executor.reap_adopted()),
             }
         }
     }
 }
 
 /// Answers whoever asks, as long as this process lives.
-fn answer_all(executor: &Arc<StandardExecutor>, listener: &UnixListener) {
+fn answer_all(kept: &Arc<Kept>, listener: &UnixListener) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else {
             // Somebody went away again; or descriptors ran out, and one comes free when an answer was given.
             Pauses::until(Deadline::of(None)).pause();
             continue;
         };
-        let executor = Arc::clone(executor);
+        let kept = Arc::clone(kept);
         let spawned = std::thread::Builder::new().spawn(move || {
-            if let Err(error) = answer(&executor, &stream) {
+            if let Err(error) = answer(&kept, &stream) {
                 // Whoever asked has seen the connection end.
                 drop(writeln!(io::stderr(), "can't answer: {error}"));
             }
@@ -208,7 +228,7 @@ fn answer_all(executor: &Arc<StandardExecutor>, listener: &UnixListener) {
     }
 }
 
-fn answer(executor: &StandardExecutor, stream: &UnixStream) -> io::Result<()> {
+fn answer(kept: &Kept, stream: &UnixStream) -> io::Result<()> {
     if socket_peercred(stream)?.uid != geteuid() {
         return Ok(());
     }
@@ -217,6 +237,7 @@ fn answer(executor: &StandardExecutor, stream: &UnixStream) -> io::Result<()> {
     let Some(ask) = read_line::<Ask>(stream)? else {
         return Ok(());
     };
+    let executor = &kept.executor;
     match ask {
         Ask::Status => write_line(stream, &Reply::Status(format!("{:?}", executor.phase()))),
         Ask::Signal { signal } => {
@@ -230,5 +251,68 @@ fn answer(executor: &StandardExecutor, stream: &UnixStream) -> io::Result<()> {
             drop(executor.shutdown(Some(&signal), Duration::from_millis(grace_ms)));
             Ok(())
         }
+        Ask::Exec { argv, limit_ms } => {
+            let _answer = kept.answers.begin();
+            write_line(stream, &exec(executor, &argv, limit_ms, stream))
+        }
+    }
+}
+
+/// Runs a command in the task, unless whoever asked for it goes away.
+fn exec(
+    executor: &StandardExecutor,
+    argv: &[String],
+    limit_ms: Option<u64>,
+    stream: &UnixStream,
+) -> Reply {
+    let (program, args) = split(argv);
+    let limit = limit_ms.map(Duration::from_millis);
+    let done = executor.command(limit, Cancel::when_readable(stream), (&program, &args));
+    match done {
+        Ok(Done { end, output, .. }) => Reply::Executed { end, output },
+        Err(error) => Reply::Failed(chain(&error)),
+    }
+}
+
+/// A program and its arguments.
+fn split(argv: &[String]) -> (PathBuf, Vec<OsString>) {
+    let mut words = argv.iter();
+    let program = words.next().map(PathBuf::from).unwrap_or_default();
+    (program, words.map(Into::into).collect())
+}
+
+/// How many answers take as long as a command does.
+#[derive(Default)]
+struct Answers {
+    open: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// An answer that is not given yet.
+struct Open<'a>(&'a Answers);
+
+impl Answers {
+    fn begin(&self) -> Open<'_> {
+        *lock(&self.open) += 1;
+        Open(self)
+    }
+
+    /// Waits until all are given, or the time is over.
+    fn await_all(&self, deadline: Deadline) {
+        let mut open = lock(&self.open);
+        while *open > 0 {
+            let Some(left) = deadline.left_of(ASK_LIMIT) else {
+                return;
+            };
+            let waited = self.changed.wait_timeout(open, left);
+            open = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.open) -= 1;
+        self.0.changed.notify_all();
     }
 }

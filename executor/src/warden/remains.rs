@@ -96,7 +96,8 @@ fn groups(held: &Held) -> impl Iterator<Item = Group> {
     there.collect::<Vec<_>>().into_iter()
 }
 
-fn is_there(group: &Inode) -> bool {
+/// True if the group that was meant is still at its path.
+pub(crate) fn is_there(group: &Inode) -> bool {
     fs::metadata(&group.path).is_ok_and(|found| found.ino() == group.inode)
 }
 

@@ -175,8 +175,10 @@ fn a_task_that_gets_no_word_to_go_on_is_ended() {
     let mut child = child.unwrap();
     let start = place.script("t", "echo one; exec sleep 1000");
     let order = json!({
-        "folder": folder, "argv": start["argv"], "env": {}, "user": null, "stdout": start["stdout"],
-        "stderr": start["stderr"], "task_dir": start["task_dir"], "open_ms": 60_000,
+        "folder": folder, "open_ms": 60_000, "task": {
+            "argv": start["argv"], "env": {}, "inherits_env": true, "user": null, "cwd": null,
+            "stdout": start["stdout"], "stderr": start["stderr"], "task_dir": start["task_dir"],
+        },
     });
     writeln!(&driver, "{order}").unwrap();
     let mut line = String::new();
