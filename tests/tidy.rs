@@ -76,7 +76,8 @@ fn the_arrows_between_the_rooms_point_one_way() {
         ("executor", &["fifo"]),
         ("plugin", &[]),
         ("logmon", &["fifo", "plugin"]),
-        ("mock_driver", &["fifo", "plugin"]),
+        // Its plugin runs real commands by the library that `executor serve` is made of.
+        ("mock_driver", &["executor", "fifo", "plugin"]),
         (
             "harness",
             &["executor", "fifo", "logmon", "mock_driver", "plugin"],

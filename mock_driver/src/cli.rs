@@ -28,11 +28,12 @@ const SYSTEM: u8 = 71;
 const PLUGIN_HELP: &str = "\
 A host starts it, and speaks with it over a Unix socket. A task's configuration
 has one of
-  command, args   a command line, run as it stands
+  command, args   a real command, run by the executor; with forwards = true or
+                  a fault its output goes through pipes of this driver
   script          a path, or the text of a script
   run_for, exit_code, exit_signal, stdout_string, stdout_repeat, kill_after, …
                   the fields of Nomad's mock driver
-and beside it: fault, start_block_for, start_error, start_error_recoverable,
+and beside it: work_dir, fault, start_block_for, start_error, start_error_recoverable,
 signal_error, exit_err_msg, exec_command, plugin_exit_after, driver_ip,
 driver_port_map, driver_advertise. A stop without a signal sends SIGTERM.";
 
@@ -58,6 +59,9 @@ enum Part {
     Plugin(PluginArgs),
     #[command(hide = true)]
     Executor(ExecutorArgs),
+    /// Keeps one command of `plugin`, which is at the other end of stdin.
+    #[command(hide = true)]
+    Warden,
     #[command(name = "write-part", hide = true)]
     Writer(PartArgs),
     #[command(hide = true)]
@@ -125,6 +129,7 @@ fn dispatch(part: Part, reexec: Vec<OsString>) -> Result<ExitCode> {
         Part::Stdio(args) => stdio(&args, &reexec),
         Part::Plugin(args) => return serve(&args, &reexec),
         Part::Executor(args) => execute(args, &reexec),
+        Part::Warden => return Ok(::executor::kept::keep()),
         Part::Linger(args) => linger(&args),
         Part::Faults => list_faults(),
     };

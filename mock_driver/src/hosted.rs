@@ -1,12 +1,14 @@
 //! The driver that a host starts as a plugin, as Nomad does: an edge.
 //!
-//! Each task has a process of its own, the executor, which forwards its output and waits for it; so tasks live
-//! on when the plugin ends, however it does, and the next one takes them over.
+//! Each task has a process of its own, so tasks live on when the plugin ends, however it does, and the next one takes
+//! them over. That of a command is one of the `executor` crate, and the command writes into the FIFOs itself. That of
+//! a script, or of a task with a fault, is this crate's executor, which forwards its output.
 
 mod base;
 mod config;
 mod driver;
 mod exec;
+mod executed;
 pub(crate) mod fault;
 mod launch;
 mod mistake;
@@ -16,10 +18,12 @@ mod stats;
 mod stop;
 mod task;
 mod tasks;
+mod usage;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ::executor::kept::Keeper;
 use anyhow::{Context, Result};
 use plugin::proto::base::base_plugin_server::BasePluginServer;
 use plugin::proto::driver::driver_server::DriverServer;
@@ -71,7 +75,8 @@ pub(crate) fn serve(args: &PluginArgs, reexec: &Reexec) -> Result<ExitCode> {
         // Kept until the end: who waits for a sender that is gone would see a stop as well.
         stopping.closed().await;
     });
-    let tasks = Arc::new(Tasks::new(reexec.clone(), args.fault, log, stop));
+    let keeper = Keeper::new(reexec.words().to_vec()).context("cannot tell runs of the machine")?;
+    let tasks = Arc::new(Tasks::new((reexec.clone(), keeper), args.fault, log, stop));
     let base = BasePluginServer::new(Base(Arc::clone(&tasks)));
     let driver = DriverServer::new(Driver(tasks));
     let services = match args.mistake {

@@ -24,5 +24,5 @@ mod stdio;
 pub mod stream;
 mod task;
 
+pub use self::executor::RecoveryFault;
 pub use cli::main_with_args;
-pub use executor::RecoveryFault;

@@ -21,6 +21,11 @@ impl Reexec {
         Ok(Self { words })
     }
 
+    /// The words alone.
+    pub(crate) fn words(&self) -> &[OsString] {
+        &self.words
+    }
+
     /// The command line of the subcommand with its arguments.
     pub(crate) fn argv(
         &self,

@@ -66,7 +66,7 @@ impl Settings {
 /// What a task is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Payload {
-    /// A command line.
+    /// A program and its arguments.
     Command(Vec<String>),
     /// A script, played by this program.
     Script(Text),
@@ -86,6 +86,10 @@ pub(super) struct Text {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     pub(super) payload: Payload,
+    /// Whether the driver copies the output of a command itself.
+    forwards: bool,
+    /// Where the task starts; none: in its folder. An absolute path.
+    pub(super) work_dir: Option<PathBuf>,
     pub(super) fault: Option<AnyFault>,
     /// How long its start takes.
     pub(super) start_block_for: Duration,
@@ -109,6 +113,7 @@ impl Plan {
         for name in [
             "command",
             "script",
+            "work_dir",
             "fault",
             "kill_after",
             "start_block_for",
@@ -121,7 +126,7 @@ impl Plan {
         ] {
             nodes.insert(name.to_owned(), text(name));
         }
-        for name in ["start_error_recoverable", "driver_advertise"] {
+        for name in ["start_error_recoverable", "driver_advertise", "forwards"] {
             let node = Spec::optional(name, Type::Bool).or(false.into());
             nodes.insert(name.to_owned(), node);
         }
@@ -153,8 +158,25 @@ impl Plan {
             }
             Some(_) | None => None,
         };
+        let payload = payload(&keys)?;
+        let forwards = keys.get("forwards") == Some(&Value::Bool(true));
+        let work_dir = text(&keys, "work_dir").map(PathBuf::from);
+        let is_command = matches!(payload, Payload::Command(_));
+        for (key, is_set) in [("forwards", forwards), ("work_dir", work_dir.is_some())] {
+            if is_set && !is_command {
+                return Err(format!("{key}: there is no command"));
+            }
+        }
+        if let Some(folder) = work_dir.as_ref().filter(|folder| !folder.is_absolute()) {
+            return Err(format!(
+                "work_dir: {} is not absolute; write the whole path",
+                folder.display()
+            ));
+        }
         Ok(Self {
-            payload: payload(&keys)?,
+            payload,
+            forwards,
+            work_dir,
             fault: fault(&keys)?,
             start_block_for: duration(&keys, "start_block_for")?.unwrap_or_default(),
             start_error,
@@ -164,6 +186,17 @@ impl Plan {
             exec_command,
             network: network(&keys)?,
         })
+    }
+}
+
+impl Plan {
+    /// The program and the arguments of a command that the executor runs; none for whatever this driver plays or
+    /// forwards itself. What is wrong with a fault is in the forwarding, so a task with one is forwarded.
+    pub(super) fn executed(&self, fault: Option<AnyFault>) -> Option<&[String]> {
+        match &self.payload {
+            Payload::Command(argv) if !self.forwards && fault.is_none() => Some(argv),
+            Payload::Command(_) | Payload::Script(_) | Payload::ScriptFile(_) => None,
+        }
     }
 }
 
@@ -238,14 +271,19 @@ fn fault(keys: &Keys) -> Result<Option<AnyFault>, String> {
 
 fn payload(keys: &Keys) -> Result<Payload, String> {
     let own = document(keys);
-    let has_fields = own.text != "{}";
+    let field = PLAYED.into_iter().find(|key| is_set(keys, key));
     let (command, script) = (text(keys, "command"), text(keys, "script"));
-    let is_more = [command.is_some(), script.is_some(), has_fields];
-    if is_more.into_iter().filter(|one| *one).count() > 1 {
-        return Err(
-            "command: a task has either a command, a script, or the fields of Nomad's mock driver"
-                .to_owned(),
-        );
+    let named = [
+        command.as_ref().map(|_| "command"),
+        script.as_ref().map(|_| "script"),
+        field,
+    ];
+    let mut named = named.into_iter().flatten();
+    if let (Some(first), Some(second)) = (named.next(), named.next()) {
+        return Err(format!(
+            "{first}, {second}: both are set, and a task has either a command, a script, or the fields of \
+             Nomad's mock driver; leave one of them out"
+        ));
     }
     let args = match keys.get("args") {
         Some(Value::List(args)) => args.as_slice(),

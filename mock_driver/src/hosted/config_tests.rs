@@ -28,7 +28,10 @@ fn the_schema_survives_the_wire_and_fills_in_the_defaults() {
     let json = checked.to_json();
     assert_eq!(
         json,
-        json!({"args": [], "driver_advertise": false, "exit_code": 0, "start_error_recoverable": false})
+        json!({
+            "args": [], "driver_advertise": false, "exit_code": 0, "forwards": false,
+            "start_error_recoverable": false,
+        })
     );
     // What a host sends for a task that sets nothing: every key, and nil for those without default.
     let plan = Plan::read(&msgpack::encode(&checked)).unwrap();
@@ -82,6 +85,20 @@ fn a_command_has_arguments_and_a_script_is_a_path_or_its_text() {
 }
 
 #[test]
+fn a_command_is_executed_unless_it_is_forwarded_or_has_a_fault() {
+    let argv = ["sh".to_owned()];
+    let plain = plan(&json!({"command": "sh", "work_dir": "/a"})).unwrap();
+    assert_eq!(plain.executed(None), Some(&argv[..]));
+    assert_eq!(plain.work_dir.as_deref(), Some(Path::new("/a")));
+    let fault = AnyFault::named("swaps-streams").unwrap();
+    assert_eq!(plain.executed(Some(fault)), None);
+    let forwarded = plan(&json!({"command": "sh", "forwards": true})).unwrap();
+    assert_eq!(forwarded.executed(None), None);
+    let played = plan(&json!({"run_for": "1s"})).unwrap();
+    assert_eq!(played.executed(None), None);
+}
+
+#[test]
 fn what_is_wrong_is_named_by_its_key() {
     for (json, words) in [
         (json!({"run_for": "5"}), "run_for: `5` is not a duration"),
@@ -92,8 +109,30 @@ fn what_is_wrong_is_named_by_its_key() {
         (json!({"exit_code": 300}), "exit_code: 300 is not a status"),
         (json!({"args": "x"}), "args: expected list(string), found"),
         (json!({"args": ["x"]}), "args: there is no command"),
-        (json!({"command": "a", "run_for": "1s"}), "either a command"),
-        (json!({"command": "a", "exit_code": 1}), "either a command"),
+        (
+            json!({"command": "a", "script": "b"}),
+            "command, script: both are set",
+        ),
+        (
+            json!({"command": "a", "run_for": "1s"}),
+            "command, run_for: both are set",
+        ),
+        (
+            json!({"script": "a", "exit_code": 1}),
+            "script, exit_code: both are set",
+        ),
+        (
+            json!({"command": "a", "work_dir": "local"}),
+            "work_dir: local is not absolute",
+        ),
+        (
+            json!({"script": "a", "work_dir": "/"}),
+            "work_dir: there is no command",
+        ),
+        (
+            json!({"run_for": "1s", "forwards": true}),
+            "forwards: there is no command",
+        ),
         (json!({"fault": "x"}), "fault: there is no fault `x`"),
         (json!({"script": "[[step]]\ndo = 'x'"}), "script: "),
         (

@@ -27,7 +27,8 @@ use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use super::NAME;
 use super::config::{Plan, Settings};
 use super::exec;
-use super::stats::{DEFAULT_INTERVAL, MIN_INTERVAL, Meter};
+use super::executed;
+use super::stats::{DEFAULT_INTERVAL, Gauge, MIN_INTERVAL};
 use super::stop::signal_of;
 use super::tasks::Tasks;
 
@@ -216,11 +217,17 @@ impl driver_server::Driver for Driver {
         let task = self.0.get(&request.task_id)?;
         let interval = span(request.collection_interval).unwrap_or(DEFAULT_INTERVAL);
         Ok(answers(&self.0, move |answering| async move {
-            let mut meter = Meter::new(&task);
+            let interval = interval.max(MIN_INTERVAL);
+            let mut gauge = Gauge::of(&task, interval);
             // A task that has ended is told once, too.
-            while answering.send(Ok(meter.read(&task))).await.is_ok() {
+            loop {
+                let read = gauge.read(&task).await;
+                let is_last = read.is_err();
+                if answering.send(read).await.is_err() || is_last {
+                    return;
+                }
                 tokio::select! {
-                    () = tokio::time::sleep(interval.max(MIN_INTERVAL)) => {}
+                    () = tokio::time::sleep(interval) => {}
                     _ = task.progress.end() => return,
                 }
             }
@@ -253,7 +260,7 @@ impl driver_server::Driver for Driver {
     ) -> Result<Response<SignalTaskResponse>, Status> {
         let request = request.into_inner();
         let task = self.0.get(&request.task_id)?;
-        task.signal(&request.signal)?;
+        task.signal(&request.signal).await?;
         Ok(Response::new(SignalTaskResponse {}))
     }
 
@@ -264,7 +271,13 @@ impl driver_server::Driver for Driver {
         let request = request.into_inner();
         let task = self.0.get(&request.task_id)?;
         let limit = span(request.timeout);
-        let run = exec::run(&task, &request.command, limit, &self.0.reexec);
+        let (command, reexec) = (&request.command, &self.0.reexec);
+        let run = async {
+            match &task.kept {
+                Some(kept) => executed::run(&task, kept, command, limit, reexec).await,
+                None => exec::run(&task, command, limit, reexec).await,
+            }
+        };
         self.0.unless_stopped(run).await.map(Response::new)
     }
 

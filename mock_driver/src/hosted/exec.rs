@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::launch::{EXEC_SCRIPT, environment};
-use super::task::{Task, task_folder};
+use super::task::{Task, start_folder};
 use crate::executor::process;
 use crate::reexec::Reexec;
 
@@ -58,17 +58,12 @@ impl Running {
         let [program, ..] = command else {
             return Err(plain("command: it is empty"));
         };
-        let argv: Vec<OsString> = if task.plan.exec_command.is_some() {
-            let script = task.folder.join(EXEC_SCRIPT);
-            reexec.argv(["task".into(), "--script".into(), script.into_os_string()])
-        } else {
-            command.iter().map(Into::into).collect()
-        };
+        let argv = argv_of(task, command, reexec);
         let child = Command::new(&argv[0])
             .args(&argv[1..])
             .env_clear()
             .envs(environment(&task.config))
-            .current_dir(task_folder(&task.config))
+            .current_dir(start_folder(&task.config, &task.plan))
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -114,6 +109,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// What is run for a command: itself, or what the task's configuration plays in its place.
+pub(super) fn argv_of(task: &Task, command: &[String], reexec: &Reexec) -> Vec<OsString> {
+    if task.plan.exec_command.is_none() {
+        return command.iter().map(Into::into).collect();
+    }
+    let script = task.folder.join(EXEC_SCRIPT);
+    reexec.argv(["task".into(), "--script".into(), script.into_os_string()])
 }
 
 fn result_of(status: ExitStatus) -> ExitResult {

@@ -26,7 +26,9 @@ use super::config::{Payload, Plan, Text, parse};
 use super::fault::AnyFault;
 use super::observer::{Misjudges, Observer};
 use super::state::{Process, State};
-use super::task::{STATUS, Task, be_present, boot, folder_of, presence_file, task_folder};
+use super::task::{
+    STATUS, Task, be_present, boot, folder_of, presence_file, start_folder, task_folder,
+};
 use crate::executor::RecoveryFault;
 use crate::executor::process::{began, watch};
 use crate::executor::start::{Begun, Start};
@@ -42,7 +44,7 @@ const EXECUTOR_LOG: &str = "executor.log";
 /// The script that is played for commands within the task.
 pub(super) const EXEC_SCRIPT: &str = "exec.json";
 
-/// Refuses what this driver does not do.
+/// Refuses what this driver does for no task.
 pub(super) fn check(config: &TaskConfig) -> Result<(), Status> {
     let refused = |why: String| Err(plain(why));
     if config.id.is_empty() {
@@ -59,16 +61,34 @@ pub(super) fn check(config: &TaskConfig) -> Result<(), Status> {
             "alloc_dir: there is no folder {folder} for the task"
         ));
     }
-    if !config.user.is_empty() {
-        let own = User::from_uid(geteuid()).ok().flatten();
-        if own.is_none_or(|own| own.name != config.user) {
-            return refused(format!("user: cannot run a task as {}", config.user));
-        }
-    }
     if !config.mounts.is_empty() || !config.devices.is_empty() {
         return refused("mounts, devices: this driver mounts nothing into a task".to_owned());
     }
     Ok(())
+}
+
+/// Refuses another user than this process's own, for a task that is forwarded.
+fn check_user(config: &TaskConfig) -> Result<(), Status> {
+    if config.user.is_empty() {
+        return Ok(());
+    }
+    let own = User::from_uid(geteuid()).ok().flatten();
+    if own.is_some_and(|own| own.name == config.user) {
+        return Ok(());
+    }
+    let user = &config.user;
+    Err(plain(format!("user: cannot run a task as {user}")))
+}
+
+/// Refuses a folder to begin in that is none.
+pub(super) fn check_work_dir(plan: &Plan) -> Result<(), Status> {
+    match &plan.work_dir {
+        Some(folder) if !folder.is_dir() => {
+            let folder = folder.display();
+            Err(plain(format!("work_dir: there is no folder {folder}")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Starts a task. Cancelled, it kills what it has started.
@@ -78,12 +98,11 @@ pub(super) async fn launch(
     fault: Option<AnyFault>,
     reexec: &Reexec,
 ) -> Result<Task, Status> {
-    let made = Made::new(&config)?;
-    let folder = made.0.clone();
+    check_user(&config)?;
+    check_work_dir(&plan)?;
+    let made = Made::new(&config, &plan)?;
+    let folder = made.folder.clone();
     let argv = argv(&config, &plan, &folder, reexec)?;
-    if let Some(script) = &plan.exec_command {
-        write(&folder.join(EXEC_SCRIPT), &script.text)?;
-    }
     let presence = be_present(&folder, fault)?;
     let recovering = fault.and_then(AnyFault::recovering);
     let away = recovering.and_then(RecoveryFault::away);
@@ -96,7 +115,8 @@ pub(super) async fn launch(
         journal: config.env.get("HARNESS_DRIVER_JOURNAL").map(Into::into),
         hosted: true,
     };
-    let mut executor = Unsettled::spawn(&start, &config, &folder, reexec)?;
+    let begins_in = start_folder(&config, &plan);
+    let mut executor = Unsettled::spawn(&start, &config, (&folder, &begins_in), reexec)?;
     let pid = executor.first_word().await?;
     // The executor cannot vanish: nobody has asked how it ended.
     let observed = |pid| {
@@ -106,8 +126,6 @@ pub(super) async fn launch(
     };
     let (executor_end, executor_process) = observed(executor.pid());
     let (task_end, task_process) = observed(pid);
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let started_ms = u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
     made.keep();
     let was_killed = Arc::new(AtomicBool::new(false));
     let observer = Observer {
@@ -122,12 +140,19 @@ pub(super) async fn launch(
         config,
         plan,
         fault,
-        state: State::new(boot(), executor_process, task_process, started_ms),
+        state: State::new(boot(), executor_process, task_process, now_ms()),
         folder,
         progress: observer.observe(),
         was_killed,
+        kept: None,
         _presence: presence,
     })
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The environment of a task: its own and nothing else. What devices ask for wins.
@@ -138,30 +163,40 @@ pub(super) fn environment(config: &TaskConfig) -> BTreeMap<&str, &str> {
 }
 
 /// The folder of a task that is not started yet. It is gone with this.
-struct Made(PathBuf);
+pub(super) struct Made {
+    pub(super) folder: PathBuf,
+    is_kept: bool,
+}
 
 impl Made {
-    fn new(config: &TaskConfig) -> Result<Self, Status> {
+    /// Makes it, with the script that commands within the task play.
+    pub(super) fn new(config: &TaskConfig, plan: &Plan) -> Result<Self, Status> {
         let folder = folder_of(config);
         // An id may have been used by a driver before this one.
         fs::remove_dir_all(&folder).ok();
         let made = fs::create_dir(&folder);
         made.map_err(|error| plain(format!("cannot make {}: {error}", folder.display())))?;
-        Ok(Self(folder))
+        let made = Self {
+            folder,
+            is_kept: false,
+        };
+        if let Some(script) = &plan.exec_command {
+            write(&made.folder.join(EXEC_SCRIPT), &script.text)?;
+        }
+        Ok(made)
     }
 
-    fn keep(mut self) {
-        self.0 = PathBuf::new();
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
     }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
-        if self.0.as_os_str().is_empty() {
-            return;
+        if !self.is_kept {
+            // What cannot be removed is not worth another error.
+            fs::remove_dir_all(&self.folder).ok();
         }
-        // What cannot be removed is not worth another error.
-        fs::remove_dir_all(&self.0).ok();
     }
 }
 
@@ -216,7 +251,7 @@ impl Unsettled {
     fn spawn(
         start: &Start,
         config: &TaskConfig,
-        folder: &Path,
+        (folder, begins_in): (&Path, &Path),
         reexec: &Reexec,
     ) -> Result<Self, Status> {
         let failed = |error: io::Error| {
@@ -232,7 +267,7 @@ impl Unsettled {
             .command(start.words())
             .env_clear()
             .envs(environment(config))
-            .current_dir(task_folder(config))
+            .current_dir(begins_in)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -24,6 +24,8 @@ const KILLED: (i32, i32) = (128 + 9, 9);
 pub(super) struct Ended {
     pub(super) code: i32,
     pub(super) signal: i32,
+    /// Whether a process of the task was killed for want of memory, as far as somebody counts.
+    pub(super) oom_killed: bool,
     /// Why nothing better is known, or empty.
     pub(super) err: String,
     pub(super) at: SystemTime,
@@ -145,6 +147,7 @@ impl Observer {
             Some(status) => Ended {
                 code: status.code.into(),
                 signal: status.signal.unwrap_or(0),
+                oom_killed: false,
                 err: String::new(),
                 at: status.ended,
             },
@@ -159,20 +162,22 @@ impl Observer {
     }
 }
 
-fn killed() -> Ended {
+pub(super) fn killed() -> Ended {
     let (code, signal) = KILLED;
     Ended {
         code,
         signal,
+        oom_killed: false,
         err: String::new(),
         at: SystemTime::now(),
     }
 }
 
-fn unknown(why: &str) -> Ended {
+pub(super) fn unknown(why: &str) -> Ended {
     Ended {
         code: -1,
         signal: 0,
+        oom_killed: false,
         err: why.to_owned(),
         at: SystemTime::now(),
     }

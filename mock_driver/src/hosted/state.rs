@@ -6,9 +6,12 @@
 use plugin::msgpack;
 use plugin::value::Value;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-/// The version of what is left.
+/// The version of what is left of a task that this driver forwards.
 const VERSION: u32 = 1;
+/// The same of a command that the executor runs.
+const EXECUTED: u32 = 2;
 
 /// What brings a task back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub(super) struct State {
     pub(super) task: Process,
     /// Milliseconds since 1970.
     pub(super) started_ms: u64,
+    /// What the executor finds a command by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<Json>,
 }
 
 /// A process that has its number only for a while.
@@ -39,6 +45,16 @@ impl State {
             executor,
             task,
             started_ms,
+            kept: None,
+        }
+    }
+
+    /// The same of a command that the executor runs, with what that finds it by.
+    pub(super) fn executed(self, kept: Json) -> Self {
+        Self {
+            version: EXECUTED,
+            kept: Some(kept),
+            ..self
         }
     }
 
@@ -52,19 +68,31 @@ impl State {
         let refused = |why: String| format!("cannot use the handle's driver_state: {why}");
         let value = msgpack::decode(bytes).map_err(|error| refused(error.to_string()))?;
         let json = value.to_json();
-        match json.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version == u64::from(VERSION) => {}
+        let known = [VERSION, EXECUTED].map(u64::from);
+        match json.get("version").and_then(Json::as_u64) {
+            Some(version) if known.contains(&version) => {}
             Some(other) => {
-                return Err(refused(format!("it has version {other}, not {VERSION}")));
+                return Err(refused(format!(
+                    "it has version {other}, not {VERSION} or {EXECUTED}"
+                )));
             }
             None => return Err(refused("it has no version".to_owned())),
         }
-        serde_json::from_value(json).map_err(|error| refused(error.to_string()))
+        let state: Self =
+            serde_json::from_value(json).map_err(|error| refused(error.to_string()))?;
+        if state.kept.is_some() != (state.version == EXECUTED) {
+            return Err(refused(format!(
+                "`kept` is there in version {EXECUTED}, and in no other"
+            )));
+        }
+        Ok(state)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -72,12 +100,25 @@ mod tests {
         let [executor, task] = [(7, 700), (8, 801)].map(|(pid, began)| Process { pid, began });
         let state = State::new("boot".to_owned(), executor, task, 1_700_000_000_123);
         assert_eq!(State::decode(&state.encode()), Ok(state.clone()));
-        let newer = State {
-            version: 2,
-            ..state
-        };
-        let refusal = State::decode(&newer.encode()).unwrap_err();
-        assert!(refusal.ends_with("it has version 2, not 1"), "{refusal}");
+        let kept = json!({"warden": {"pid": 7, "birth": 700}, "cgroup": null});
+        let executed = state.clone().executed(kept);
+        assert_eq!(State::decode(&executed.encode()), Ok(executed.clone()));
+        for (version, of, why) in [
+            (3, &state, "it has version 3, not 1 or 2"),
+            (2, &state, "`kept` is there in version 2, and in no other"),
+            (
+                1,
+                &executed,
+                "`kept` is there in version 2, and in no other",
+            ),
+        ] {
+            let other = State {
+                version,
+                ..of.clone()
+            };
+            let refusal = State::decode(&other.encode()).unwrap_err();
+            assert!(refusal.ends_with(why), "{refusal}");
+        }
         for (bytes, why) in [
             (&b""[..], "it has no version"),
             (b"\xc1", "there is no tag 0xc1"),

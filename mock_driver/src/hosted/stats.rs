@@ -1,8 +1,13 @@
-//! What a task uses, from /proc: an edge.
+//! What a task uses: from /proc, or by the executor that runs it: an edge.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use ::executor::kept::KeptTask;
+use ::executor::stats::{Interval, Sampler, StatsError, SwapDetail};
+use plugin::Status;
+use plugin::failure::plain;
 use plugin::proto::driver::cpu_usage::Fields as CpuField;
 use plugin::proto::driver::memory_usage::Fields as MemoryField;
 use plugin::proto::driver::{
@@ -11,6 +16,7 @@ use plugin::proto::driver::{
 use rustix::param::{clock_ticks_per_second, page_size};
 
 use super::task::{Task, timestamp};
+use super::usage::usages;
 use crate::executor::process::stat_field;
 
 /// Asked for no interval, or none that makes sense.
@@ -31,6 +37,81 @@ struct Used {
     rss_bytes: u64,
 }
 
+/// Measures a task for one who asks.
+pub(super) enum Gauge {
+    /// One that this driver forwards.
+    Own(Meter),
+    /// One that the executor runs.
+    Executed(Executed),
+}
+
+impl Gauge {
+    pub(super) fn of(task: &Task, interval: Duration) -> Self {
+        match &task.kept {
+            None => Self::Own(Meter::new(task)),
+            Some(kept) => Self::Executed(Executed {
+                kept: kept.clone(),
+                interval: Interval::new(interval),
+                sampler: None,
+                mhz: megahertz(),
+            }),
+        }
+    }
+
+    /// Looks at the task. One that has ended uses nothing.
+    pub(super) async fn read(&mut self, task: &Task) -> Result<TaskStatsResponse, Status> {
+        match self {
+            Self::Own(meter) => Ok(meter.read(task)),
+            Self::Executed(executed) => executed.read(task).await,
+        }
+    }
+}
+
+/// A task that the executor runs.
+pub(super) struct Executed {
+    kept: KeptTask,
+    interval: Interval,
+    /// Made with the first look.
+    sampler: Option<Arc<Sampler>>,
+    mhz: Option<f64>,
+}
+
+impl Executed {
+    async fn read(&mut self, task: &Task) -> Result<TaskStatsResponse, Status> {
+        let (kept, interval) = (self.kept.clone(), self.interval);
+        let before = self.sampler.clone();
+        let look = move || {
+            let sampler = match before {
+                Some(sampler) => sampler,
+                None => kept.sampler(SwapDetail::Measured)?,
+            };
+            let sample = sampler.sample(interval)?;
+            Ok((sampler, sample))
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        let sample = match looked.map_err(|error| plain(error.to_string()))? {
+            Ok((sampler, sample)) => {
+                self.sampler = Some(sampler);
+                Some(sample)
+            }
+            Err(error) if StatsError::is_gone(&error) => None,
+            Err(error) => {
+                let why = format!("{:#}", anyhow::Error::new(error));
+                return Err(plain(format!("cannot {why}")));
+            }
+        };
+        let taken = sample.as_ref().map(|sample| sample.taken.wall);
+        let (all, by_pid) = usages(sample.as_deref(), self.mhz);
+        let stats = TaskStats {
+            id: task.config.id.clone(),
+            timestamp: Some(timestamp(taken.unwrap_or_else(SystemTime::now))),
+            agg_resource_usage: Some(all),
+            resource_usage_by_pid: by_pid.into_iter().collect(),
+        };
+        Ok(TaskStatsResponse { stats: Some(stats) })
+    }
+}
+
 /// The last look at a task.
 pub(super) struct Meter {
     at: Instant,
@@ -41,7 +122,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// A meter whose first look is about all that the task has used since its start.
-    pub(super) fn new(task: &Task) -> Self {
+    fn new(task: &Task) -> Self {
         let age = task.started().elapsed().unwrap_or_default();
         let now = Instant::now();
         Self {
@@ -53,7 +134,7 @@ impl Meter {
     }
 
     /// Looks at the task. One that has ended uses nothing.
-    pub(super) fn read(&mut self, task: &Task) -> TaskStatsResponse {
+    fn read(&mut self, task: &Task) -> TaskStatsResponse {
         let used: BTreeMap<i32, Used> = task
             .descendants()
             .into_iter()

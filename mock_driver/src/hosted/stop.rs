@@ -1,6 +1,6 @@
 //! Signals, and the end of a task that somebody asks for: an edge.
 //!
-//! The driver signals the task and not its executor, so that the exit that waiters get is the task's own and
+//! Of a task that is forwarded, the driver signals the task and not its executor, so that the exit that waiters get is the task's own and
 //! what it wrote is delivered. The executor is only told that a stop was asked for: then it waits less long for
 //! somebody who reads.
 
@@ -16,6 +16,7 @@ use plugin::Status;
 use plugin::failure::plain;
 use tokio::time::timeout;
 
+use super::executed;
 use super::state::Process;
 use super::task::Task;
 use crate::executor::process::{began, descendants_of, kill_all};
@@ -44,7 +45,7 @@ pub(super) fn signal_of(name: &str) -> Result<Signal, Status> {
 
 impl Task {
     /// Sends a signal to the main process.
-    pub(super) fn signal(&self, name: &str) -> Result<(), Status> {
+    pub(super) async fn signal(&self, name: &str) -> Result<(), Status> {
         if name.is_empty() {
             return Err(plain("signal: a name such as SIGHUP is expected"));
         }
@@ -53,6 +54,9 @@ impl Task {
             return Err(plain(error.clone()));
         }
         self.must_run()?;
+        if let Some(kept) = &self.kept {
+            return executed::signal(kept, signal).await;
+        }
         match self.send(signal) {
             Ok(()) => Ok(()),
             Err(errno) => Err(plain(format!("cannot send {signal}: {errno}"))),
@@ -62,6 +66,9 @@ impl Task {
     /// Asks the main process to end, and kills the whole task when the time is over: at once if there is none.
     /// Done when the main process is gone; what it wrote may still be on its way.
     pub(super) async fn stop(&self, limit: Duration, signal: Signal) -> Result<(), Status> {
+        if let Some(kept) = &self.kept {
+            return executed::stop(kept, limit, signal).await;
+        }
         if !self.runs() {
             self.kill_orphans();
             return Ok(());
@@ -93,6 +100,10 @@ impl Task {
 
     /// Kills what runs and removes the driver's own files.
     pub(super) async fn destroy(&self) -> Result<(), Status> {
+        if let Some(kept) = &self.kept {
+            executed::destroy(kept).await?;
+            return self.remove_folder();
+        }
         self.stop(Duration::ZERO, Signal::SIGKILL).await?;
         if timeout(DELIVERED, self.progress.end()).await.is_err() {
             let left = self.descendants();
@@ -103,6 +114,10 @@ impl Task {
             kill_all(&left);
             drop(timeout(KILLED, self.progress.end()).await);
         }
+        self.remove_folder()
+    }
+
+    fn remove_folder(&self) -> Result<(), Status> {
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(plain(format!(
                 "cannot remove {}: {error}",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use ::executor::kept::KeptTask;
 use plugin::failure::plain;
 use plugin::proto::driver::{
     ExitResult, InspectTaskResponse, TaskConfig, TaskDriverStatus, TaskHandle, TaskState,
@@ -37,6 +38,8 @@ pub(super) struct Task {
     pub(super) progress: Progress,
     /// Whether this driver has killed the executor.
     pub(super) was_killed: Arc<AtomicBool>,
+    /// A command that the executor runs; none of a task that this driver forwards.
+    pub(super) kept: Option<KeptTask>,
     /// Locked while the driver is there, where a fault of the executor depends on that.
     pub(super) _presence: Option<File>,
 }
@@ -84,6 +87,7 @@ impl Task {
             folder,
             progress: observer.observe(),
             was_killed,
+            kept: None,
             _presence: presence,
         })
     }
@@ -166,7 +170,7 @@ fn result_of(end: &Ended) -> ExitResult {
     ExitResult {
         exit_code: end.code,
         signal: end.signal,
-        oom_killed: false,
+        oom_killed: end.oom_killed,
     }
 }
 
@@ -177,9 +181,14 @@ const PRESENCE: &str = "driver";
 /// Longer parts of an id are cut: a file's name has at most 255 bytes.
 const MAX_ID_CHARS: usize = 100;
 
-/// The folder that the task begins in.
+/// The task's own folder.
 pub(super) fn task_folder(config: &TaskConfig) -> PathBuf {
     Path::new(&config.alloc_dir).join(&config.name)
+}
+
+/// The folder that the task begins in.
+pub(super) fn start_folder(config: &TaskConfig, plan: &Plan) -> PathBuf {
+    plan.work_dir.clone().unwrap_or_else(|| task_folder(config))
 }
 
 /// The folder with the driver's own files for a task. No two ids have the same.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use ::executor::kept::Keeper;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plugin::Status;
@@ -15,6 +16,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
 use super::config::{Plan, Settings};
+use super::executed;
 use super::fault::AnyFault;
 use super::launch::{check, launch, take_answers};
 use super::state::State;
@@ -29,6 +31,8 @@ const EVENTS: usize = 64;
 /// The tasks that are not destroyed; one that is about to begin has its id already.
 pub(super) struct Tasks {
     pub(super) reexec: Reexec,
+    /// Has the commands that the executor runs.
+    keeper: Arc<Keeper>,
     /// The fault that the command line names.
     fault: Option<AnyFault>,
     log: Log,
@@ -55,7 +59,7 @@ impl Drop for Taken<'_> {
 
 impl Tasks {
     pub(super) fn new(
-        reexec: Reexec,
+        (reexec, keeper): (Reexec, Keeper),
         fault: Option<AnyFault>,
         log: Log,
         stop: watch::Receiver<bool>,
@@ -66,6 +70,7 @@ impl Tasks {
         };
         Self {
             reexec,
+            keeper: Arc::new(keeper),
             fault,
             log,
             settings: watch::Sender::new(settings),
@@ -139,7 +144,11 @@ impl Tasks {
         }
         let fault = self.fault_of(&plan);
         let plugin_exit_after = plan.plugin_exit_after;
-        let task = launch(config, plan, fault, &self.reexec).await?;
+        let executed = plan.executed(fault).map(<[String]>::to_vec);
+        let task = match executed {
+            Some(argv) => executed::launch(config, plan, argv, &self.keeper).await?,
+            None => launch(config, plan, fault, &self.reexec).await?,
+        };
         let task = self.settle(task);
         drop(taken);
         self.tell(&task, "started");
@@ -180,7 +189,11 @@ impl Tasks {
             return Ok(());
         };
         let fault = self.fault_of(&plan);
-        let found = tokio::task::spawn_blocking(move || Task::find(config, plan, fault, state));
+        let keeper = Arc::clone(&self.keeper);
+        let found = tokio::task::spawn_blocking(move || match state.kept {
+            Some(handle) => executed::find(config, plan, (handle, state.started_ms), &keeper),
+            None => Task::find(config, plan, fault, state),
+        });
         let task = found.await.map_err(|error| plain(error.to_string()))??;
         let task = self.recover_badly(task).await?;
         let task = self.settle(task);

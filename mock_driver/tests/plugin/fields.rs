@@ -198,7 +198,7 @@ async fn what_is_wrong_is_refused_by_its_key_and_nothing_is_started() {
         ),
         (
             json!({"command": "a", "script": "b"}),
-            "command: a task has either",
+            "command, script: both are set",
         ),
         (json!({"script": "missing.toml"}), "script: cannot read "),
         (json!({"script": "x = 1"}), "script: "),

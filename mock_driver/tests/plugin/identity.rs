@@ -55,7 +55,7 @@ async fn the_schema_of_a_task_has_defaults_and_refuses_what_is_wrong() {
         json,
         json!({
             "args": [], "command": "true", "driver_advertise": false, "exit_code": 0,
-            "start_error_recoverable": false,
+            "forwards": false, "start_error_recoverable": false,
         })
     );
     let wrong = Value::from_json(&json!({"comand": "true", "exit_code": "x"}));

@@ -110,7 +110,7 @@ async fn what_cannot_be_started_is_an_error_that_says_why_and_leaves_nothing() {
         let driver = stage.driver();
         async move { refusal(driver.start_task(task).await) }
     };
-    let why = refused(place.task(&json!({"command": "/no/such"}))).await;
+    let why = refused(place.task(&json!({"command": "/no/such", "forwards": true}))).await;
     assert!(why.contains("cannot run /no/such"), "{why}");
     let mut task = place.shell("true");
     task.stdout_path = place.path("web").to_str().unwrap().to_owned();

@@ -129,15 +129,28 @@ impl Place {
         }
     }
 
-    /// A task that a shell plays.
+    /// A task that a shell plays, and whose output the driver forwards.
     pub(crate) fn shell(&self, script: &str) -> TaskConfig {
+        self.task(&json!({"command": "sh", "args": ["-c", script], "forwards": true}))
+    }
+
+    /// A shell that the executor runs.
+    pub(crate) fn command(&self, script: &str) -> TaskConfig {
         self.task(&json!({"command": "sh", "args": ["-c", script]}))
     }
 
-    /// The same task, which waits for the gate of this name where the script says GATE.
+    /// The task of a shell, which waits for the gate of this name where the script says GATE.
     pub(crate) fn gated(&self, script: &str, gate: &str) -> TaskConfig {
-        let words = crate::support::shell_gate(&self.path(gate));
-        self.shell(&script.replace("GATE", &words))
+        self.shell(&self.with_gate(script, gate))
+    }
+
+    /// The same of a shell that the executor runs.
+    pub(crate) fn gated_command(&self, script: &str, gate: &str) -> TaskConfig {
+        self.command(&self.with_gate(script, gate))
+    }
+
+    fn with_gate(&self, script: &str, gate: &str) -> String {
+        script.replace("GATE", &crate::support::shell_gate(&self.path(gate)))
     }
 
     pub(crate) fn open(&self, gate: &str) {
@@ -173,15 +186,55 @@ impl Place {
 
     pub(crate) fn until_nothing_is_left(&self) {
         wait_until("the end of all processes", || self.processes().is_empty());
-        let own: Vec<_> = std::fs::read_dir(self.path("web"))
-            .unwrap()
-            .flatten()
-            .collect();
-        let own = own.iter().map(|entry| entry.file_name());
-        let own: Vec<_> = own
-            .filter(|name| name.to_string_lossy().contains("mock_driver"))
-            .collect();
-        assert!(own.is_empty(), "{own:?}");
+        // That of a start that was given up is removed when its process is gone.
+        wait_until("the end of the executor's folders", || {
+            !self.has_own("executor")
+        });
+        assert!(!self.has_own("mock_driver"));
+    }
+
+    /// Whether a folder of the driver's own lies in the task's.
+    pub(crate) fn has_own(&self, name: &str) -> bool {
+        self.own_folder(name).is_some()
+    }
+
+    fn own_folder(&self, name: &str) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.path("web")).unwrap().flatten();
+        let start = format!(".{name}-");
+        let is_it = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|one| one.to_string_lossy().starts_with(&start))
+        };
+        entries.map(|entry| entry.path()).find(is_it)
+    }
+
+    /// Hides the executor's folder of the task.
+    pub(crate) fn executors_folder_away(&self) -> Away {
+        let from = self.own_folder("executor").unwrap();
+        let to = self.path("away");
+        std::fs::rename(&from, &to).unwrap();
+        Away { from, to }
+    }
+
+    /// Lets every user enter the allocation's folder, and the task's.
+    pub(crate) fn open_to_all(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        for name in ["", "web"] {
+            let open = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(self.path(name), open).unwrap();
+        }
+    }
+}
+
+/// A folder that was hidden.
+pub(crate) struct Away {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+impl Away {
+    pub(crate) fn bring_back(self) {
+        std::fs::rename(self.to, self.from).unwrap();
     }
 }
 
