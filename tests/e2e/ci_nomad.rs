@@ -94,12 +94,12 @@ impl Allocation {
     }
 }
 
-/// The mock driver as the plugin of the node.
-fn mock() -> [(&'static str, &'static str); 3] {
+/// The mock driver as the plugin of the node, and what is declared of it.
+fn mock(capability: &'static str) -> [(&'static str, &'static str); 3] {
     [
         ("plugin", path()),
         ("plugin_args", "mock-driver plugin"),
-        ("capability", "forwards"),
+        ("capability", capability),
     ]
 }
 
@@ -107,7 +107,7 @@ fn mock() -> [(&'static str, &'static str); 3] {
 fn the_job_runs_the_suite_against_the_plugin_of_the_node() {
     let allocation = Allocation::new();
     let filter = ("filter", "data/smoke,life/recover-crashed");
-    let ended = allocation.run(&[&mock()[..], &[filter]].concat());
+    let ended = allocation.run(&[&mock("checks-paths")[..], &[filter]].concat());
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert_eq!(
         json(&allocation.shared("report.json"))["counts"]["by_status"]["pass"],
@@ -122,7 +122,8 @@ fn the_job_fails_with_the_code_of_the_suite_and_keeps_what_failed() {
     let task = "command = \"{program}\"\nargs = [\"{arguments}\"]\nfault = \"crlf\"\n";
     fs::write(allocation.local("task.toml"), task).unwrap();
     let filter = ("filter", "data/smoke");
-    let ended = allocation.run(&[&mock()[..], &[filter]].concat());
+    // A fault is one of forwarding.
+    let ended = allocation.run(&[&mock("forwards")[..], &[filter]].concat());
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(allocation.shared("data-smoke.bundle/trace.jsonl").exists());
 }
@@ -134,7 +135,7 @@ fn an_allocation_of_several_plays_its_shard() {
         ("filter", "data/smoke,data/binary,data/no-final-newline"),
         ("shards", "2"),
     ];
-    let ended = allocation.run(&[&mock()[..], &rest].concat());
+    let ended = allocation.run(&[&mock("")[..], &rest].concat());
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     let report = json(&allocation.shared("report.json"));
     assert_eq!(report["shard"]["number"], 2, "{}", report["shard"]);

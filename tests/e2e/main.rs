@@ -17,6 +17,7 @@ mod interruption;
 mod manual;
 mod many_tasks;
 mod nomad;
+mod nomad_commands;
 mod nomad_doctor;
 mod nomad_sockets;
 mod program;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fifo::Reader;
 use plugin::host::{Launch, Plugin};
 use plugin::msgpack;
 use plugin::proto::base::SetConfigRequest;
@@ -209,6 +210,8 @@ async fn converse(session: &Arc<Session>, folder: &TempDir) {
     let config = json!({"command": "/bin/sleep", "args": ["1000"]});
     fs::create_dir(folder.path().join("task")).unwrap();
     let task = task(folder.path(), encoded(&spec, &config));
+    // A command is started when somebody reads.
+    let _readers = [&task.stdout_path, &task.stderr_path].map(|path| Reader::open(path).unwrap());
     let started = driver.start_task(task).await.unwrap();
     events.next(LIMIT).await.unwrap().unwrap();
     driver.inspect_task(ID).await.unwrap();

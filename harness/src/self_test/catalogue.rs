@@ -141,7 +141,7 @@ const SPOKEN_TO: &[&str] = &[
 ];
 
 /// What one declares that can recover.
-const RECOVERS: &[&str] = &[
+pub(super) const RECOVERS: &[&str] = &[
     "signals",
     "multi-writer",
     "no-log-collection",
@@ -281,6 +281,7 @@ fn good() -> Vec<Known> {
             None,
         ),
         plugged::good(),
+        plugged::executing(),
         Known {
             name: "logmon".to_owned(),
             part: Part::Logmon,

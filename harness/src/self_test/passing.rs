@@ -99,6 +99,7 @@ mod tests {
             "mock-stdio",
             "executor-serve",
             "plugin-mock",
+            "plugin-executor",
         ];
         assert_eq!(names("data/smoke", Part::Driver), all);
         // It needs a driver that forwards.

@@ -1,7 +1,7 @@
-//! The mock driver once more, as a plugin of Nomad: good, and with each of its faults. (core)
+//! The mock driver once more, as a plugin of Nomad: good, forwarding and not, and with each of its faults. (core)
 
 use super::catalogue::{
-    Catch, DRIVERS, Fault, Kind, Known, Part, RECOVERIES, RECOVERS_AND_FORWARDS,
+    Catch, DRIVERS, Fault, Kind, Known, Part, RECOVERIES, RECOVERS, RECOVERS_AND_FORWARDS,
 };
 use crate::adapter::AdapterKind;
 use crate::finding::Shape;
@@ -10,6 +10,8 @@ use crate::finding::Shape;
 pub(super) const PREFIX: &str = "plugin-";
 /// The pattern of all of them.
 pub(super) const ALL: &str = "plugin-*";
+/// The configuration of a task among the examples.
+const TASK: &str = "nomad_task.toml";
 /// The folder of their configurations among the examples.
 const CONFIGURATIONS: &str = "plugins";
 
@@ -17,9 +19,16 @@ const CONFIGURATIONS: &str = "plugins";
 /// the plugin, which answers `WaitTask` with an error.
 const OTHERWISE: &[(&str, Shape)] = &[("dies-of-sigpipe", Shape::Died)];
 
-/// The one without a fault.
+/// The one without a fault that forwards, as those with one do.
 pub(super) fn good() -> Known {
-    known("mock", None, Kind::Good { program: None })
+    let good = Kind::Good { program: None };
+    known("mock", None, ("nomad_forwarded_task.toml", true), good)
+}
+
+/// The one whose tasks are run by the executor. They hold the FIFOs themselves.
+pub(super) fn executing() -> Known {
+    let good = Kind::Good { program: None };
+    known("executor", None, (TASK, false), good)
 }
 
 /// The faulty ones: each is caught as it is where it is reached otherwise, but for [`OTHERWISE`].
@@ -27,7 +36,8 @@ pub(super) fn faulty() -> impl Iterator<Item = Known> {
     faults().map(|(fault, case, shape)| {
         let otherwise = OTHERWISE.iter().find(|(name, _)| name == fault);
         let shape = otherwise.map_or(*shape, |(_, shape)| *shape);
-        known(fault, Some(fault), Kind::Faulty(Catch { case, shape }))
+        let faulty = Kind::Faulty(Catch { case, shape });
+        known(fault, Some(fault), (TASK, true), faulty)
     })
 }
 
@@ -35,7 +45,7 @@ fn faults() -> impl Iterator<Item = &'static Fault> {
     DRIVERS.iter().chain(RECOVERIES)
 }
 
-fn known(name: &str, fault: Option<&str>, kind: Kind) -> Known {
+fn known(name: &str, fault: Option<&str>, (task, forwards): (&str, bool), kind: Kind) -> Known {
     let configured = fault.map(|fault| {
         let path = configuration(fault).0;
         format!("--plugin-config {{examples}}/{path} ")
@@ -44,13 +54,19 @@ fn known(name: &str, fault: Option<&str>, kind: Kind) -> Known {
         name: format!("{PREFIX}{name}"),
         part: Part::Driver,
         template: format!(
-            "{{self}} nomad driver {}--task-config {{examples}}/nomad_task.toml \
-             --capability forwards,no-log-collection,checks-paths -- {{self}} mock-driver plugin",
-            configured.unwrap_or_default()
+            "{{self}} nomad driver {}--task-config {{examples}}/{task} --capability {}{} \
+             -- {{self}} mock-driver plugin",
+            configured.unwrap_or_default(),
+            if forwards { "forwards," } else { "" },
+            "no-log-collection,checks-paths",
         ),
         serving: None,
         adapter: AdapterKind::Stdio,
-        capabilities: RECOVERS_AND_FORWARDS,
+        capabilities: if forwards {
+            RECOVERS_AND_FORWARDS
+        } else {
+            RECOVERS
+        },
         kind,
     }
 }

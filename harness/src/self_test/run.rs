@@ -58,6 +58,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "nomad_task.toml",
         include_str!("../../examples/nomad_task.toml"),
     ),
+    (
+        "nomad_forwarded_task.toml",
+        include_str!("../../examples/nomad_forwarded_task.toml"),
+    ),
 ];
 
 /// What a self-test needs.
