@@ -133,7 +133,7 @@ fn way_out(stage: Stage) -> &'static str {
             "; see that its format is of this machine, that the interpreter in its first line exists, and that \
              the user of the task may execute it"
         }
-        Stage::Fork | Stage::Signals | Stage::Session | Stage::User => "",
+        Stage::Fork | Stage::Signals | Stage::Session | Stage::Terminal | Stage::User => "",
     }
 }
 
@@ -265,6 +265,12 @@ pub enum ExecError {
         /// What the new process could not do.
         stage: Stage,
         /// The error of the system call.
+        source: io::Error,
+    },
+    /// There is no terminal for it.
+    #[error("can't make a terminal; `sysctl kernel.pty.max` says how many there may be")]
+    Terminal {
+        /// The error of `open(2)` on `/dev/ptmx`, or of an ioctl of it.
         source: io::Error,
     },
     /// It has not ended in time. It was killed, with its process group.

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -14,9 +14,11 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid}
 
 use crate::environment;
 use crate::error::ExecError;
+use crate::exec_ends::{Near, pipes, terminal};
+use crate::exec_stream::ExecRequest;
 use crate::processes;
 use crate::program;
-use crate::spawn::{Birth, Newborn, SpawnError, spawn};
+use crate::spawn::{Birth, ChildEnds, Newborn, SpawnError, spawn};
 use crate::status::{CommandEnd, End};
 use crate::tail::Tail;
 use crate::task::{Task, end_of, lock};
@@ -59,7 +61,8 @@ pub(crate) fn run(
     let (output, stdout) = io::pipe().map_err(failed)?;
     ioctl_fionbio(&output, true).map_err(|errno| failed(errno.into()))?;
     let stderr = stdout.try_clone().map_err(failed)?;
-    let command = start(task, &program, args, (stdout.into(), stderr.into()))?;
+    let ends = ChildEnds::of_output(stdout, stderr);
+    let command = start(task, &program, args, ends)?;
     let mut said = Said {
         output: &output,
         tail: Tail::default(),
@@ -75,8 +78,22 @@ pub(crate) fn run(
     })
 }
 
+/// Starts a command that is spoken with; gives this side of what it speaks by.
+pub(crate) fn begin(task: &Arc<Task>, request: &ExecRequest) -> Result<(Near, Running), ExecError> {
+    let program = find(task, &request.program)?;
+    let (near, ends) = match request.terminal {
+        None => pipes().map_err(|source| ExecError::Wait {
+            program: program.clone(),
+            source,
+        })?,
+        Some(size) => terminal(size, task.context.credentials.as_ref())
+            .map_err(|source| ExecError::Terminal { source })?,
+    };
+    Ok((near, start(task, &program, &request.args, ends)?))
+}
+
 /// Finds the program of a command as that of its task.
-pub(crate) fn find(task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
+fn find(task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
     let context = &task.context;
     let path = environment::value(&context.env, "PATH").map(ToOwned::to_owned);
     let path = path.or_else(|| std::env::var_os("PATH"));
@@ -85,11 +102,11 @@ pub(crate) fn find(task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
 }
 
 /// Starts it, and has it on the list of the task by the time that anybody could take it for a stray.
-pub(crate) fn start(
+fn start(
     task: &Arc<Task>,
     program: &Path,
     args: &[OsString],
-    (stdout, stderr): (Stdio, Stdio),
+    ends: ChildEnds,
 ) -> Result<Running, ExecError> {
     let failed = |source| ExecError::Wait {
         program: program.to_owned(),
@@ -109,23 +126,25 @@ pub(crate) fn start(
         oom_score_adj: context.oom_score_adj,
         entrances: task.containment.entrances()?,
     };
-    let newborn =
-        spawn(birth, stdout, stderr).map_err(|SpawnError { stage, source }| ExecError::Start {
-            program: program.to_owned(),
-            stage,
-            source,
-        })?;
+    let newborn = spawn(birth, ends).map_err(|SpawnError { stage, source }| ExecError::Start {
+        program: program.to_owned(),
+        stage,
+        source,
+    })?;
     execs.add(newborn.pid.as_raw_nonzero().get());
     Ok(Running {
         task: Arc::clone(task),
         newborn,
+        is_reaped: AtomicBool::new(false),
     })
 }
 
-/// A command that runs. When it is dropped it is on the list of the task no longer.
+/// A command that runs. When it is dropped it is killed, unless it was seen to end, and is on the list of the task no
+/// longer.
 pub(crate) struct Running {
     task: Arc<Task>,
     newborn: Newborn,
+    is_reaped: AtomicBool,
 }
 
 /// What a command says, and what is kept of it.
@@ -229,14 +248,21 @@ impl Running {
 
     fn reap(&self) -> io::Result<End> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let status = waitid(WaitId::PidFd(self.newborn.pidfd.as_fd()), options)?;
-        let end = status.as_ref().and_then(end_of);
+        let status = waitid(WaitId::PidFd(self.newborn.pidfd.as_fd()), options);
+        // If it is lost, its number may be somebody else's by now.
+        let is_reaped = !matches!(status, Ok(None));
+        self.is_reaped.store(is_reaped, Ordering::Relaxed);
+        let end = status?.as_ref().and_then(end_of);
         end.ok_or_else(|| io::Error::other("it has not ended"))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if !self.is_reaped.load(Ordering::Relaxed) {
+            // Nobody is left who could be told that it does not end.
+            drop(self.kill().and_then(|()| self.reap()));
+        }
         self.task.exec_ended(self.pid());
     }
 }

@@ -8,6 +8,7 @@ use crate::cgroup::Kind;
 use crate::error::{
     ExecError, LaunchError, ShutdownError, SignalError, UnsupportedIsolation, WaitError,
 };
+use crate::exec_stream::{ExecRequest, ExecStream};
 use crate::spec::LaunchSpec;
 use crate::standard::{Options, StandardExecutor};
 use crate::status::{End, ExitStatus};
@@ -116,6 +117,16 @@ pub trait Executor: Send + Sync {
         program: &Path,
         args: &[OsString],
     ) -> Result<Executed, ExecError>;
+
+    /// Starts a command in the task as [`Executor::exec`] does, and speaks with it while it runs: through three pipes,
+    /// or a terminal of its own. The last message of [`ExecStream::output`] says how it ended. What it has started
+    /// may live on until the task is stopped.
+    ///
+    /// It costs a thread, which kills it with its process group when its time is over, although nobody looks.
+    ///
+    /// # Errors
+    /// Why it was not started.
+    fn exec_streaming(&self, request: &ExecRequest) -> Result<ExecStream, ExecError>;
 
     /// The version of what the calls mean, as three numbers. It changes when a call means something else.
     fn version(&self) -> &'static str;

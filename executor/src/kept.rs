@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::exec_ends::WindowSize;
+use crate::exec_stream::ExecStream;
 pub use crate::serve::Ended;
 use crate::serve::{Handle, Kept, Newborn, Reexec, begin, give_up};
 use crate::stats::{Sampler, StatsError, SwapDetail};
@@ -226,6 +228,21 @@ impl KeptTask {
     ) -> Result<Ran, KeepError> {
         let (end, output) = self.0.exec(argv, limit, cancel)?;
         Ok(Ran { end, output })
+    }
+
+    /// Starts a command in the task as [`KeptTask::exec`] does, and speaks with it while it runs: through three pipes, or
+    /// a terminal with this window. Its warden attends to it, and kills it with its process group when its time is over
+    /// and when this process is gone.
+    ///
+    /// # Errors
+    /// It was not started: there is no such program, or the task has ended.
+    pub fn exec_streaming(
+        &self,
+        argv: &[String],
+        terminal: Option<WindowSize>,
+        limit: Option<Duration>,
+    ) -> Result<ExecStream, KeepError> {
+        Ok(self.0.speak(argv, terminal, limit)?)
     }
 
     /// Makes a sampler of what it uses: by its control group if one holds it, else by the processes below the main

@@ -16,7 +16,7 @@
 //! 2. After a shutdown that gives no error no process of the task lives, if a cgroup or a child subreaper
 //!    contained it ([`Kind::gap`] says what may survive otherwise). The children of a dropped executor die too.
 //! 3. A task has the groups of its user and no others, blocks no signal, and does not ignore SIGPIPE.
-//! 4. A task costs no thread.
+//! 4. A task costs no thread. A command in it that is spoken with costs one.
 //!
 //! # As a program
 //! `executor run` has one task and ends with it. `executor serve` is a driver with many tasks, each in a process of its
@@ -33,6 +33,8 @@ mod containment;
 mod environment;
 mod error;
 mod exec;
+mod exec_ends;
+mod exec_stream;
 mod executor;
 mod exit;
 pub mod kept;
@@ -64,6 +66,8 @@ pub use containment::ContainError;
 pub use error::{
     ExecError, LaunchError, ShutdownError, SignalError, Stream, UnsupportedIsolation, WaitError,
 };
+pub use exec_ends::WindowSize;
+pub use exec_stream::{ExecInput, ExecMessage, ExecOutput, ExecRequest, ExecStream};
 pub use executor::{DEFAULT_SIGNAL, Executed, Executor, Isolation, Launched, Waited, new};
 pub use exit::Exit;
 pub use life::Phase;

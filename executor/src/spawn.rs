@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::SigSet;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::process::{Pid, PidfdFlags, chdir, pidfd_open, setsid};
+use rustix::process::{Pid, PidfdFlags, chdir, ioctl_tiocsctty, pidfd_open, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::user::Credentials;
@@ -30,6 +30,8 @@ pub enum Stage {
     Signals,
     /// Become the leader of a session, and so of a process group.
     Session,
+    /// Have its terminal control the session, if it has one.
+    Terminal,
     /// Enter the control groups of the task.
     Cgroup,
     /// Set who is killed first without memory.
@@ -43,10 +45,11 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 8] = [
+    const ALL: [Stage; 9] = [
         Stage::Fork,
         Stage::Signals,
         Stage::Session,
+        Stage::Terminal,
         Stage::Cgroup,
         Stage::OomScore,
         Stage::User,
@@ -73,6 +76,7 @@ impl fmt::Display for Stage {
             Stage::Fork => "make a process",
             Stage::Signals => "unblock its signals",
             Stage::Session => "begin a session",
+            Stage::Terminal => "take its terminal",
             Stage::Cgroup => "enter its cgroup",
             Stage::OomScore => "set its oom_score_adj",
             Stage::User => "take on its user and groups",
@@ -108,8 +112,29 @@ pub(crate) struct SpawnError {
     pub(crate) source: io::Error,
 }
 
-/// Starts a process with nothing on its stdin. What it gets as stdout and stderr is closed here by then.
-pub(crate) fn spawn(birth: Birth<'_>, stdout: Stdio, stderr: Stdio) -> Result<Newborn, SpawnError> {
+/// What a process gets as stdin, stdout and stderr.
+pub(crate) struct ChildEnds {
+    pub(crate) stdin: Stdio,
+    pub(crate) stdout: Stdio,
+    pub(crate) stderr: Stdio,
+    /// The terminal that controls its session.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+impl ChildEnds {
+    /// Those of a process that hears nothing.
+    pub(crate) fn of_output(stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> ChildEnds {
+        ChildEnds {
+            stdin: Stdio::null(),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+            terminal: None,
+        }
+    }
+}
+
+/// Starts a process. What it gets as stdin, stdout and stderr is closed here by then.
+pub(crate) fn spawn(birth: Birth<'_>, ends: ChildEnds) -> Result<Newborn, SpawnError> {
     let at = |stage: Stage| move |source: io::Error| SpawnError { stage, source };
     let (mut told, tell) = io::pipe().map_err(at(Stage::Fork))?;
     let cwd = CString::new(birth.cwd.as_os_str().as_bytes())
@@ -119,13 +144,14 @@ pub(crate) fn spawn(birth: Birth<'_>, stdout: Stdio, stderr: Stdio) -> Result<Ne
         .args(birth.args)
         .env_clear()
         .envs(birth.env.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr);
+        .stdin(ends.stdin)
+        .stdout(ends.stdout)
+        .stderr(ends.stderr);
     prepare(
         &mut command,
         Preparation {
             tell,
+            terminal: ends.terminal,
             entrances: birth.entrances,
             oom_score_adj: birth
                 .oom_score_adj
@@ -159,6 +185,7 @@ pub(crate) fn spawn(birth: Birth<'_>, stdout: Stdio, stderr: Stdio) -> Result<Ne
 /// Everything that the new process needs, made before it is there: it must not allocate.
 struct Preparation {
     tell: PipeWriter,
+    terminal: Option<OwnedFd>,
     entrances: Vec<OwnedFd>,
     oom_score_adj: Option<Vec<u8>>,
     credentials: Option<Credentials>,
@@ -171,6 +198,10 @@ impl Preparation {
         SigSet::empty().thread_set_mask()?;
         self.begin(Stage::Session)?;
         setsid()?;
+        if let Some(terminal) = &self.terminal {
+            self.begin(Stage::Terminal)?;
+            ioctl_tiocsctty(terminal)?;
+        }
         self.begin(Stage::Cgroup)?;
         for entrance in &self.entrances {
             rustix::io::write(entrance, b"0")?;

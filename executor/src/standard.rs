@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +12,15 @@ use crate::cgroup::{Allowed, Kind};
 use crate::containment::Containment;
 use crate::environment;
 use crate::error::{ExecError, LaunchError, ShutdownError, SignalError, WaitError};
-use crate::exec::{self, Done};
+use crate::exec::{self, Done, Running};
+use crate::exec_ends::Near;
+use crate::exec_stream::{self, ExecRequest, ExecStream};
 use crate::executor::{DEFAULT_SIGNAL, Executed, Executor, Launched, Waited};
 use crate::life::{Action, Event, Life, Phase};
 use crate::outputs;
 use crate::program;
 use crate::signal;
-use crate::spawn::{Birth, SpawnError, spawn};
+use crate::spawn::{Birth, ChildEnds, SpawnError, spawn};
 use crate::spec::LaunchSpec;
 use crate::stats::{Cgroup, Machine, PidSource, Sampler, StatsError, SwapDetail, Tree};
 use crate::status::CommandEnd;
@@ -186,6 +187,11 @@ impl StandardExecutor {
         exec::run(&self.running()?, limit, cancel, command)
     }
 
+    /// Starts a command in the task that is spoken with, for whoever attends to it.
+    pub(crate) fn begin(&self, request: &ExecRequest) -> Result<(Near, Running), ExecError> {
+        exec::begin(&self.running()?, request)
+    }
+
     /// Says that something has happened to the task.
     fn happened(&self, event: Event) -> Action {
         let action = self.inner().life.handle(event);
@@ -304,7 +310,7 @@ fn start_in(
         oom_score_adj: context.oom_score_adj,
         entrances,
     };
-    match spawn(birth, Stdio::from(stdout), Stdio::from(stderr)) {
+    match spawn(birth, ChildEnds::of_output(stdout, stderr)) {
         Ok(newborn) => Ok((newborn, stopping)),
         Err(SpawnError { stage, source }) => Err(LaunchError::Start {
             program,
@@ -449,6 +455,10 @@ impl Executor for StandardExecutor {
                 Err(ExecError::Stopped { program, output })
             }
         }
+    }
+
+    fn exec_streaming(&self, request: &ExecRequest) -> Result<ExecStream, ExecError> {
+        exec_stream::converse(&self.running()?, request)
     }
 
     fn version(&self) -> &'static str {

@@ -12,6 +12,8 @@ use rustix::process::Signal;
 use super::handle::Handle;
 use crate::error::chain;
 use crate::exec::first_readable;
+use crate::exec_ends::{Near, WindowSize};
+use crate::exec_stream::ExecStream;
 use crate::executor::DEFAULT_SIGNAL;
 use crate::processes;
 use crate::signal;
@@ -20,7 +22,8 @@ use crate::status::{CommandEnd, ExitStatus};
 use crate::task::lock;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
 use crate::warden::{
-    Ask, EndNote, Folder, Left, Reply, is_there, kill_below, kill_left, open, read_line, write_line,
+    Ask, EndNote, Folder, Left, Reply, is_there, kill_below, kill_left, open, read_line,
+    read_line_with, write_line,
 };
 
 /// How long the warden may take for an answer.
@@ -140,7 +143,7 @@ impl Kept {
         match self.ask(&asked, ASK_LIMIT) {
             Ok(Reply::Done) => Ok(()),
             Ok(Reply::Failed(why)) => Err(why),
-            Ok(Reply::Taken | Reply::Status(_) | Reply::Executed { .. }) => {
+            Ok(Reply::Taken | Reply::Status(_) | Reply::Speaks | Reply::Executed { .. }) => {
                 Err(self.speaks_wrong())
             }
             Err(_) if self.has_ended() => Err(HAS_ENDED.into()),
@@ -156,26 +159,57 @@ impl Kept {
         limit: Option<Duration>,
         cancel: Cancel<'_>,
     ) -> Result<(CommandEnd, Vec<u8>), String> {
-        let ask = Ask::Exec {
+        let stream = self.ask_for_command(&Ask::Exec {
             argv: argv.to_vec(),
-            limit_ms: limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
-        };
-        let asked = self
-            .folder()
-            .and_then(|folder| folder.reach(self.handle.warden.pid, ASK_LIMIT))
-            .and_then(|stream| write_line(&stream, &ask).map(|()| stream));
-        let stream = match asked {
-            Ok(stream) => stream,
-            Err(_) if self.has_ended() => return Err(HAS_ENDED.into()),
-            Err(error) => return Err(self.silent(&error)),
-        };
+            limit_ms: milliseconds(limit),
+        })?;
         let deadline = Deadline::of(limit.map(|limit| limit.saturating_add(EXEC_LIMIT)));
         match answered(&stream, deadline, cancel) {
             Ok(Reply::Executed { end, output }) => Ok((end, output)),
             Ok(Reply::Failed(why)) => Err(why),
-            Ok(Reply::Taken | Reply::Done | Reply::Status(_)) => Err(self.speaks_wrong()),
+            Ok(Reply::Taken | Reply::Done | Reply::Status(_) | Reply::Speaks) => {
+                Err(self.speaks_wrong())
+            }
             // It was killed meanwhile, and its task with it.
             Err(_) if self.has_ended() => Ok((CommandEnd::Stopped, Vec::new())),
+            Err(error) => Err(self.silent(&error)),
+        }
+    }
+
+    /// Starts a command in the task that is spoken with while it runs.
+    pub(crate) fn speak(
+        &self,
+        argv: &[String],
+        terminal: Option<WindowSize>,
+        limit: Option<Duration>,
+    ) -> Result<ExecStream, String> {
+        let stream = self.ask_for_command(&Ask::Speak {
+            argv: argv.to_vec(),
+            limit_ms: milliseconds(limit),
+            terminal,
+        })?;
+        let fds = match read_line_with(&stream) {
+            Ok(Some((Reply::Speaks, fds))) => fds,
+            Ok(Some((Reply::Failed(why), _))) => return Err(why),
+            Ok(Some(_)) => return Err(self.speaks_wrong()),
+            Ok(None) | Err(_) if self.has_ended() => return Err(HAS_ENDED.into()),
+            Ok(None) => return Err(self.silent(&io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => return Err(self.silent(&error)),
+        };
+        let near = Near::of(fds).ok_or_else(|| self.speaks_wrong())?;
+        let made = ExecStream::attended(near, stream, read_end);
+        made.map_err(|error| format!("can't speak with the command: {error}"))
+    }
+
+    /// Asks for a command, whose answer may take longer than any other.
+    fn ask_for_command(&self, ask: &Ask) -> Result<UnixStream, String> {
+        let asked = self
+            .folder()
+            .and_then(|folder| folder.reach(self.handle.warden.pid, EXEC_LIMIT))
+            .and_then(|stream| write_line(&stream, ask).map(|()| stream));
+        match asked {
+            Ok(stream) => Ok(stream),
+            Err(_) if self.has_ended() => Err(HAS_ENDED.into()),
             Err(error) => Err(self.silent(&error)),
         }
     }
@@ -423,6 +457,21 @@ impl Kept {
     fn speaks_wrong(&self) -> String {
         let pid = self.handle.warden.pid;
         format!("process {pid}, which keeps the task, answers something else")
+    }
+}
+
+fn milliseconds(limit: Option<Duration>) -> Option<u64> {
+    limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Reads how a command ended. A warden that is gone has been killed, and its task ends with it.
+fn read_end(stream: &UnixStream) -> io::Result<CommandEnd> {
+    match read_line(stream) {
+        Ok(Some(Reply::Executed { end, .. })) => Ok(end),
+        Ok(None) => Ok(CommandEnd::Stopped),
+        Ok(Some(_)) => Err(io::ErrorKind::InvalidData.into()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(CommandEnd::Stopped),
+        Err(error) => Err(error),
     }
 }
 

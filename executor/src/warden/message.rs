@@ -17,6 +17,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::exec_ends::WindowSize;
 use crate::status::CommandEnd;
 
 /// How long a line may be, in bytes: a request of 1 MiB fits, escaped.
@@ -119,6 +120,12 @@ pub(crate) enum Ask {
         argv: Vec<String>,
         limit_ms: Option<u64>,
     },
+    /// The same, and hand over what it is spoken with by: a terminal with this window, or three pipes.
+    Speak {
+        argv: Vec<String>,
+        limit_ms: Option<u64>,
+        terminal: Option<WindowSize>,
+    },
 }
 
 /// What it answers.
@@ -133,6 +140,8 @@ pub(crate) enum Reply {
     Failed(String),
     /// Where the task is in its life, in words.
     Status(String),
+    /// A command runs, and this side of what it is spoken with by comes with this.
+    Speaks,
     /// How a command ended, and the end of what it said.
     Executed { end: CommandEnd, output: Vec<u8> },
 }

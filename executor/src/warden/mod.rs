@@ -1,8 +1,9 @@
 //! The process that keeps one task of a driver that is spoken to. What is said to it (core), what it leaves
-//! behind (core), its folder (edge), the process itself (edge), and what is done when it is gone (edge). This
+//! behind (core), its folder (edge), descriptors that are handed over (edge), the process itself (edge), and what is done when it is gone (edge). This
 //! file only re-exports.
 
 mod boot;
+mod descriptors;
 mod end;
 mod folder;
 mod message;
@@ -10,6 +11,7 @@ mod process;
 mod remains;
 
 pub(crate) use boot::boot_id;
+pub(crate) use descriptors::read_line_with;
 pub(crate) use end::EndNote;
 pub(crate) use folder::Folder;
 pub use message::KeptSpec;

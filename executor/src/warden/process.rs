@@ -18,6 +18,7 @@ use nix::sys::signalfd::SignalFd;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{geteuid, setsid};
 
+use super::descriptors::write_line_with;
 use super::end::EndNote;
 use super::folder::Folder;
 use super::message::{Ask, Go, Held, Inode, Named, Order, Reply, Report, read_line, write_line};
@@ -25,6 +26,7 @@ use crate::cgroup::{Allowed, Kind};
 use crate::environment;
 use crate::error::chain;
 use crate::exec::Done;
+use crate::exec_stream::ExecRequest;
 use crate::executor::{Executor, Waited};
 use crate::log_paths::LogPaths;
 use crate::processes;
@@ -255,7 +257,43 @@ fn answer(kept: &Kept, stream: &UnixStream) -> io::Result<()> {
             let _answer = kept.answers.begin();
             write_line(stream, &exec(executor, &argv, limit_ms, stream))
         }
+        Ask::Speak {
+            argv,
+            limit_ms,
+            terminal,
+        } => {
+            let _answer = kept.answers.begin();
+            let (program, args) = split(&argv);
+            let request = ExecRequest {
+                program,
+                args,
+                terminal,
+                limit: limit_ms.map(Duration::from_millis),
+            };
+            write_line(stream, &speak(executor, &request, stream)?)
+        }
     }
+}
+
+/// Starts a command, hands over what it is spoken with by, and attends to it unless whoever asked goes away.
+fn speak(
+    executor: &StandardExecutor,
+    request: &ExecRequest,
+    stream: &UnixStream,
+) -> io::Result<Reply> {
+    let deadline = Deadline::of(request.limit);
+    let (near, command) = match executor.begin(request) {
+        Ok(begun) => begun,
+        Err(error) => return Ok(Reply::Failed(chain(&error))),
+    };
+    write_line_with(stream, &Reply::Speaks, &near.fds())?;
+    // The other side has it now.
+    drop(near);
+    let end = command.attend(deadline, Cancel::when_readable(stream), None)?;
+    Ok(Reply::Executed {
+        end,
+        output: Vec::new(),
+    })
 }
 
 /// Runs a command in the task, unless whoever asked for it goes away.

@@ -10,4 +10,5 @@ mod identity;
 mod launching;
 mod lookups;
 mod measuring;
+mod speaking;
 mod stage;
