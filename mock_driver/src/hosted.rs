@@ -13,6 +13,7 @@ pub(crate) mod fault;
 mod launch;
 mod mistake;
 mod observer;
+mod spoken;
 mod state;
 mod stats;
 mod stop;

@@ -28,6 +28,7 @@ use super::NAME;
 use super::config::{Plan, Settings};
 use super::exec;
 use super::executed;
+use super::spoken;
 use super::stats::{DEFAULT_INTERVAL, Gauge, MIN_INTERVAL};
 use super::stop::signal_of;
 use super::tasks::Tasks;
@@ -291,9 +292,17 @@ impl driver_server::Driver for Driver {
         if setup.command.is_empty() {
             return Err(plain("command: it is empty"));
         }
+        if setup.tty && task.kept.is_none() {
+            return Err(plain(
+                "tty: this driver gives no terminal to a task that it plays or forwards; ask without one",
+            ));
+        }
         let reexec = self.0.reexec.clone();
-        Ok(answers(&self.0, move |answering| {
-            exec::stream(task, setup, input, answering, reexec)
+        Ok(answers(&self.0, move |answering| async move {
+            match task.kept.clone() {
+                Some(kept) => spoken::stream((task, kept), setup, input, answering, reexec).await,
+                None => exec::stream(task, setup, input, answering, reexec).await,
+            }
         }))
     }
 }

@@ -301,9 +301,5 @@ pub(super) async fn setup(
 ) -> Result<Setup, Status> {
     let first = input.message().await?;
     let setup = first.and_then(|first| first.setup);
-    let setup = required(setup, "ExecTaskStreaming", "setup")?;
-    if setup.tty {
-        return Err(plain("tty: this driver gives no terminal; ask without one"));
-    }
-    Ok(setup)
+    Ok(required(setup, "ExecTaskStreaming", "setup")?)
 }

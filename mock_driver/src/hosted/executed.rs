@@ -258,7 +258,7 @@ pub(super) async fn run(
 }
 
 /// The words of a command as texts.
-fn words(argv: Vec<OsString>) -> Result<Vec<String>, Status> {
+pub(super) fn words(argv: Vec<OsString>) -> Result<Vec<String>, Status> {
     if argv.is_empty() {
         return Err(plain("command: it is empty"));
     }
@@ -269,7 +269,7 @@ fn words(argv: Vec<OsString>) -> Result<Vec<String>, Status> {
     argv.into_iter().map(text).collect()
 }
 
-fn result_of(end: End) -> ExitResult {
+pub(super) fn result_of(end: End) -> ExitResult {
     ExitResult {
         exit_code: end.code(),
         signal: end.signal().unwrap_or(0),
@@ -278,10 +278,10 @@ fn result_of(end: End) -> ExitResult {
 }
 
 /// Ends a command that nobody wants any more when this is dropped.
-struct CancelsCommand(Arc<CancelSource>);
+pub(super) struct CancelsCommand(pub(super) Arc<CancelSource>);
 
 impl CancelsCommand {
-    fn new() -> Result<Self, Status> {
+    pub(super) fn new() -> Result<Self, Status> {
         let source = CancelSource::new();
         let source = source.map_err(|error| plain(format!("cannot make an eventfd: {error}")))?;
         Ok(Self(Arc::new(source)))
@@ -294,7 +294,7 @@ impl Drop for CancelsCommand {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     kept: &KeptTask,
     act: impl FnOnce(&KeptTask) -> Result<T, KeepError> + Send + 'static,
 ) -> Result<T, Status> {

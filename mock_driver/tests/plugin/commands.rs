@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::stage::{Place, Stage, exit, number_in, refusal};
 use crate::support::{LIMIT, wait_until};
 
-const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 fn shell(script: &str) -> Vec<String> {
     ["sh", "-c", script].map(str::to_owned).into()
@@ -156,7 +156,7 @@ async fn a_command_that_is_configured_is_played_for_any_other() {
     assert_eq!(answer.result, Some(exit(6, 0)));
 }
 
-fn setup(script: &str, tty: bool) -> Setup {
+pub(crate) fn setup(script: &str, tty: bool) -> Setup {
     Setup {
         task_id: "a/web/1".to_owned(),
         command: shell(script),
@@ -164,7 +164,7 @@ fn setup(script: &str, tty: bool) -> Setup {
     }
 }
 
-async fn say(exec: &Exec, data: &[u8], close: bool) {
+pub(crate) async fn say(exec: &Exec, data: &[u8], close: bool) {
     let data = data.to_vec();
     let message = ExecTaskStreamingRequest {
         stdin: Some(ExecTaskStreamingIo { data, close }),
@@ -174,7 +174,7 @@ async fn say(exec: &Exec, data: &[u8], close: bool) {
 }
 
 /// What comes until the exit: stdout, stderr, how many streams were closed, and the exit.
-async fn all(exec: &mut Exec) -> (Vec<u8>, Vec<u8>, usize, ExitResult) {
+pub(crate) async fn all(exec: &mut Exec) -> (Vec<u8>, Vec<u8>, usize, ExitResult) {
     let (mut out, mut err, mut closed) = (Vec::new(), Vec::new(), 0);
     loop {
         let answer = exec.output.next(LIMIT).await.unwrap().unwrap();
@@ -231,7 +231,7 @@ async fn a_conversation_that_breaks_off_ends_its_command() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_terminal_is_refused() {
+async fn a_terminal_is_refused_to_a_task_that_is_forwarded() {
     let (stage, _place, _drains) = running().await;
     let mut exec = stage.driver().exec_task_streaming(setup("true", true));
     let why = refusal(exec.output.next(LIMIT).await);

@@ -10,6 +10,7 @@ mod identity;
 mod life;
 mod many;
 mod recovery;
+mod spoken;
 mod stage;
 mod stats;
 mod stopping;
