@@ -110,6 +110,7 @@ impl Driver {
             } => Box::new(move |tasks| tasks.stop(&id, &signal, timeout)),
             Order::Signal { id, signal } => Box::new(move |tasks| tasks.signal(&id, &signal)),
             Order::Destroy { id } => Box::new(move |tasks| tasks.destroy(&id)),
+            Order::Stats { id } => Box::new(move |tasks| tasks.stats(&id)),
             Order::Recover(claims) => Box::new(move |tasks| tasks.recover(claims)),
             Order::Detach => unreachable!("it was taken before"),
         };

@@ -17,7 +17,9 @@ use crate::exec_stream::ExecStream;
 use crate::executor::DEFAULT_SIGNAL;
 use crate::processes;
 use crate::signal;
-use crate::stats::{Cgroup, Machine, PidSource, Sampler, StatsError, SwapDetail, Tree};
+use crate::stats::{
+    Cgroup, Interval, Machine, PidSource, Sample, Sampler, StatsError, SwapDetail, Tree,
+};
 use crate::status::{CommandEnd, ExitStatus};
 use crate::task::lock;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
@@ -35,6 +37,10 @@ const EXEC_LIMIT: Duration = Duration::from_secs(20);
 /// How long the warden may take beyond the grace until everything of the task is gone: longer than it takes itself to
 /// give up, so what it has to tell is heard.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+/// Who asks what a task uses again in less than half of this gets the same answer: of a shorter time a percentage says
+/// little.
+const SAMPLE_APART: Duration = Duration::from_millis(100);
 
 /// How long what is killed may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -67,6 +73,8 @@ pub(crate) struct Kept {
     /// None: it is gone.
     warden: Option<OwnedFd>,
     settled: Mutex<Option<Settled>>,
+    /// Made for the first who asks what it uses.
+    sampler: Mutex<Option<Arc<Sampler>>>,
 }
 
 impl Kept {
@@ -76,6 +84,7 @@ impl Kept {
             handle,
             warden: Some(warden),
             settled: Mutex::default(),
+            sampler: Mutex::default(),
         }
     }
 
@@ -95,6 +104,7 @@ impl Kept {
             handle,
             warden,
             settled: Mutex::default(),
+            sampler: Mutex::default(),
         };
         if !kept.has_ended() {
             return Ok(kept);
@@ -247,6 +257,28 @@ impl Kept {
             }
         };
         Ok(Arc::new(Sampler::new(source, machine, swap)))
+    }
+
+    /// Measures what the task uses now; percentages are over the time since somebody asked before.
+    pub(crate) fn sample(&self) -> Result<Arc<Sample>, String> {
+        let failed = |error: StatsError| {
+            if error.is_gone() {
+                HAS_ENDED.to_owned()
+            } else {
+                format!("can't {}", chain(&error))
+            }
+        };
+        let sampler = {
+            let mut made = lock(&self.sampler);
+            match &*made {
+                Some(sampler) => Arc::clone(sampler),
+                None => {
+                    let sampler = self.sampler(SwapDetail::Measured).map_err(failed)?;
+                    Arc::clone(made.insert(sampler))
+                }
+            }
+        };
+        sampler.sample(Interval::new(SAMPLE_APART)).map_err(failed)
     }
 
     /// Stops the task, and returns when nothing is left of it. A signal of no name does not keep it alive.

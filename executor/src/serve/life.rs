@@ -37,6 +37,8 @@ pub(crate) enum Event {
     StopOverdue,
     /// Somebody sends it a signal.
     SignalAsked,
+    /// Somebody asks what it uses.
+    StatsAsked,
     /// Somebody destroys it.
     DestroyAsked,
     /// It is destroyed.
@@ -65,6 +67,8 @@ pub(crate) enum Action {
     Stop,
     /// Send the signal.
     Signal,
+    /// Measure it.
+    Measure,
     /// Kill it, and remove what it is found by.
     Destroy,
     /// Say that there is no such task.
@@ -103,6 +107,7 @@ impl Life {
             Event::NotDestroyed => self.end_of(&[Phase::Destroying], Phase::Kept),
             Event::WaitAsked => self.asked(Action::AwaitStart, Action::Wait),
             Event::SignalAsked => self.asked(Action::AwaitStart, Action::Signal),
+            Event::StatsAsked => self.asked(Action::AwaitStart, Action::Measure),
             Event::StopAsked => self.asked(Action::AwaitStart, Action::Stop),
             Event::StopOverdue => self.asked(Action::EndStart, Action::Stop),
             Event::DestroyAsked => self.asked(Action::EndStart, Action::Destroy),
@@ -173,9 +178,11 @@ mod tests {
                 (Event::Started, Action::GoOn, Phase::Kept),
                 (Event::WaitAsked, Action::Wait, Phase::Kept),
                 (Event::SignalAsked, Action::Signal, Phase::Kept),
+                (Event::StatsAsked, Action::Measure, Phase::Kept),
                 (Event::StopAsked, Action::Stop, Phase::Kept),
                 (Event::DestroyAsked, Action::Destroy, Phase::Destroying),
                 (Event::WaitAsked, Action::Wait, Phase::Destroying),
+                (Event::StatsAsked, Action::Refuse, Phase::Destroying),
                 (Event::DestroyAsked, Action::Refuse, Phase::Destroying),
                 (Event::NotDestroyed, Action::Nothing, Phase::Kept),
                 (Event::DestroyAsked, Action::Destroy, Phase::Destroying),
@@ -208,6 +215,7 @@ mod tests {
             Just(Event::StopAsked),
             Just(Event::StopOverdue),
             Just(Event::SignalAsked),
+            Just(Event::StatsAsked),
             Just(Event::DestroyAsked),
             Just(Event::Destroyed),
             Just(Event::NotDestroyed),
@@ -228,7 +236,7 @@ mod tests {
                     Action::Destroy => destroying += 1,
                     Action::EndStart => was_end_asked = true,
                     Action::Nothing | Action::AwaitStart | Action::Wait | Action::Stop
-                    | Action::Signal | Action::Refuse => {}
+                    | Action::Signal | Action::Measure | Action::Refuse => {}
                 }
                 if before == Phase::Destroying && matches!(event, Event::Destroyed | Event::NotDestroyed) {
                     destroying -= 1;

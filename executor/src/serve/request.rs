@@ -38,6 +38,9 @@ pub(crate) enum Order {
     Destroy {
         id: String,
     },
+    Stats {
+        id: String,
+    },
     Detach,
     Recover(Vec<Claim>),
     /// Something that this protocol does not know.
@@ -107,6 +110,9 @@ fn order(mut fields: Fields) -> Result<Order, String> {
             signal: fields.text("signal")?,
         },
         "destroy" => Order::Destroy {
+            id: fields.text("id")?,
+        },
+        "stats" => Order::Stats {
             id: fields.text("id")?,
         },
         "detach" => Order::Detach,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, done, ended};
+use super::answer::{Answer, done, ended, measured};
 use super::birth::{begin, give_up};
 use super::handle::Handle;
 use super::kept::Kept;
@@ -187,7 +187,11 @@ impl Tasks {
                 }
                 Action::AwaitStart => {}
                 Action::Refuse => return Err(unknown(id)),
-                Action::Wait | Action::Stop | Action::Signal | Action::Destroy => {
+                Action::Wait
+                | Action::Stop
+                | Action::Signal
+                | Action::Measure
+                | Action::Destroy => {
                     return entry.kept.clone().map(Some).ok_or_else(|| unknown(id));
                 }
                 Action::Nothing | Action::GoOn | Action::Abandon => return Err(unknown(id)),
@@ -228,6 +232,14 @@ impl Tasks {
         }
         match self.ask(id, Event::SignalAsked)? {
             Some(kept) => kept.signal(name).map(|()| done()),
+            None => Err(unknown(id)),
+        }
+    }
+
+    /// Says what a task uses.
+    pub(crate) fn stats(&self, id: &str) -> Answer {
+        match self.ask(id, Event::StatsAsked)? {
+            Some(kept) => kept.sample().map(|sample| measured(&sample)),
             None => Err(unknown(id)),
         }
     }

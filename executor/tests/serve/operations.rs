@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, has_ended, kill, pid};
+use crate::place::{Place, has_ended, kill, pid, until};
 use crate::speaker::Driver;
 
 #[test]
@@ -49,13 +49,63 @@ fn what_is_no_request_is_told_by_field_and_ends_nothing() {
         driver.refusal("wait", json!({"id": "t", "limit": 1})),
         "`limit` is no field of it"
     );
-    for op in ["wait", "destroy"] {
+    for op in ["wait", "destroy", "stats"] {
         assert_eq!(
             driver.refusal(op, json!({"id": "t"})),
             "there is no task \"t\""
         );
     }
     assert!(driver.close().success());
+}
+
+#[test]
+fn what_a_task_uses_is_told_whenever_it_is_asked_for() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let script = "(while :; do :; done) & echo one; while :; do :; done";
+    let started = driver.say("start", place.script("t", script));
+    assert_eq!(place.line(), "one");
+    let of = json!({"id": "t"});
+    let first = driver.say("stats", of.clone());
+    let main = pid(&started["pid"]);
+    let pids = first["pids"].as_array().unwrap().clone();
+    assert!(pids.len() == 2 && pids.contains(&json!(main)), "{first}");
+    let rss = first["rss_bytes"].as_u64().unwrap();
+    assert!(rss > 100_000 && rss < 1_000_000_000, "{first}");
+    assert!(
+        first["swap_bytes"].is_u64() && first["cpu_time_us"]["total"].is_u64(),
+        "{first}"
+    );
+    for unknown in ["span_us", "cpu_percent"] {
+        assert_eq!(
+            first.get(unknown),
+            None,
+            "there is no time before the first: {first}"
+        );
+    }
+    let second = until("time has passed for a percentage", || {
+        let next = driver.say("stats", of.clone());
+        let percent = next["cpu_percent"]["total"].as_f64();
+        percent
+            .filter(|one| *one > 1.0)
+            .map(|_| next.clone())
+            .ok_or(next.to_string())
+    });
+    let total = |stats: &Value| stats["cpu_time_us"]["total"].as_u64().unwrap();
+    assert!(total(&second) > total(&first), "{first}, {second}");
+    assert!(second["span_us"].as_u64().unwrap() > 0, "{second}");
+    // Whoever takes it over is asked as well, and begins anew.
+    let handles = driver.detach();
+    let mut driver = Driver::start(place.path());
+    assert_eq!(driver.recover(&handles), json!([]));
+    let first = driver.say("stats", of.clone());
+    assert_eq!(
+        (first["pids"].clone(), first.get("span_us")),
+        (json!(pids), None)
+    );
+    driver.stop("t", 0);
+    assert_eq!(driver.refusal("stats", of), "the task has ended");
+    driver.destroy("t");
 }
 
 #[test]
