@@ -79,7 +79,7 @@ impl Keeper {
     /// Starts a task. Its program runs when this returns, and it waits for the word to go on. `given` is called with
     /// what makes the start give up, before anything is waited for.
     ///
-    /// It waits at most 8 s for the readers of both FIFOs, and 3 s beyond that.
+    /// It waits for the readers of both FIFOs as long as [`KeptSpec::open_ms`] says, and at most 3 s beyond that.
     ///
     /// # Errors
     /// Why it does not run; nothing is left of it.

@@ -34,6 +34,7 @@ fn spec(folder: &Path, script: &str) -> KeptSpec {
         stderr: NULL_DEVICE.into(),
         task_dir: folder.to_str().unwrap().into(),
         cwd: None,
+        open_ms: 8000,
     }
 }
 
@@ -81,7 +82,10 @@ fn hear(output: &mut ExecOutput, end: &str) -> String {
 fn a_task_is_started_found_by_another_keeper_and_destroyed() {
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
-    let mut spec = spec(folder.path(), "pwd >seen; env >>seen; exec sleep 1000");
+    let mut spec = spec(
+        folder.path(),
+        "pwd >seen; env >>seen; echo end >>seen; exec sleep 1000",
+    );
     spec.cwd = Some(elsewhere.path().to_str().unwrap().into());
     let first = start(&spec);
     let handle = first.handle().unwrap();
@@ -98,7 +102,11 @@ fn a_task_is_started_found_by_another_keeper_and_destroyed() {
         format!("mine\n{}\n", elsewhere.path().display())
     );
     // Nothing of this process's environment is there, but for what a shell makes itself.
-    let seen = fs::read_to_string(elsewhere.path().join("seen")).unwrap();
+    let mut seen = String::new();
+    until("the task says where it is", || {
+        seen = fs::read_to_string(elsewhere.path().join("seen")).unwrap_or_default();
+        seen.ends_with("end\n")
+    });
     assert!(
         seen.starts_with(elsewhere.path().to_str().unwrap()),
         "{seen}"

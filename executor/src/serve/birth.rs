@@ -20,11 +20,7 @@ use crate::warden::{
     Folder, Go, Held, KeptSpec, Named, Order, Report, kill_below, read_line, write_line,
 };
 
-/// How long a start waits for the readers of both FIFOs. A collector may come five seconds late; and the answer has to
-/// come in ten.
-const OPEN_LIMIT: Duration = Duration::from_secs(8);
-
-/// How long the warden may take beyond that.
+/// How long the warden may take beyond its wait for the readers of both FIFOs.
 const WARDEN_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long a warden may take to end when nobody wants its task.
@@ -83,14 +79,14 @@ fn begin_in(
 ) -> Result<Newborn, String> {
     let named = folder.named();
     let named = named.ok_or_else(|| format!("{} is no text", task.task_dir))?;
-    let (link, warden, who) = spawn(folder, reexec)
+    let limit = Duration::from_millis(task.open_ms).saturating_add(WARDEN_LIMIT);
+    let (link, warden, who) = spawn(folder, reexec, limit)
         .map_err(|error| format!("can't start a process to keep the task: {error}"))?;
     let link = Arc::new(link);
     given(&link);
     let order = Order {
         folder: named.path.clone(),
         task: task.clone(),
-        open_ms: u64::try_from(OPEN_LIMIT.as_millis()).unwrap_or(u64::MAX),
     };
     match told(&link, &order) {
         Ok(held) => {
@@ -112,10 +108,14 @@ fn begin_in(
     }
 }
 
-/// Starts the warden. It gets a socket, and nothing else of this process.
-fn spawn(folder: &Folder, reexec: &Reexec) -> io::Result<(UnixStream, OwnedFd, Named)> {
+/// Starts the warden, which has so long to answer. It gets a socket, and nothing else of this process.
+fn spawn(
+    folder: &Folder,
+    reexec: &Reexec,
+    limit: Duration,
+) -> io::Result<(UnixStream, OwnedFd, Named)> {
     let (near, far) = UnixStream::pair()?;
-    near.set_read_timeout(Some(OPEN_LIMIT + WARDEN_LIMIT))?;
+    near.set_read_timeout(Some(limit))?;
     near.set_write_timeout(Some(WARDEN_LIMIT))?;
     let messages = folder.messages()?;
     let mut command = reexec.command("warden");

@@ -10,6 +10,10 @@ use crate::warden::KeptSpec;
 /// The version of the protocol.
 const PROTOCOL: u64 = 1;
 
+/// How long a start waits for the readers of both FIFOs, in milliseconds. A collector may come five seconds late; and
+/// the answer has to come in ten seconds.
+const OPEN_MS: u64 = 8000;
+
 /// A request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Request {
@@ -152,6 +156,7 @@ fn start(fields: &mut Fields) -> Result<Start, String> {
             stderr: fields.text("stderr")?,
             task_dir: fields.text("task_dir")?,
             cwd: None,
+            open_ms: OPEN_MS,
         },
     })
 }

@@ -1,7 +1,7 @@
 //! What is said to the process that keeps a task, and what it answers: one JSON object a line (core).
 //!
 //! ```text
-//! start   driver  {"folder":"/alloc/task/.executor-7-1","task":{"argv":["sleep"],…},…}  an Order
+//! start   driver  {"folder":"/alloc/task/.executor-7-1","task":{"argv":["sleep"],…}}    an Order
 //!         warden  {"held":{"main":{"pid":9,"birth":77},"kind":"cgroup2",…}}         a Report
 //!         driver  {"go":true}                                                       a Go
 //! later   driver  {"stop":{"signal":"SIGTERM","grace_ms":5000}}                     an Ask
@@ -45,6 +45,8 @@ pub struct KeptSpec {
     pub task_dir: String,
     /// Where it starts; none: in its own folder.
     pub cwd: Option<String>,
+    /// How long the start waits for the readers of both FIFOs, in milliseconds.
+    pub open_ms: u64,
 }
 
 /// What is to be started.
@@ -53,8 +55,6 @@ pub(crate) struct Order {
     /// The folder of the warden. It exists.
     pub(crate) folder: String,
     pub(crate) task: KeptSpec,
-    /// How long to wait for the readers of both FIFOs, in milliseconds.
-    pub(crate) open_ms: u64,
 }
 
 /// A process that can't be taken for another one while the machine runs: a number alone is used again.

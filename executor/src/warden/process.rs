@@ -119,7 +119,7 @@ fn launch(executor: &StandardExecutor, order: &Order, link: &UnixStream) -> Resu
     spec.user.clone_from(&task.user);
     spec.task_folder = Some(task.task_dir.clone().into());
     spec.cwd = task.cwd.clone().map(Into::into);
-    spec.open_limit = Duration::from_millis(order.open_ms);
+    spec.open_limit = Duration::from_millis(task.open_ms);
     let launched = executor
         .launch(&spec, Cancel::when_readable(link))
         .map_err(|error| chain(&error))?;

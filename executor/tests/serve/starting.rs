@@ -175,8 +175,8 @@ fn a_task_that_gets_no_word_to_go_on_is_ended() {
     let mut child = child.unwrap();
     let start = place.script("t", "echo one; exec sleep 1000");
     let order = json!({
-        "folder": folder, "open_ms": 60_000, "task": {
-            "argv": start["argv"], "env": {}, "inherits_env": true, "user": null, "cwd": null,
+        "folder": folder, "task": {
+            "open_ms": 60_000, "argv": start["argv"], "env": {}, "inherits_env": true, "user": null, "cwd": null,
             "stdout": start["stdout"], "stderr": start["stderr"], "task_dir": start["task_dir"],
         },
     });

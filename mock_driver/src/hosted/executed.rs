@@ -29,6 +29,9 @@ use super::task::{Task, boot, folder_of, start_folder, task_folder};
 use crate::executor::process::began;
 use crate::reexec::Reexec;
 
+/// How long a start waits for the readers of both FIFOs, in milliseconds: as late as a collector may come (FIFO-4), and
+/// no longer, as a host has no way to stop a task before its start is answered (LIFE-5).
+const OPEN_MS: u64 = 5000;
 /// How long it may take to kill what is left of a task that is lost.
 const FIND: Duration = Duration::from_secs(8);
 /// How long a warden may take to destroy its task, before that is done in its place.
@@ -109,6 +112,7 @@ fn spec_of(config: &TaskConfig, plan: &Plan, argv: Vec<String>) -> Result<KeptSp
         stderr: config.stderr_path.clone(),
         task_dir: text("alloc_dir", task_folder(config))?,
         cwd: Some(text("work_dir", start_folder(config, plan))?),
+        open_ms: OPEN_MS,
     })
 }
 
