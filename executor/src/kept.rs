@@ -153,7 +153,7 @@ pub struct Ran {
 pub struct KeptTask(Arc<Kept>);
 
 impl KeptTask {
-    /// What finds it again: JSON that is not null.
+    /// What finds it again: JSON that is not null. A field in it that is null may be left out.
     ///
     /// # Errors
     /// None in practice: it is made of numbers and texts.

@@ -101,6 +101,12 @@ mod tests {
         assert!(own.is_of("boot") && !own.is_of("another"));
         let value = own.to_value().unwrap();
         assert_eq!(Handle::parse(value.clone()), Ok(own));
+        // Whoever kept it may have lost what is null.
+        let mut shorter = value.clone();
+        let held = shorter["held"].as_object_mut().unwrap();
+        held.retain(|_, value| !value.is_null());
+        assert_eq!(held.len(), 2);
+        assert_eq!(Handle::parse(shorter), Handle::parse(value.clone()));
         let mut newer = value.clone();
         newer["format"] = json!(2);
         let mut longer = value;

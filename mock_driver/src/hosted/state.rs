@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) task: Process,
     /// Milliseconds since 1970.
     pub(super) started_ms: u64,
-    /// What the executor finds a command by.
+    /// What the executor finds a command by. What is null in it does not travel, and the executor does without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kept: Option<Json>,
 }
@@ -100,7 +100,7 @@ mod tests {
         let [executor, task] = [(7, 700), (8, 801)].map(|(pid, began)| Process { pid, began });
         let state = State::new("boot".to_owned(), executor, task, 1_700_000_000_123);
         assert_eq!(State::decode(&state.encode()), Ok(state.clone()));
-        let kept = json!({"warden": {"pid": 7, "birth": 700}, "cgroup": null});
+        let kept = json!({"warden": {"pid": 7, "birth": 700}, "folder": "/a"});
         let executed = state.clone().executed(kept);
         assert_eq!(State::decode(&executed.encode()), Ok(executed.clone()));
         for (version, of, why) in [
