@@ -20,7 +20,7 @@ pub(crate) enum Place {
 
 /// Gives the places of a program, in the order in which they are looked at: the task's `local/`, the task folder,
 /// the host's own file if the path is absolute, and the folders of `$PATH` for a name without a slash. A path with
-/// `..` is not looked for in the task folder, which it could leave.
+/// `..` is not looked for in the task folder, which it could leave. No place is looked at twice.
 pub(crate) fn places(program: &Path, has_task_folder: bool, path: Option<&OsStr>) -> Vec<Place> {
     let mut places = Vec::new();
     let below: Option<PathBuf> = program
@@ -47,10 +47,13 @@ pub(crate) fn places(program: &Path, has_task_folder: bool, path: Option<&OsStr>
         let folders = folders
             .split(|byte| *byte == b':')
             .filter(|one| one.starts_with(b"/"));
-        places.extend(folders.map(|folder| {
+        for folder in folders {
             let folder = PathBuf::from(std::ffi::OsString::from_vec(folder.to_vec()));
-            Place::OnHost(folder.join(program))
-        }));
+            let place = Place::OnHost(folder.join(program));
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
     }
     places
 }
@@ -113,6 +116,15 @@ mod tests {
         assert_eq!(of("/bin/sh", false), [on_host("/bin/sh")]);
         assert_eq!(of("bin/tool", false), []);
         assert_eq!(places(Path::new("tool"), false, None), []);
+    }
+
+    #[test]
+    fn a_folder_that_stands_twice_on_the_path_is_one_place() {
+        let path = OsStr::new("/usr/bin:/bin:/usr/bin/:/bin");
+        assert_eq!(
+            places(Path::new("tool"), false, Some(path)),
+            [on_host("/usr/bin/tool"), on_host("/bin/tool")]
+        );
     }
 
     #[test]

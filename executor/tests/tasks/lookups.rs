@@ -120,3 +120,17 @@ fn a_name_that_is_nowhere_is_told_with_all_places() {
         )
     );
 }
+
+#[test]
+fn a_folder_that_stands_twice_on_the_path_is_told_once() {
+    let stage = Stage::new();
+    let host = stage.path("host").display().to_string();
+    let mut spec = LaunchSpec::new("tool", stage.logs.clone());
+    spec.env = vec![("PATH".into(), format!("{host}:{host}/:{host}").into())];
+    let executor = StandardExecutor::new(Options::default());
+    let error = executor.launch(&spec, Cancel::never()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("there is no program tool; looked for it at {host}/tool")
+    );
+}
