@@ -1,8 +1,13 @@
 //! Wardens that die or do not answer (edge).
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -127,4 +132,94 @@ fn an_end_that_was_written_counts_though_its_warden_was_killed_while_cleaning_up
         driver.say("wait", json!({"id": "t"})),
         json!({"exit": 4, "signal": null})
     );
+}
+
+/// Tells when the end of a task is written, in the folder of its warden.
+struct Ends {
+    folder: PathBuf,
+    watch: Inotify,
+}
+
+impl Ends {
+    fn of(handles: &Value) -> Ends {
+        let folder = handles[0]["handle"]["folder"]["path"].as_str().unwrap();
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).unwrap();
+        // Two events of one kind that follow each other are one, inotify(7); so the drafts are told too.
+        let wanted = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE;
+        watch.add_watch(folder, wanted).unwrap();
+        Ends {
+            folder: folder.into(),
+            watch,
+        }
+    }
+
+    /// How often it was written since the last look.
+    fn written(&self) -> usize {
+        let events = self.watch.read_events().unwrap_or_default();
+        let is_end = |name: Option<&OsStr>| name == Some(OsStr::new("end"));
+        let ends = events.iter().filter(|event| {
+            event.mask == AddWatchFlags::IN_MOVED_TO && is_end(event.name.as_deref())
+        });
+        ends.count()
+    }
+
+    fn await_one(&self) {
+        let limit = PollTimeout::try_from(LONG).unwrap();
+        while self.written() == 0 {
+            let mut fds = [PollFd::new(self.watch.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut fds, limit), Ok(1), "no end is written");
+        }
+    }
+
+    fn read(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.folder.join("end")).unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn an_end_is_written_before_the_rest_is_ended_and_once_more_when_it_is() {
+    let place = Place::new();
+    let (mut driver, handles, warden, main) = started(&place, FAMILY);
+    let ends = Ends::of(&handles);
+    kill(main, Signal::SIGKILL);
+    assert!(has_ended_within(warden, LONG));
+    assert_eq!(ends.written(), 2);
+    let end = ends.read();
+    assert_eq!(
+        (&end["signal"], &end["is_clean"]),
+        (&json!(9), &json!(true))
+    );
+    assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 9);
+}
+
+#[test]
+fn an_end_is_known_of_a_warden_that_is_killed_while_it_ends_the_rest() {
+    // The more there is to end, the longer that takes; a warden that was faster is tried again.
+    let many =
+        "i=0; while [ $i -lt 100 ]; do sleep 1000 & i=$((i+1)); done; echo one; read go; exit 4";
+    for round in 0..100 {
+        let place = Place::new();
+        fifo::create(&place.task_dir().join("go"), 0o600).unwrap();
+        let script = many.replace("read go", "read go <\"$PWD/go\"");
+        let (driver, handles, warden, main) = started(&place, &script);
+        driver.kill();
+        let ends = Ends::of(&handles);
+        fs::write(place.task_dir().join("go"), "now\n").unwrap();
+        ends.await_one();
+        kill(warden, Signal::SIGKILL);
+        assert!(has_ended_within(warden, LONG) && has_ended_within(main, LONG));
+        let end = ends.read();
+        assert_eq!(end["exit"], 4, "round {round}");
+        let mut driver = Driver::start(place.path());
+        assert_eq!(driver.recover(&handles), json!([]));
+        let told = driver.say("wait", json!({"id": "t"}));
+        assert_eq!(told, json!({"exit": 4, "signal": null}));
+        if is_held(&handles) {
+            assert_eq!(place.processes(), [driver.pid()]);
+        }
+        if end["is_clean"] == json!(false) {
+            return;
+        }
+    }
+    panic!("no warden was killed before it had ended the rest");
 }
