@@ -1,18 +1,21 @@
 //! Launching a task: what it finds when it starts, and what a launch that fails leaves (edge).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use executor::{
-    Cancel, CancelSource, CgroupParent, End, Executor, Isolation, LaunchError, LogPaths, Options,
-    Phase, StandardExecutor, WaitError,
+    Cancel, CancelSource, CgroupParent, End, Executor, Isolation, Kind, LaunchError, LogPaths,
+    Options, Phase, StandardExecutor, WaitError,
 };
 use fifo::{Readable, Reader};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::stage::{self, LONG, Stage, all, end, fifos, line, sh, status_field, until};
+use crate::stage::{
+    self, LONG, Stage, all, cgroup1, end, fifos, line, only, sh, skip, status_field, until,
+};
 
 fn new() -> StandardExecutor {
     StandardExecutor::new(Options::default())
@@ -300,6 +303,65 @@ fn an_oom_score_is_visible_in_the_task_and_one_out_of_range_is_refused() {
     let launched = executor.launch(&spec, Cancel::never()).unwrap();
     let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", launched.pid)).unwrap();
     assert_eq!(score.trim(), "1000");
+}
+
+/// The control groups of a process that were made for a task, by controller; that of version 2 has none.
+fn groups_of(pid: i32) -> BTreeMap<String, PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mount = |controller: &str| {
+        let mut mounts = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>());
+        let is_it = |words: &Vec<&str>| match controller {
+            "" => words[2] == "cgroup2",
+            _ => words[2] == "cgroup" && words[3].split(',').any(|option| option == controller),
+        };
+        let found = mounts.find(is_it);
+        PathBuf::from(found.unwrap_or_else(|| panic!("no mount of {controller:?}"))[1])
+    };
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let groups = text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controller, path) = rest.split_once(":/")?;
+        let name = Path::new(path).file_name()?.to_string_lossy();
+        let is_made = name.starts_with(&format!("executor-{}-", std::process::id()));
+        is_made.then(|| (controller.to_owned(), mount(controller).join(path)))
+    });
+    groups.collect()
+}
+
+#[test]
+fn each_cgroup_of_a_task_holds_its_process_and_not_the_executor() {
+    if cgroup1("freezer").is_none() {
+        skip!(
+            "each_cgroup_of_a_task_holds_its_process_and_not_the_executor",
+            "this process can make no freezer cgroup"
+        );
+    }
+    for (cgroup2, kind) in [(false, Kind::Freezer), (true, Kind::Cgroup2)] {
+        if cgroup2 && stage::cgroup2().is_none() {
+            continue;
+        }
+        let stage = Stage::new();
+        let executor = only(cgroup2, !cgroup2);
+        let script = stage.script("echo ready; exec sleep 1000");
+        let launched = executor.launch(&script, Cancel::never()).unwrap();
+        assert_eq!(launched.contained_by, kind);
+        let groups = groups_of(launched.pid);
+        let holding = if cgroup2 { "" } else { "freezer" };
+        let mut expected = BTreeSet::from([holding]);
+        if cgroup1("memory").is_some() {
+            // It counts who is killed for want of memory.
+            expected.insert("memory");
+        }
+        let controllers: BTreeSet<&str> = groups.keys().map(String::as_str).collect();
+        assert_eq!(controllers, expected);
+        for (controller, group) in groups {
+            let procs = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+            assert_eq!(procs, format!("{}\n", launched.pid), "of {controller:?}");
+        }
+        assert_eq!(groups_of(std::process::id().cast_signed()), BTreeMap::new());
+    }
 }
 
 #[test]
