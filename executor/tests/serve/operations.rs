@@ -1,10 +1,11 @@
 //! Each operation, and what is no request (edge).
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, has_ended, kill, pid, until};
+use crate::place::{LONG, Place, has_ended, has_ended_within, kill, pid, until};
 use crate::speaker::Driver;
 
 #[test]
@@ -240,6 +241,29 @@ fn destroy_kills_and_forgets() {
     );
     assert_eq!(place.files(), Vec::<String>::new());
     assert_eq!(place.processes(), [driver.pid()]);
+}
+
+#[test]
+fn a_task_that_was_stopped_is_gone_though_its_driver_is_killed_then() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let script = "trap '' TERM; setsid sleep 1000 & echo ready; while :; do sleep 1000; done";
+    let started = driver.say("start", place.script("t", script));
+    assert_eq!(place.line(), "ready");
+    let warden = pid(&started["handle"]["warden"]["pid"]);
+    driver.stop("t", 0);
+    driver.kill();
+    assert!(has_ended(pid(&started["pid"])));
+    assert!(has_ended_within(warden, LONG));
+    let main = pid(&started["pid"]);
+    until("its number is free", || {
+        match fs::exists(format!("/proc/{main}")) {
+            Ok(false) => Ok(()),
+            there => Err(format!("{there:?}")),
+        }
+    });
+    assert_eq!(place.processes(), Vec::<i32>::new());
+    assert_eq!(place.rest(0), "");
 }
 
 #[test]
