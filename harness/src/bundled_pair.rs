@@ -19,8 +19,11 @@ pub const BUNDLED_EXECUTOR: &str =
 pub const BUNDLED_EXECUTOR_SERVE: &str = "{self} executor serve";
 
 /// What the bundled executor declares, beside what any command can do.
-pub const EXECUTOR_CAPABILITIES: &[Capability] =
-    &[Capability::NoLogCollection, Capability::ChecksPaths];
+pub const EXECUTOR_CAPABILITIES: &[Capability] = &[
+    Capability::NoLogCollection,
+    Capability::ChecksPaths,
+    Capability::Contains,
+];
 
 /// How the bundled logmon is started.
 pub const BUNDLED_LOGMON: &str = "{self} logmon run --log-dir {log_dir} \

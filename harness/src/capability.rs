@@ -31,6 +31,8 @@ pub enum Capability {
     ChecksPaths,
     /// The payload is run by its path on this host.
     PayloadExec,
+    /// A stop ends whatever the task has started, wherever that went.
+    Contains,
     /// While logmon is dead, somebody of its own holds the FIFOs' read ends.
     KeepsDescriptors,
     /// logmon can be told what to do when its disk is full: its template has `{on_full}`.
@@ -76,6 +78,7 @@ impl Capability {
         Self::UserChange,
         Self::ChecksPaths,
         Self::PayloadExec,
+        Self::Contains,
         Self::KeepsDescriptors,
         Self::DropPolicy,
         Self::ByteLimits,
@@ -101,6 +104,7 @@ impl Capability {
             Self::UserChange => "user-change",
             Self::ChecksPaths => "checks-paths",
             Self::PayloadExec => "payload.exec",
+            Self::Contains => "contains",
             Self::KeepsDescriptors => "keeps-descriptors",
             Self::DropPolicy => "drop-policy",
             Self::ByteLimits => "byte-limits",
@@ -126,7 +130,8 @@ impl Capability {
             | Self::Recover
             | Self::UserChange
             | Self::ChecksPaths
-            | Self::PayloadExec => Declarer::Driver,
+            | Self::PayloadExec
+            | Self::Contains => Declarer::Driver,
             Self::KeepsDescriptors
             | Self::DropPolicy
             | Self::ByteLimits
@@ -153,6 +158,7 @@ impl Capability {
             | Self::UserChange
             | Self::ChecksPaths
             | Self::PayloadExec
+            | Self::Contains
             | Self::KeepsDescriptors => true,
             Self::Recover
             | Self::DropPolicy

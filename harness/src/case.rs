@@ -187,6 +187,19 @@ impl CaseDir {
             .join(format!("{}.fifo", many_log_name(task, stream)))
     }
 
+    /// A stream's FIFO of a task that is started beside the one that the case is about.
+    #[must_use]
+    pub fn second_fifo(&self, stream: Stream) -> PathBuf {
+        self.fifos()
+            .join(format!("second.{}.fifo", stream.as_str()))
+    }
+
+    /// The journal of that task's payload, and the one that its driver may write.
+    #[must_use]
+    pub fn second_journals(&self) -> [PathBuf; 2] {
+        ["second.jsonl", "second.driver.jsonl"].map(|name| self.task().join(name))
+    }
+
     /// The task's folder, given to the driver.
     #[must_use]
     pub fn task(&self) -> PathBuf {

@@ -7,13 +7,15 @@
 //!   same bytes go on with the next reader (FIFO-9, FIFO-10).
 //! - When the main process is gone, what is in its pipes is delivered; a process that still holds
 //!   them is not waited for (LIFE-3, LIFE-4).
-//! - SIGTERM and SIGINT are handed to the task as SIGTERM, and SIGKILL follows 2 s later (LIFE-5).
+//! - SIGTERM and SIGINT are handed to the task as SIGTERM, and SIGKILL follows 2 s later (LIFE-5). Once its main
+//!   process is gone, all that it has started is killed (LIFE-12).
 //! - The status is the task's own, 128 + n for signal n (LIFE-11).
 //! - Bytes that nobody reads are waited with for 6 s after the task's end, 1.5 s after a stop.
 //!   Then their exact number is said on stderr, and a status of 0 is replaced by 75: success is
 //!   never reported for output that was lost.
 
 mod destination;
+pub(crate) mod family;
 mod launch;
 mod outlet;
 mod phase;
@@ -263,6 +265,7 @@ impl Drive<'_> {
         // Blocked before any thread exists, so that every thread inherits it.
         let signals = watch_signals().context("cannot watch for signals")?;
 
+        family::adopt().context("cannot adopt what the task leaves behind")?;
         left_behind::at_start(&policy, paths[0], self.reexec)?;
         let held_open = if policy.opening == Opening::BlockingBeforeStart {
             held_open::both_blocking(paths)?
@@ -325,6 +328,9 @@ impl Drive<'_> {
                 started: Instant::now(),
             };
             let status = watch.until_exit(&mut child);
+            if self.phase.is_stopped() {
+                family::end(policy);
+            }
             // Whatever happened, the pumps must end: the scope waits for them.
             self.phase.exited();
             watch.until_delivered(&done)?;
@@ -398,6 +404,7 @@ impl Watch<'_> {
         while !self.wait(Some(done))? {
             if self.stop_is_asked()? {
                 self.phase.stop();
+                family::end(self.policy);
             }
         }
         Ok(())

@@ -12,21 +12,17 @@ pub(crate) mod status;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
 pub use self::fault::RecoveryFault;
-use self::process::{descendants_of, kill_all};
 use self::start::Begun;
 use self::status::Status;
-use crate::driver::{Hosting, Outcome, RunArgs, run_as};
-use crate::fault::{LeftBehind, Policy};
+use crate::driver::{Hosting, Outcome, RunArgs, family, run_as};
+use crate::fault::Policy;
 use crate::faults::absence::{Absence, Away};
 use crate::reexec::Reexec;
-
-/// How long what a task left behind may take to be gone once it is killed.
-const KILLED: Duration = Duration::from_secs(2);
 
 /// The arguments of `executor`.
 #[derive(Debug, clap::Args)]
@@ -55,7 +51,9 @@ pub(crate) fn execute(args: ExecutorArgs, reexec: &Reexec) -> Result<u8> {
         (None, _) | (_, None) => None,
     };
     let policy = Policy::of(args.run.fault());
-    let hosting = args.hosted.then(become_host).transpose()?;
+    let hosting = args.hosted.then_some(Hosting {
+        started: |pid| tell(&Begun::Runs { pid }),
+    });
     let outcome = run_as(args.run, absence, hosting.as_ref(), reexec);
     if args.hosted {
         match &outcome {
@@ -63,10 +61,7 @@ pub(crate) fn execute(args: ExecutorArgs, reexec: &Reexec) -> Result<u8> {
             Ok(Outcome::Ended(_)) => {}
             Err(error) => tell(&Begun::Refused(format!("{error:#}"))),
         }
-        // What such a driver leaves behind is its fault, and stays.
-        if policy.left_behind == LeftBehind::Nothing {
-            end_leftovers();
-        }
+        family::end(&policy);
     }
     let exit = outcome?.told();
     let status = Status {
@@ -79,36 +74,10 @@ pub(crate) fn execute(args: ExecutorArgs, reexec: &Reexec) -> Result<u8> {
     Ok(exit.code)
 }
 
-/// Has whatever the task leaves behind become a child of this process, so that it is found.
-fn become_host() -> Result<Hosting> {
-    nix::sys::prctl::set_child_subreaper(true)
-        .context("cannot adopt what the task leaves behind")?;
-    Ok(Hosting {
-        started: |pid| tell(&Begun::Runs { pid }),
-    })
-}
-
 /// Tells the driver. It may be gone by now, and nothing depends on it.
 fn tell(begun: &Begun) {
     let mut out = std::io::stdout().lock();
     out.write_all(begun.format().as_bytes())
         .and_then(|()| out.flush())
         .ok();
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a poller with a deadline: processes that are not children tell nobody of their end"
-)]
-fn end_leftovers() {
-    let until = Instant::now() + KILLED;
-    let own = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-    loop {
-        let left = descendants_of(own);
-        if left.is_empty() || Instant::now() > until {
-            return;
-        }
-        kill_all(&left);
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }

@@ -52,6 +52,8 @@ pub enum Fault {
     SocketsForStreams,
     ForgetsTaskOnEarlyStop,
     LogsIntoLogFolder,
+    KillsOnlyTheLeader,
+    LeavesOrphans,
 }
 
 impl Fault {
@@ -123,6 +125,10 @@ impl Fault {
                 "ends at once when it is asked to stop a task that has just begun, and leaves the task"
             }
             Self::LogsIntoLogFolder => "keeps a log of its own in the task's log folder",
+            Self::KillsOnlyTheLeader => "ends the main process alone when it is asked to stop",
+            Self::LeavesOrphans => {
+                "kills the task's process group at a stop, and nobody who has left that"
+            }
         }
     }
 
@@ -286,6 +292,14 @@ impl Fault {
                 left_behind: LeftBehind::OwnLog,
                 ..good
             },
+            Self::KillsOnlyTheLeader => Policy {
+                family: Family::Leader,
+                ..good
+            },
+            Self::LeavesOrphans => Policy {
+                family: Family::Group,
+                ..good
+            },
         }
     }
 }
@@ -306,6 +320,7 @@ pub struct Policy {
     pub(crate) own_sigpipe: Sigpipe,
     pub(crate) task_sigpipe: Sigpipe,
     pub(crate) stop: Stop,
+    pub(crate) family: Family,
     pub(crate) disabled: Disabled,
     pub(crate) task_end: TaskEnd,
     /// How long undelivered bytes may wait without any progress once the task is gone; `None` is
@@ -332,6 +347,7 @@ impl Policy {
         own_sigpipe: Sigpipe::Ignore,
         task_sigpipe: Sigpipe::Default,
         stop: Stop::Prompt,
+        family: Family::Whole,
         disabled: Disabled::NullDevice,
         task_end: TaskEnd::Pipe,
         patience: Some(Duration::from_secs(6)),
@@ -455,6 +471,17 @@ pub(crate) enum Stop {
     AfterDelivery,
     /// Right after the start the driver ends, and only that.
     ForgetsEarly,
+}
+
+/// How much of a task ends with a stop, beside its main process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// All that it has started.
+    Whole,
+    /// What is still in its process group.
+    Group,
+    /// Nothing.
+    Leader,
 }
 
 /// What the task writes into.

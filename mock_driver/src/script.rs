@@ -184,6 +184,9 @@ pub enum Step {
         /// main process need not deliver what is written after it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
+        /// Whether it leaves the task's process group, as a daemon does.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        apart: bool,
     },
     /// Runs a program with the task's own descriptors and waits for it.
     Exec {

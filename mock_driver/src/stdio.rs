@@ -34,6 +34,7 @@ const CAPABILITIES: &[&str] = &[
     "checks-paths",
     "payload.exec",
     "recover",
+    "contains",
 ];
 
 /// Answers requests until stdin ends or a `detach` comes, and gives the status to exit with.

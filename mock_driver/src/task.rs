@@ -3,6 +3,7 @@
 mod output;
 mod parts;
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -173,7 +174,15 @@ impl Player<'_> {
                 hold_ms,
                 until_gate,
                 text,
-            } => self.child(streams, *hold_ms, until_gate.as_deref(), text.as_deref())?,
+                apart,
+            } => {
+                let mut command = self.child(streams, *hold_ms, until_gate.as_deref())?;
+                command.args(text.iter().map(|text| format!("--text={text}")));
+                if *apart {
+                    command.process_group(0);
+                }
+                command.spawn().context("cannot start a child")?;
+            }
             Step::Exec { argv } => {
                 let mut command = Command::new(&argv[0]);
                 command.args(&argv[1..]);
@@ -227,13 +236,13 @@ impl Player<'_> {
         Ok(())
     }
 
+    /// A child that keeps streams for so long, or until a gate is open.
     fn child(
         &self,
         streams: &[Stream],
         hold_ms: Option<u64>,
         until_gate: Option<&str>,
-        text: Option<&str>,
-    ) -> Result<()> {
+    ) -> Result<Command> {
         let mut command = self.reexec.command(["hold"]);
         for stream in streams {
             command.args(["--stream", stream.as_str()]);
@@ -244,12 +253,8 @@ impl Player<'_> {
         if let Some(name) = until_gate {
             command.arg("--gate").arg(self.gate(name)?);
         }
-        if let Some(text) = text {
-            command.arg(format!("--text={text}"));
-        }
         self.output.wire(&mut command, streams);
         command.stdin(Stdio::null());
-        command.spawn().context("cannot start a child")?;
-        Ok(())
+        Ok(command)
     }
 }

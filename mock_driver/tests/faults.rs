@@ -546,7 +546,7 @@ fn disabled_through_pipe() {
 fn every_fault_is_listed_with_a_line_and_has_a_test_here() {
     let output = mock_driver().arg("faults").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 45);
+    assert_eq!(list.lines().count(), 48);
     for line in list.lines() {
         let (name, description) = line.split_once(' ').unwrap();
         assert!(!description.trim().is_empty());

@@ -1,5 +1,5 @@
 //! The faults of a bad guest, each seen by its own damage: at its paths, with its descriptors, in others'
-//! folders.
+//! folders, by the processes that it leaves.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -10,7 +10,7 @@ use mock_driver::journal::Event;
 use mock_driver::stream::Stream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Drain, Fifos, mock_driver, terminate, wait_until, wait_within};
+use support::{Drain, Fifos, lives, mock_driver, terminate, wait_until, wait_within};
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -144,4 +144,50 @@ fn logs_into_log_folder() {
         "said\n"
     );
     assert!(folder.join("driver.log").exists());
+}
+
+/// Whether a child in the process group of a stopped task lives on, and one that has left that.
+fn live_after_a_stop(fault: Option<&str>) -> [bool; 2] {
+    let fifos = Fifos::new();
+    let _drains = fifos.drains();
+    let paths = ["inside", "outside"].map(|name| fifos.folder.path(name));
+    let child = |path: &std::path::Path| {
+        let path = path.display();
+        format!("sh -c 'echo $$ >{path}.tmp; mv {path}.tmp {path}; exec sleep 1000'")
+    };
+    let [inside, outside] = paths.each_ref().map(|path| child(path));
+    let script = format!("{inside} & setsid {outside} & wait");
+    let task = ["sh", "-c", &script];
+    let command = match fault {
+        Some(fault) => fifos.faulty(fault, &task),
+        None => fifos.run(&task),
+    };
+    let mut driver = { command }.spawn().unwrap();
+    wait_until("both children", || paths.iter().all(|path| path.exists()));
+    terminate(&driver);
+    assert_eq!(wait_within(&mut driver, "the driver").code(), Some(143));
+    paths.map(|path| {
+        let pid = fs::read_to_string(path).unwrap().trim().parse().unwrap();
+        let is_left = lives(pid);
+        if is_left {
+            kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        }
+        is_left
+    })
+}
+
+#[test]
+fn a_stop_leaves_nothing_of_the_task_wherever_it_went() {
+    assert_eq!(live_after_a_stop(None), [false, false]);
+}
+
+#[test]
+fn kills_only_the_leader() {
+    let fault = Some("kills-only-the-leader");
+    assert_eq!(live_after_a_stop(fault), [true, true]);
+}
+
+#[test]
+fn leaves_orphans() {
+    assert_eq!(live_after_a_stop(Some("leaves-orphans")), [false, true]);
 }

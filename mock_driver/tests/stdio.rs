@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use support::{
-    Drain, Fifos, LIMIT, mock_driver, threads, until_nobody_reads, wait_until, wait_within,
+    Drain, Fifos, LIMIT, lives, mock_driver, threads, until_nobody_reads, wait_until, wait_within,
 };
 
 /// What a task writes between two gates: more than its pipe holds.
@@ -83,12 +83,16 @@ impl Spoken {
 
     /// Starts a task that a shell plays.
     fn run(&mut self, fifos: &Fifos, script: &str) -> Value {
+        self.run_as("t", fifos, script)
+    }
+
+    fn run_as(&mut self, id: &str, fifos: &Fifos, script: &str) -> Value {
         let path = |stream| fifos.path(stream).display().to_string();
         let folder = fifos.folder.path("").display().to_string();
         self.say(
             "start",
             json!({
-                "id": "t", "argv": ["sh", "-c", script], "env": {}, "user": null,
+                "id": id, "argv": ["sh", "-c", script], "env": {}, "user": null,
                 "stdout": path(Stream::Stdout), "stderr": path(Stream::Stderr),
                 "task_dir": folder, "log_dir": folder,
             }),
@@ -325,6 +329,47 @@ fn takes_pause_for_death() {
     // Without a pause it sees the end.
     let (_, exit, _) = across_a_gap(fault, Goes::Detached);
     assert_eq!(exit, 7);
+}
+
+/// How many descriptors of the first task's FIFO a second task has that is started while the first one runs.
+fn inherited_by_the_next_task(fault: Option<&str>) -> String {
+    let (first, second) = (Fifos::new(), Fifos::new());
+    let _first_drains = first.drains();
+    let drains = second.drains();
+    let mut driver = Spoken::start(fault);
+    driver.run(&first, "exec sleep 1000");
+    let path = first.path(Stream::Stdout).display().to_string();
+    let script = format!("ls -l /proc/$$/fd | grep -c {path}; :");
+    driver.run_as("next", &second, &script);
+    let end = driver.say("wait", json!({ "id": "next" }));
+    assert_eq!(end["exit"], 0, "{end}");
+    let [stdout, _] = drains.map(Drain::until_writers_are_gone);
+    String::from_utf8(stdout).unwrap()
+}
+
+#[test]
+fn leaks_fd_into_next_task() {
+    let fault = Some("leaks-fd-into-next-task");
+    assert_eq!(inherited_by_the_next_task(fault), "1\n");
+    assert_eq!(inherited_by_the_next_task(None), "0\n");
+}
+
+#[test]
+fn a_destroyed_task_leaves_nothing_that_has_left_its_process_group() {
+    let fifos = Fifos::new();
+    let _drains = fifos.drains();
+    let path = fifos.folder.path("pid");
+    let script = format!(
+        "setsid sh -c 'echo $$ >{0}.tmp; mv {0}.tmp {0}; exec sleep 1000' & wait",
+        path.display()
+    );
+    let mut driver = Spoken::start(None);
+    driver.run(&fifos, &script);
+    wait_until("the child", || path.exists());
+    let pid = fs::read_to_string(&path).unwrap();
+    driver.say("destroy", json!({ "id": "t" }));
+    let pid = pid.trim().parse().unwrap();
+    wait_until("its end", || !lives(pid));
 }
 
 #[test]

@@ -9,13 +9,14 @@ use crate::stats::{CpuSource, Sample};
 use crate::status::{End, ExitStatus};
 
 /// What this driver can do as whatever user it runs as.
-const CAPABILITIES: [&str; 6] = [
+const CAPABILITIES: [&str; 7] = [
     "signals",
     "multi-writer",
     "no-log-collection",
     "recover",
     "checks-paths",
     "payload.exec",
+    "contains",
 ];
 
 /// The number of SIGKILL.

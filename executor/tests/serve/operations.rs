@@ -20,6 +20,7 @@ fn a_driver_says_what_it_can_do_and_what_it_does_not_know() {
         "recover",
         "checks-paths",
         "payload.exec",
+        "contains",
     ];
     if rustix::process::geteuid().is_root() {
         expected.push("user-change");

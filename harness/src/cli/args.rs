@@ -168,7 +168,8 @@ pub(super) struct SubjectArgs {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) logmon_stop: Option<String>,
     /// What the driver declares beside what any command can do: forwards, merged,
-    /// no-log-collection, user-change, checks-paths (refuses what is no FIFO). A logmon whose
+    /// no-log-collection, user-change, checks-paths (refuses what is no FIFO), contains (a stop
+    /// ends all that the task has started). A logmon whose
     /// FIFOs are held while it is dead declares keeps-descriptors, one whose template has {on_full}
     /// declares drop-policy by that, one that has {start} start-again, and one with --logmon-serve
     /// many-tasks.

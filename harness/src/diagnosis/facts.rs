@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mock_driver::journal;
+use mock_driver::script::Step;
 use mock_driver::stream::Stream;
 
 use crate::finding::{Finding, Shape};
@@ -42,6 +43,12 @@ pub enum Fact {
     TaskNotStarted,
     /// A process of the task outlived the case.
     TaskLeft,
+    /// The task had a child in its process group.
+    ChildInside,
+    /// The task had a child that had left its process group.
+    ChildOutside,
+    /// A second task ran beside the first.
+    SecondTask,
     /// The driver did not end in time after it was asked to stop.
     StopOverdue,
     /// The driver reported 0 after it was asked to stop.
@@ -373,6 +380,10 @@ fn played(history: &History) -> BTreeSet<Fact> {
     if history.case.scenario.limits.on_full == OnFull::Drop {
         facts.insert(Fact::ToldToDrop);
     }
+    if history.case.scenario.has_second_task() {
+        facts.insert(Fact::SecondTask);
+    }
+    facts.extend(children(history));
     if let Some(many) = history.case.scenario.many {
         facts.insert(Fact::ManyTasks);
         facts.extend(many.descriptors.map(|_| Fact::FewDescriptors));
@@ -384,6 +395,28 @@ fn played(history: &History) -> BTreeSet<Fact> {
         facts.insert(Fact::NoDriverJournal);
     }
     facts
+}
+
+/// Where the children stand that the scripts start which were played.
+fn children(history: &History) -> BTreeSet<Fact> {
+    let played = history.entries.iter().filter_map(|entry| {
+        let Event::DriverStarted { script, .. } = &entry.event else {
+            return None;
+        };
+        history.case.scenario.tasks.get(script)
+    });
+    let steps = played.flat_map(|script| &script.steps);
+    let child = |step: &Step| {
+        let Step::Child { apart, .. } = step else {
+            return None;
+        };
+        Some(if *apart {
+            Fact::ChildOutside
+        } else {
+            Fact::ChildInside
+        })
+    };
+    steps.filter_map(child).collect()
 }
 
 /// Whether the driver's journal shows an opened FIFO before anybody could have had it open for

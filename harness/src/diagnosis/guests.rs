@@ -77,6 +77,30 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "kills-only-the-leader",
+        shapes: &[Shape::LeftBehind],
+        facts: &[Fact::TaskLeft, Fact::ChildInside],
+        never: &[],
+        along: &[Shape::NoEof],
+        cause: "a stop ends the task's main process, and what that has started runs on",
+        ways_out: &[
+            "give the task a process group of its own, and kill that by killpg(2) before the leader is reaped",
+            "give it a control group, and write 1 to its cgroup.kill",
+        ],
+    },
+    Entry {
+        subject: "leaves-orphans",
+        shapes: &[Shape::LeftBehind],
+        facts: &[Fact::TaskLeft, Fact::ChildOutside],
+        never: &[],
+        along: &[Shape::NoEof],
+        cause: "a stop kills the task's process group, and whoever has left that runs on",
+        ways_out: &[
+            "give the task a control group, and write 1 to its cgroup.kill",
+            "become a child subreaper (PR_SET_CHILD_SUBREAPER), and kill what descends from the driver",
+        ],
+    },
+    Entry {
         subject: "logs-into-log-folder",
         shapes: &[Shape::StrayFile],
         facts: &[],

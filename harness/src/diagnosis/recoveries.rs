@@ -1,4 +1,4 @@
-//! The faulty drivers whose tasks live on without them, and what tells them apart. (core)
+//! The faulty drivers with several tasks, which live on without them, and what tells them apart. (core)
 
 use std::collections::BTreeSet;
 
@@ -110,6 +110,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ways_out: &[
             "wait for the end of the process (waitid, a pidfd), not for signs of its life",
             "begin a watchdog's time again when the watchdog itself comes late",
+        ],
+    },
+    Entry {
+        subject: "leaks-fd-into-next-task",
+        shapes: &[Shape::NoEof],
+        facts: &[Fact::SecondTask],
+        never: &[],
+        along: &[Shape::LeftBehind, Shape::BadInheritance],
+        cause: "a task inherits a descriptor of the FIFO of another one, and holds it as long as it lives",
+        ways_out: &[
+            "open each FIFO with O_CLOEXEC, in one call with the open",
+            "close all but 0, 1 and 2 before exec (close_range)",
         ],
     },
 ];

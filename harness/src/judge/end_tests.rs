@@ -338,6 +338,24 @@ fn what_a_logmon_leaves_behind_is_an_orphan_of_logmons() {
     }
 }
 
+#[test]
+fn what_a_stop_leaves_is_told_by_the_rule_that_the_case_is_about() {
+    for rule in ["LIFE-10", "LIFE-12", "LIFE-3"] {
+        let mut history = both();
+        history.case.scenario.rules = vec![rule.parse().unwrap()];
+        let left = Event::LeftBehind {
+            pid: 555,
+            command: "sleep".to_owned(),
+            part: "task".to_owned(),
+        };
+        add(&mut history, 9_500, left);
+        let found = judge(&history).findings;
+        let told: Vec<_> = found.iter().map(|one| one.rule.as_str()).collect();
+        let expected = if rule == "LIFE-3" { "FIFO-11" } else { rule };
+        assert_eq!(told, [expected]);
+    }
+}
+
 /// A logmon that was given a word too many at 5 and ended with these last words at 6, and the good life
 /// after it.
 fn after_a_refusal(exit: Exit, stderr: &str) -> History {

@@ -309,13 +309,17 @@ fn leavings(timeline: &Timeline<'_>, verdict: &mut Verdict) {
         {
             let is_logmon = part == "logmon" || timeline.lives.iter().any(|life| life.pid == *pid);
             let scenario = &timeline.history.case.scenario;
+            let checks = |rule| scenario.rules.contains(&rules::named(rule));
+            let of_driver = [rules::LIFE_10, rules::LIFE_12].into_iter();
             let rule = if is_logmon {
-                rules::named(rules::MON_13)
-            } else if scenario.rules.contains(&rules::named(rules::LIFE_10)) {
-                rules::named(rules::LIFE_10)
+                rules::MON_13
             } else {
-                rules::named(rules::FIFO_11)
+                of_driver
+                    .clone()
+                    .find(|rule| checks(rule))
+                    .unwrap_or(rules::FIFO_11)
             };
+            let rule = rules::named(rule);
             let headline = format!("process {pid} outlived the case: {command}");
             push(verdict, Shape::LeftBehind, rule, headline, Vec::new());
         }

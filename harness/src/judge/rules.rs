@@ -31,6 +31,7 @@ rules! {
     LIFE_9 = "LIFE-9",
     LIFE_10 = "LIFE-10",
     LIFE_11 = "LIFE-11",
+    LIFE_12 = "LIFE-12",
     DATA_1 = "DATA-1",
     DATA_2 = "DATA-2",
     DATA_3 = "DATA-3",

@@ -168,6 +168,9 @@ pub fn step_words(action: &Action) -> String {
         Action::StartTask { script } => {
             format!("start the driver with the next generation of the task (script {script})")
         }
+        Action::StartSecondTask { script } => format!(
+            "start a second task beside the first, with FIFOs of its own: `{script}`"
+        ),
         Action::StopDriver { within_ms } => {
             format!(
                 "stop the driver with SIGTERM; it must end within {}",

@@ -49,7 +49,7 @@ fn the_shipped_contract_has_every_rule_of_every_family() {
         .collect();
     let expected = [
         ("FIFO", 12),
-        ("LIFE", 11),
+        ("LIFE", 12),
         ("DATA", 6),
         ("MON", 16),
         ("ROT", 9),

@@ -54,6 +54,7 @@ impl Stage {
             Action::StopLogmon { within_ms } => self.stop_logmon(*within_ms),
             Action::SignalLogmon { signal } => self.signal_logmon(*signal),
             Action::StartTask { script } => self.start_task(script),
+            Action::StartSecondTask { script } => self.start_second_task(script),
             Action::StopDriver { within_ms } => self.stop_driver(*within_ms),
             Action::SignalTask { signal } => self.signal_task(*signal),
             Action::DetachDriver {} => self.detach_driver(),

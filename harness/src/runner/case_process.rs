@@ -98,6 +98,7 @@ fn run(dir: &CaseDir) -> Result<()> {
         kin: Kin::default(),
         pipes: [None, None],
         spare: None,
+        second: None,
         frozen: Vec::new(),
         samples: Samples::new(),
         closings: None,

@@ -1,7 +1,7 @@
 //! The commands and the environment of the subjects. (core)
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mock_driver::stream::Stream;
 
@@ -14,6 +14,9 @@ use crate::trace::many::Order;
 
 /// The null device, given instead of both FIFOs when log collection is off.
 const NULL: &str = "/dev/null";
+
+/// The number of a task that is started beside the others: the last one that a payload takes.
+pub(super) const SECOND: u32 = 9_999;
 
 /// A command with what is added to its environment.
 #[derive(Debug)]
@@ -130,8 +133,9 @@ fn of_generation(
         | FifoKind::PlainFile
         | FifoKind::Symlink
         | FifoKind::Folder
-        | FifoKind::Socket => text(&dir.fifo(stream)),
+        | FifoKind::Socket => text(&fifo(dir, generation, stream)),
     };
+    let [journal, driver_journal] = journals(dir, generation);
     BTreeMap::from([
         ("stdout", path(Stream::Stdout)),
         ("stderr", path(Stream::Stderr)),
@@ -139,13 +143,28 @@ fn of_generation(
         ("task_dir", text(&dir.task())),
         ("log_dir", text(&dir.log())),
         ("id", case.scenario.id.clone()),
-        ("journal", text(&dir.task_journal(generation))),
-        ("driver_journal", text(&dir.driver_journal(generation))),
+        ("journal", text(&journal)),
+        ("driver_journal", text(&driver_journal)),
         ("gates", text(&dir.gates())),
         ("run", case.run.clone()),
         ("generation", generation.to_string()),
         ("self", quoted(&case.reexec)),
     ])
+}
+
+fn fifo(dir: &CaseDir, generation: u32, stream: Stream) -> PathBuf {
+    if generation == SECOND {
+        return dir.second_fifo(stream);
+    }
+    dir.fifo(stream)
+}
+
+/// The journal of the payload, and the one that the driver may write.
+fn journals(dir: &CaseDir, generation: u32) -> [PathBuf; 2] {
+    if generation == SECOND {
+        return dir.second_journals();
+    }
+    [dir.task_journal(generation), dir.driver_journal(generation)]
 }
 
 /// Which start of a logmon a command is, for those that can be asked for another one.
@@ -263,11 +282,12 @@ fn single_values(
 
 fn task(case: &Case, dir: &CaseDir, script: &str, generation: u32) -> Vec<String> {
     let mut words = case.reexec.clone();
+    let [journal, _] = journals(dir, generation);
     let arguments = [
         ("--script", text(&dir.script(script))),
         ("--run", case.run.clone()),
         ("--generation", generation.to_string()),
-        ("--journal", text(&dir.task_journal(generation))),
+        ("--journal", text(&journal)),
         ("--gates", text(&dir.gates())),
     ];
     words.push("task".into());

@@ -32,6 +32,7 @@ mod play;
 mod point;
 mod prepare;
 mod sampling;
+mod second;
 mod spawn;
 mod stage;
 mod stalling;

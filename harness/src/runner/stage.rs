@@ -111,6 +111,8 @@ pub(super) struct Stage {
     pub(super) kin: Kin,
     pub(super) pipes: [Option<PipeWatch>; 2],
     pub(super) spare: Option<[Reader; 2]>,
+    /// Read ends of the second task's FIFOs, if there is one.
+    pub(super) second: Option<[Reader; 2]>,
     /// The processes of the driver that stand still.
     pub(super) frozen: Vec<i32>,
     pub(super) samples: Samples,

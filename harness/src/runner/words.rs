@@ -26,6 +26,9 @@ pub(super) fn action(action: &Action) -> String {
         Action::StopLogmon { within_ms } => format!("stop logmon within {within_ms} ms"),
         Action::SignalLogmon { signal } => format!("send {} to logmon", signal_name(*signal)),
         Action::StartTask { script } => format!("start the task `{script}`"),
+        Action::StartSecondTask { script } => {
+            format!("start the task `{script}` beside the first")
+        }
         Action::StopDriver { within_ms } => format!("stop the driver within {within_ms} ms"),
         Action::SignalTask { signal } => format!("send {} to the task", signal_name(*signal)),
         Action::DetachDriver {} => "have the driver leave its tasks alone and end".into(),

@@ -198,6 +198,7 @@ impl Plan<'_> {
     fn action(&self, action: &Action, key: &str) -> Result<(), Wrong> {
         match action {
             Action::StartTask { script } => self.script(script, key),
+            Action::StartSecondTask { script } => self.second_script(script, key),
             Action::Release { gate } => self.gate(gate, key),
             Action::Await(wait) => self.wait(wait, key),
             Action::Elapse { because, .. } if because.trim().is_empty() => Err(Wrong::new(
@@ -335,6 +336,20 @@ impl Plan<'_> {
             format!("{key}.script"),
             format!("there is no script `{name}`"),
             fix,
+        ))
+    }
+
+    /// A second task is known to run by the gate that it stands at.
+    fn second_script(&self, name: &str, key: &str) -> Result<(), Wrong> {
+        self.script(name, key)?;
+        let script = self.scenario.tasks.get(name);
+        if script.is_some_and(|script| script_gates(script).next().is_some()) {
+            return Ok(());
+        }
+        Err(Wrong::new(
+            format!("{key}.script"),
+            format!("the script `{name}` has no gate, so nobody knows when it runs"),
+            "add a step `gate` to it, and open that at the end of the plan",
         ))
     }
 

@@ -109,6 +109,13 @@ impl Scenario {
             .collect()
     }
 
+    /// Whether a second task is started beside the one that the case is about.
+    #[must_use]
+    pub fn has_second_task(&self) -> bool {
+        let mut plan = self.plan.iter();
+        plan.any(|step| matches!(step.action, Action::StartSecondTask { .. }))
+    }
+
     /// The capabilities without which the case does not apply.
     #[must_use]
     pub fn needs(&self) -> Vec<Capability> {

@@ -317,3 +317,21 @@ fn an_unknown_key_is_told_before_what_is_missing() {
     let error = refused(&format!("{HEAD}[tasks.main]\nwrong = 1\n[task]\n"));
     assert!(error.contains("`task`"), "{error}");
 }
+
+#[test]
+fn a_second_task_has_a_gate_that_it_is_known_by() {
+    let text = |step: &str| {
+        format!(
+            "{HEAD}[tasks.main]\nstep = []\n[tasks.beside]\nstep = [{step}]\n{PLAN}[[plan]]\n\
+             do = \"start-task\"\n[[plan]]\ndo = \"start-second-task\"\nscript = \"beside\"\n"
+        )
+    };
+    let case = one(&text("{ do = \"gate\", name = \"go\" }"));
+    assert!(case.has_second_task());
+    let said = refused(&text(
+        "{ do = \"records\", stream = \"stdout\", count = 5 }",
+    ));
+    assert!(said.contains("has no gate"), "{said}");
+    let said = refused(&text("").replace("script = \"beside\"", "script = \"none\""));
+    assert!(said.contains("there is no script `none`"), "{said}");
+}

@@ -274,6 +274,12 @@ pub enum Action {
         #[serde(default = "default_script")]
         script: String,
     },
+    /// Has the driver start a second task beside the one that runs, with FIFOs of its own that the host reads, and
+    /// waits until it stands at a gate. Nobody waits for its end: it must have come when the plan has.
+    StartSecondTask {
+        /// The script's name. It has a gate.
+        script: String,
+    },
     /// Sends SIGTERM to the driver and waits for its end.
     StopDriver {
         /// Milliseconds until a stop is late.

@@ -63,6 +63,7 @@ fn needs_driver(action: &Action) -> Option<bool> {
     if let Action::DetachDriver {}
     | Action::KillDriver {}
     | Action::StartTask { .. }
+    | Action::StartSecondTask { .. }
     | Action::StopDriver { .. }
     | Action::FreezeDriver {}
     | Action::ThawDriver {}

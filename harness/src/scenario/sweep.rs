@@ -137,6 +137,7 @@ fn fits(scenario: &Scenario) -> Result<(), String> {
             | Action::StopLogmon { .. }
             | Action::SignalLogmon { .. }
             | Action::StartTask { .. }
+            | Action::StartSecondTask { .. }
             | Action::StopDriver { .. }
             | Action::DetachDriver {}
             | Action::KillDriver {}

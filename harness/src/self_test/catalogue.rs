@@ -140,8 +140,8 @@ const SPOKEN_TO: &[&str] = &[
     "payload.exec",
 ];
 
-/// What one declares that can recover.
-pub(super) const RECOVERS: &[&str] = &[
+/// What one declares that can recover, as the examples do.
+const RECOVERS: &[&str] = &[
     "signals",
     "multi-writer",
     "no-log-collection",
@@ -159,10 +159,22 @@ pub(super) const RECOVERS_AND_FORWARDS: &[&str] = &[
     "checks-paths",
     "payload.exec",
     "recover",
+    "contains",
 ];
 
-/// What a forwarding driver of ours declares.
-const FORWARDS: &[&str] = &["forwards", "no-log-collection", "checks-paths"];
+/// What the executor declares that is spoken to.
+pub(super) const RECOVERS_AND_CONTAINS: &[&str] = &[
+    "signals",
+    "multi-writer",
+    "no-log-collection",
+    "checks-paths",
+    "payload.exec",
+    "recover",
+    "contains",
+];
+
+/// What the mock driver declares.
+const MOCK: &[&str] = &["forwards", "no-log-collection", "checks-paths", "contains"];
 
 /// Every subject: good drivers, good logmons, faulty drivers, faulty logmons.
 #[must_use]
@@ -177,7 +189,7 @@ pub fn catalogue() -> Vec<Known> {
         ),
         serving: None,
         adapter: AdapterKind::Command,
-        capabilities: FORWARDS,
+        capabilities: MOCK,
         kind: Kind::Faulty(Catch {
             case,
             shape: *shape,
@@ -224,23 +236,18 @@ fn good() -> Vec<Known> {
         ..driver(name, template, capabilities, program)
     };
     vec![
-        driver(
-            "mock-run",
-            crate::bundled_pair::BUNDLED_DRIVER,
-            FORWARDS,
-            None,
-        ),
+        driver("mock-run", crate::bundled_pair::BUNDLED_DRIVER, MOCK, None),
         driver(
             "mock-play",
             "{self} mock-driver play --stdout {stdout} --stderr {stderr} --script {script} \
              --run {run} --generation {generation} --gates {gates} --journal {journal}",
-            FORWARDS,
+            MOCK,
             None,
         ),
         driver(
             crate::bundled_pair::EXECUTOR,
             crate::bundled_pair::BUNDLED_EXECUTOR,
-            &["no-log-collection", "checks-paths"],
+            &["no-log-collection", "checks-paths", "contains"],
             None,
         ),
         driver(
@@ -258,7 +265,7 @@ fn good() -> Vec<Known> {
         driver(
             "python",
             "python3 {examples}/python_driver.py --out {stdout} --err {stderr} -- {task}",
-            FORWARDS,
+            &["forwards", "no-log-collection", "checks-paths"],
             Some("python3"),
         ),
         spoken_to(
@@ -277,7 +284,7 @@ fn good() -> Vec<Known> {
         spoken_to(
             "executor-serve",
             crate::bundled_pair::BUNDLED_EXECUTOR_SERVE,
-            RECOVERS,
+            RECOVERS_AND_CONTAINS,
             None,
         ),
         plugged::good(),
@@ -391,6 +398,16 @@ pub(super) const DRIVERS: &[Fault] = &[
         Shape::LeftBehind,
     ),
     ("logs-into-log-folder", "data/smoke", Shape::StrayFile),
+    (
+        "kills-only-the-leader",
+        "life/stop-family-inside",
+        Shape::LeftBehind,
+    ),
+    (
+        "leaves-orphans",
+        "life/stop-family-outside",
+        Shape::LeftBehind,
+    ),
 ];
 
 /// The faults of the mock driver that is spoken to, likewise.
@@ -418,6 +435,7 @@ pub(super) const RECOVERIES: &[Fault] = &[
         "life/frozen-driver",
         Shape::WrongExit,
     ),
+    ("leaks-fd-into-next-task", "fifo/second-task", Shape::NoEof),
 ];
 
 #[cfg(test)]

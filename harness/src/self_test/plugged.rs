@@ -1,7 +1,8 @@
 //! The mock driver once more, as a plugin of Nomad: good, forwarding and not, and with each of its faults. (core)
 
 use super::catalogue::{
-    Catch, DRIVERS, Fault, Kind, Known, Part, RECOVERIES, RECOVERS, RECOVERS_AND_FORWARDS,
+    Catch, DRIVERS, Fault, Kind, Known, Part, RECOVERIES, RECOVERS_AND_CONTAINS,
+    RECOVERS_AND_FORWARDS,
 };
 use crate::adapter::AdapterKind;
 use crate::finding::Shape;
@@ -58,14 +59,14 @@ fn known(name: &str, fault: Option<&str>, (task, forwards): (&str, bool), kind: 
              -- {{self}} mock-driver plugin",
             configured.unwrap_or_default(),
             if forwards { "forwards," } else { "" },
-            "no-log-collection,checks-paths",
+            "no-log-collection,checks-paths,contains",
         ),
         serving: None,
         adapter: AdapterKind::Stdio,
         capabilities: if forwards {
             RECOVERS_AND_FORWARDS
         } else {
-            RECOVERS
+            RECOVERS_AND_CONTAINS
         },
         kind,
     }

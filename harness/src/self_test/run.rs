@@ -230,11 +230,13 @@ pub fn run(options: &Options<'_>, mut tell: impl FnMut(&str)) -> Result<Outcome,
 }
 
 /// Whether a good subject plays a case although it was not named. What a driver that is spoken to does
-/// otherwise, one does as well that is a command: only the cases are left that no command can play.
+/// otherwise, one does as well that is a command: only the cases are left that no command can play, or plays
+/// by a process of its own for each task.
 fn is_played(known: &Known, scenario: &Scenario) -> bool {
     known.adapter == AdapterKind::Command
         || scenario.id == SMOKE
         || scenario.needs().contains(&Capability::Recover)
+        || scenario.has_second_task()
 }
 
 /// Why this machine can't play the case that must catch a faulty subject; none if it can.

@@ -120,6 +120,7 @@ impl Subject {
             Capability::Forwards,
             Capability::NoLogCollection,
             Capability::ChecksPaths,
+            Capability::Contains,
         ]);
         all
     }

@@ -1,8 +1,8 @@
-//! What can be wrong about tasks that live on without their driver: a core.
+//! What can be wrong about several tasks that live on without their driver: a core.
 
 use crate::faults::absence::Away;
 
-/// A realistic bug of a driver whose tasks live on when it leaves them or stands still.
+/// A realistic bug of a driver with several tasks, which live on when it leaves them or stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 #[expect(
     missing_docs,
@@ -16,6 +16,7 @@ pub enum RecoveryFault {
     HangsInRecover,
     GuessesSuccess,
     TakesPauseForDeath,
+    LeaksFdIntoNextTask,
 }
 
 impl RecoveryFault {
@@ -32,6 +33,9 @@ impl RecoveryFault {
             Self::TakesPauseForDeath => {
                 "reports a task as killed that it has not looked at for 1 s"
             }
+            Self::LeaksFdIntoNextTask => {
+                "has a task inherit a descriptor of the FIFO of one that runs already"
+            }
         }
     }
 
@@ -44,7 +48,8 @@ impl RecoveryFault {
             | Self::KillsOnRecover
             | Self::HangsInRecover
             | Self::GuessesSuccess
-            | Self::TakesPauseForDeath => None,
+            | Self::TakesPauseForDeath
+            | Self::LeaksFdIntoNextTask => None,
         }
     }
 }

@@ -39,7 +39,13 @@ pub(crate) fn began(pid: i32) -> Option<u64> {
     stat_field(pid, 19)?.parse().ok()
 }
 
-/// The first child of a process that lives: an executor has its task, and nothing else.
+/// The process group of a process; none if there is no such process.
+pub(crate) fn group_of(pid: i32) -> Option<i32> {
+    stat_field(pid, 2)?.parse().ok()
+}
+
+/// The oldest child of a process that lives: an executor has its task, and whoever came from that and has lost
+/// its parent.
 pub(crate) fn child_of(parent: i32) -> Option<Pid> {
     let parent = parent.to_string();
     let is_child = |pid: &i32| {
@@ -50,7 +56,8 @@ pub(crate) fn child_of(parent: i32) -> Option<Pid> {
         .ok()?
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .find(is_child)
+        .filter(is_child)
+        .min_by_key(|pid| began(*pid))
         .map(Pid::from_raw)
 }
 

@@ -50,6 +50,18 @@ pub(crate) fn for_the_task(policy: &Policy, path: &Path) -> Result<Vec<OwnedFd>>
     if !policy.task_gets_fifo {
         return Ok(Vec::new());
     }
+    inheritable(path)
+}
+
+/// A descriptor of a task's FIFO that whoever is started later inherits, if this is the fault and somebody reads.
+pub(crate) fn for_the_next_task(leaks: bool, path: &Path) -> Vec<OwnedFd> {
+    if !leaks {
+        return Vec::new();
+    }
+    inheritable(path).unwrap_or_default()
+}
+
+fn inheritable(path: &Path) -> Result<Vec<OwnedFd>> {
     let Ok(writer) = Writer::open_within(path, READER_WITHIN) else {
         return Ok(Vec::new());
     };

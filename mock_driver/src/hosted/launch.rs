@@ -32,6 +32,7 @@ use super::task::{
 use crate::executor::RecoveryFault;
 use crate::executor::process::{began, watch};
 use crate::executor::start::{Begun, Start};
+use crate::faults::held_open;
 use crate::reexec::Reexec;
 use crate::script::Script;
 
@@ -128,10 +129,12 @@ pub(super) async fn launch(
     let (task_end, task_process) = observed(pid);
     made.keep();
     let was_killed = Arc::new(AtomicBool::new(false));
+    let leaks = recovering == Some(RecoveryFault::LeaksFdIntoNextTask);
     let observer = Observer {
         executor: executor_end,
         task: task_end,
         child: executor.settle(),
+        held: held_open::for_the_next_task(leaks, Path::new(&config.stdout_path)),
         status: start.status,
         was_killed: Arc::clone(&was_killed),
         misjudges: Misjudges::of(recovering),

@@ -79,6 +79,8 @@ pub(super) struct Observer {
     pub(super) task: Option<OwnedFd>,
     /// The executor, for who is its parent.
     pub(super) child: Option<Child>,
+    /// What the driver holds until the executor has ended; nothing but by fault.
+    pub(super) held: Vec<OwnedFd>,
     pub(super) status: PathBuf,
     /// Whether the executor was killed by this driver.
     pub(super) was_killed: Arc<AtomicBool>,
@@ -119,6 +121,7 @@ impl Observer {
                 // Its status says no more than the file.
                 child.wait().ok();
             }
+            drop(self.held);
         });
         Progress { is_gone, ended }
     }

@@ -72,6 +72,7 @@ impl Task {
             executor,
             task: main,
             child: None,
+            held: Vec::new(),
             status,
             was_killed: Arc::clone(&was_killed),
             misjudges: match recovering {

@@ -232,7 +232,8 @@ impl Tasks {
                 RecoveryFault::LosesGap
                 | RecoveryFault::RepeatsGap
                 | RecoveryFault::GuessesSuccess
-                | RecoveryFault::TakesPauseForDeath,
+                | RecoveryFault::TakesPauseForDeath
+                | RecoveryFault::LeaksFdIntoNextTask,
             )
             | None => {}
         }

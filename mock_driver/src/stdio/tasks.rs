@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer;
 use crate::executor::RecoveryFault;
-use crate::executor::process::{began, child_of, until_readable, watch};
+use crate::executor::process::{began, child_of, descendants_of, kill_all, until_readable, watch};
 use crate::executor::start;
 use crate::executor::status::Status;
 use crate::faults::{held_open, watchdog};
@@ -134,7 +134,8 @@ impl Tasks {
         let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
         let end = watch(pid).ok_or_else(|| Failed("cannot watch an executor".into()))?;
         let began = began(pid).unwrap_or(0);
-        reap(child);
+        let leaks = self.fault == Some(RecoveryFault::LeaksFdIntoNextTask);
+        reap(child, held_open::for_the_next_task(leaks, start.paths()[0]));
         Ok(Task {
             handle: Handle { pid, began, start },
             end: Some(end),
@@ -201,7 +202,7 @@ impl Tasks {
         let (end, pid) = (task.watched(), task.handle.pid);
         thread::spawn(move || {
             if !until_readable(end.as_ref(), Some(timeout)) {
-                killpg(Pid::from_raw(pid), Signal::SIGKILL).ok();
+                kill_with_all(pid);
                 until_readable(end.as_ref(), Some(KILLED));
             }
             answer(&seq, Ok(json!({})));
@@ -286,7 +287,8 @@ impl Tasks {
                 | RecoveryFault::LosesGap
                 | RecoveryFault::RepeatsGap
                 | RecoveryFault::GuessesSuccess
-                | RecoveryFault::TakesPauseForDeath,
+                | RecoveryFault::TakesPauseForDeath
+                | RecoveryFault::LeaksFdIntoNextTask,
             )
             | None => {}
         }
@@ -314,15 +316,26 @@ impl Task {
 
     fn kill(&self) {
         if self.runs() {
-            killpg(Pid::from_raw(self.handle.pid), Signal::SIGKILL).ok();
+            kill_with_all(self.handle.pid);
             until_readable(self.end.as_ref(), Some(KILLED));
         }
     }
 }
 
-/// Takes the status of an executor when it ends: what counts stands in its file.
-fn reap(mut child: Child) {
-    thread::spawn(move || child.wait());
+/// Kills an executor that runs, its process group, and whoever of its task has left that.
+fn kill_with_all(executor: i32) {
+    let below = descendants_of(executor);
+    killpg(Pid::from_raw(executor), Signal::SIGKILL).ok();
+    kill_all(&below);
+}
+
+/// Takes the status of an executor when it ends: what counts stands in its file. Until then the driver holds
+/// these descriptors, if it holds any.
+fn reap(mut child: Child, held: Vec<OwnedFd>) {
+    thread::spawn(move || {
+        child.wait().ok();
+        drop(held);
+    });
 }
 
 fn signal_of(request: &Map<String, Value>) -> Result<Signal, Failed> {

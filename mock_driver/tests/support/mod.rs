@@ -67,6 +67,13 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether a process runs or sleeps: a zombie has ended.
+pub(crate) fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let state = |stat: String| Some(stat.rsplit_once(") ")?.1.chars().next()? != 'Z');
+    stat.ok().and_then(state).unwrap_or(false)
+}
+
 /// The run that [`Fifos::play`] names.
 pub(crate) const RUN: RunId = RunId(0x00c0_ffee);
 
