@@ -82,7 +82,7 @@ fn the_arrows_between_the_rooms_point_one_way() {
             "harness",
             &["executor", "fifo", "logmon", "mock_driver", "plugin"],
         ),
-        ("benches", &["fifo", "logmon"]),
+        ("benches", &["executor", "fifo", "logmon"]),
         // A driver of somebody else, which happens to lie here.
         ("examples/rust-driver", &["harness", "logmon"]),
     ];

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
@@ -12,7 +13,7 @@ use crate::pairs::Plan;
 use crate::rulers::{Rotation, Ruler};
 use crate::trial::Programs;
 use crate::work::Work;
-use crate::{crowd, growth, latency, machine, pairs, produce, report, resume, rulers};
+use crate::{crowd, growth, latency, launch, machine, pairs, produce, report, resume, rulers};
 
 /// Measures collectors of task logs side by side.
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ enum Command {
     Growth(GrowthArgs),
     /// The time from a kill of logmon to the next byte in the file.
     Resume(ResumeArgs),
+    /// The launch of a task by the executor, beside posix_spawn(3) of its program.
+    Launch(LaunchArgs),
     /// The producer: says `ready`, waits for a byte on stdin, writes whole lines to stdout.
     Produce { work: Work, bytes: u64 },
     /// One of the rulers.
@@ -134,6 +137,19 @@ struct ResumeArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct LaunchArgs {
+    /// How many pairs of runs make a ratio.
+    #[arg(long, default_value_t = 15)]
+    pairs: u32,
+    /// How many launches make a run.
+    #[arg(long, default_value_t = 100)]
+    launches: u32,
+    /// How long nothing is started before each, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    rest_ms: u64,
+}
+
+#[derive(Debug, clap::Args)]
 struct RulerArgs {
     #[arg(value_enum)]
     ruler: Ruler,
@@ -206,6 +222,12 @@ fn run(command: Command) -> Result<()> {
             describe();
             let programs = Programs::new(args.logmon)?;
             print!("{}", resume::measure(&args.place, args.kills, &programs)?);
+            Ok(())
+        }
+        Command::Launch(args) => {
+            describe();
+            let rest = Duration::from_millis(args.rest_ms);
+            print!("{}", launch::measure(args.pairs, args.launches, rest)?);
             Ok(())
         }
         Command::Produce { work, bytes } => produce::produce(work, bytes),

@@ -1,5 +1,5 @@
 //! Edge: measures collectors of task logs side by side: logmon, programs that others made, and small
-//! rulers of our own that show what the kernel allows.
+//! rulers of our own that show what the kernel allows; and the executor beside posix_spawn(3).
 //!
 //! # What it must never do
 //! - Print the ratio of two programs that did not run in turn, in pairs, in the same run.
@@ -14,6 +14,7 @@ pub mod collector;
 mod crowd;
 mod growth;
 mod latency;
+mod launch;
 mod log_files;
 mod machine;
 mod pairs;

@@ -91,3 +91,16 @@ fn an_unknown_work_is_refused_by_name() {
         .failure()
         .stderr(predicate::str::contains("X7 is no work"));
 }
+
+#[test]
+fn a_launch_is_measured_beside_posix_spawn() {
+    measure()
+        .args(["launch", "--pairs", "3", "--launches", "2"])
+        .assert()
+        .success()
+        .stdout(
+            predicate::str::contains("| process group | until it runs |").and(
+                predicate::str::contains("| process group | until nothing is left of it |"),
+            ),
+        );
+}
