@@ -77,6 +77,11 @@ pub(crate) struct RunArgs {
     /// Sends both to /dev/null: nobody collects a log.
     #[arg(long, conflicts_with_all = ["stdout", "stderr"])]
     pub(crate) log_disabled: bool,
+    /// A folder that only trusted users can change. The FIFOs must lie below
+    /// it, and from it on no symbolic link is followed. Without it, links in
+    /// the folders above a FIFO are.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) trusted_root: Option<PathBuf>,
     /// How long to wait for somebody to read both FIFOs; 0 tries once.
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     pub(crate) open_ms: u64,
@@ -171,6 +176,7 @@ impl RunArgs {
             .cwd
             .or(if self.task_dir.is_some() { None } else { here });
         spec.task_folder = self.task_dir;
+        spec.trusted_root = self.trusted_root;
         spec.open_limit = Duration::from_millis(self.open_ms);
         spec.oom_score_adj = self.oom_score_adj;
         spec.cgroup = match self.cgroup_parent {

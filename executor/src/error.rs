@@ -94,6 +94,24 @@ pub enum LaunchError {
         /// The error of `open(2)`.
         source: io::Error,
     },
+    /// The FIFO may be meant for another task (SEC-1). It was not changed.
+    #[error("can't use {}, the FIFO of {stream}: it belongs to user {uid}, who is neither root, nor the user of this process, nor that of the task; give it to one of them by chown, or name that user as the task's", path.display())]
+    ForeignLog {
+        /// Which stream.
+        stream: Stream,
+        /// The path of its FIFO.
+        path: PathBuf,
+        /// The user id of its owner.
+        uid: u32,
+    },
+    /// The FIFO has another name, where it may be meant for another task (SEC-1). It was not changed.
+    #[error("can't use {}, the FIFO of {stream}: it has another name, too; remove it, and have the log collector make a new one", path.display())]
+    LinkedLog {
+        /// Which stream.
+        stream: Stream,
+        /// The path of its FIFO.
+        path: PathBuf,
+    },
     /// A FIFO can't be given to the user of the task, who could not open `/dev/stdout` then.
     #[error("can't give {}, the FIFO of {stream}, to user {uid}", path.display())]
     GiveLog {

@@ -65,6 +65,8 @@ impl Exit {
             | LaunchError::OpenNull { .. }
             | LaunchError::GiveLog { .. }
             | LaunchError::Start { .. }
+            | LaunchError::ForeignLog { .. }
+            | LaunchError::LinkedLog { .. }
             | LaunchError::Descriptor { .. } => Exit::Failed,
         }
     }

@@ -55,6 +55,7 @@ mod status;
 mod stop;
 mod tail;
 mod task;
+mod trust;
 mod user;
 mod waiting;
 mod warden;

@@ -30,6 +30,10 @@ pub struct LaunchSpec {
     pub cwd: Option<PathBuf>,
     /// Where its output goes.
     pub logs: LogPaths,
+    /// A folder that only trusted users can change. The FIFOs must lie below it, and from it on no symbolic link is
+    /// followed; the paths are compared as they are written. None: links in the folders above a FIFO are followed,
+    /// and the caller vouches for them.
+    pub trusted_root: Option<PathBuf>,
     /// How long the launch waits for the readers of both FIFOs; zero: it tries once. [`OPEN_LIMIT`] if nothing
     /// else is said.
     pub open_limit: Duration,
@@ -52,6 +56,7 @@ impl LaunchSpec {
             task_folder: None,
             cwd: None,
             logs,
+            trusted_root: None,
             open_limit: OPEN_LIMIT,
             cgroup: CgroupParent::default(),
             oom_score_adj: None,

@@ -300,7 +300,7 @@ fn start_in(
     let stopping = CancelSource::new().map_err(|source| LaunchError::Descriptor { source })?;
     let entrances = containment.entrances()?;
     let user = context.credentials.as_ref();
-    let (stdout, stderr) = outputs::open(&spec.logs, spec.open_limit, cancels, user)?;
+    let (stdout, stderr) = outputs::open(spec, cancels, user)?;
     let birth = Birth {
         program: &program,
         args: &spec.args,

@@ -92,11 +92,18 @@ impl Writer {
     /// - [`Error::Inspect`] with ENOENT: there is nothing. It is never created.
     /// - [`Error::NoFileName`], [`Error::OpenFolder`], [`Error::Open`]: the path can't be used.
     pub fn try_open(path: impl AsRef<Path>) -> Result<Writer, Error> {
-        let path = path.as_ref();
-        let (handle, stat) = open_end(&Place::open(path)?, End::Write)?;
+        Writer::try_open_in(&Place::open(path.as_ref())?)
+    }
+
+    /// Does what [`Writer::try_open`] does, in a folder that is open.
+    ///
+    /// # Errors
+    /// As [`Writer::try_open`], but for those of the folder.
+    pub fn try_open_in(place: &Place<'_>) -> Result<Writer, Error> {
+        let (handle, stat) = open_end(place, End::Write)?;
         Ok(Writer {
             handle,
-            path: path.to_owned(),
+            path: place.path.to_owned(),
             identity: Identity::of(&stat),
         })
     }
@@ -110,17 +117,15 @@ impl Writer {
     /// [`Error::NoReader`] at the end of the time; the other errors of [`Writer::try_open`] at once.
     pub fn open_within(path: impl AsRef<Path>, limit: Duration) -> Result<Writer, Error> {
         let path = path.as_ref();
-        let mut pauses = Pauses::until(Deadline::after(limit));
-        loop {
-            match Writer::try_open(path) {
-                Err(Error::NoReader { path }) => {
-                    if !pauses.pause() {
-                        return Err(Error::NoReader { path });
-                    }
-                }
-                outcome => return outcome,
-            }
-        }
+        await_reader(limit, || Writer::try_open(path))
+    }
+
+    /// Does what [`Writer::open_within`] does, in a folder that is open.
+    ///
+    /// # Errors
+    /// As [`Writer::open_within`], but for those of the folder.
+    pub fn open_in_within(place: &Place<'_>, limit: Duration) -> Result<Writer, Error> {
+        await_reader(limit, || Writer::try_open_in(place))
     }
 
     /// Writes what fits and never waits.
@@ -277,6 +282,24 @@ impl From<Writer> for OwnedFd {
     /// Gives up the type and keeps the descriptor, non-blocking and close-on-exec.
     fn from(writer: Writer) -> OwnedFd {
         writer.handle
+    }
+}
+
+/// Tries until there is a reader, or until the time is over.
+fn await_reader(
+    limit: Duration,
+    try_open: impl Fn() -> Result<Writer, Error>,
+) -> Result<Writer, Error> {
+    let mut pauses = Pauses::until(Deadline::after(limit));
+    loop {
+        match try_open() {
+            Err(Error::NoReader { path }) => {
+                if !pauses.pause() {
+                    return Err(Error::NoReader { path });
+                }
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
-use fifo::{Access, Error, FolderError, Origin, Place, Reader};
+use fifo::{Access, Error, FolderError, Origin, Place, Reader, Writer};
 
 #[test]
 fn a_fifo_is_made_adopted_and_opened_below_a_root() {
@@ -59,4 +60,33 @@ fn a_place_stays_in_its_folder_when_a_link_takes_the_folders_name() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
     let moved = Reader::open(root.path().join("moved/out")).unwrap();
     assert_eq!(reader.identity(), moved.identity());
+}
+
+#[test]
+fn a_writer_opens_in_the_folder_that_was_opened_and_waits_for_its_reader() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let path = folder.join("out");
+    fifo::create(&path, 0o600).unwrap();
+    let place = Place::open_below(root.path(), &path).unwrap();
+    let missing = |opened: Result<Writer, Error>| {
+        let error = opened.unwrap_err();
+        assert!(matches!(error, Error::NoReader { .. }), "got {error:?}");
+    };
+    missing(Writer::try_open_in(&place));
+    missing(Writer::open_in_within(&place, Duration::ZERO));
+    let reader = Reader::open(&path).unwrap();
+    // Whatever takes the name of the folder, and has a FIFO and a reader, too.
+    fs::rename(&folder, root.path().join("moved")).unwrap();
+    fs::create_dir(&folder).unwrap();
+    fifo::create(&path, 0o600).unwrap();
+    let _other = Reader::open(&path).unwrap();
+    for writer in [
+        Writer::try_open_in(&place).unwrap(),
+        Writer::open_in_within(&place, Duration::ZERO).unwrap(),
+    ] {
+        assert_eq!(writer.identity(), reader.identity());
+        assert_eq!(writer.path(), path);
+    }
 }

@@ -1,7 +1,7 @@
 //! Who a task is (edge): its user, its groups, and what it may open.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use executor::{Cancel, Executor, LaunchError, LogPaths, Options, StandardExecutor, UserError};
@@ -170,4 +170,98 @@ fn a_user_that_is_none_or_that_this_process_may_not_be_is_refused() {
         matches!(error, LaunchError::User(UserError::NotRoot { .. })),
         "got {error:?}"
     );
+}
+
+/// What a launch with this FIFO as stdout says, as the task of nobody if this process is root.
+fn refusal(stage: &Stage, stdout: &Path, trusted_root: Option<&Path>) -> LaunchError {
+    let logs = LogPaths::of_fifos(stdout, stage.logs.stderr());
+    let mut spec = sh("echo secret", logs);
+    spec.trusted_root = trusted_root.map(Into::into);
+    spec.user = geteuid().is_root().then(|| "nobody".into());
+    new().launch(&spec, Cancel::never()).unwrap_err()
+}
+
+#[test]
+fn a_log_folder_that_is_a_link_is_not_followed_below_a_trusted_root() {
+    let stage = Stage::new();
+    let root = stage.folder.path();
+    symlink(root, stage.path("logs")).unwrap();
+    let linked = stage
+        .path("logs")
+        .join(stage.logs.stdout().file_name().unwrap());
+    let error = refusal(&stage, &linked, Some(root));
+    let LaunchError::OpenLog { source, .. } = &error else {
+        panic!("got {error:?}");
+    };
+    let link = stage.path("logs").display().to_string();
+    let told = std::error::Error::source(source).unwrap().to_string();
+    assert!(
+        told.starts_with(&format!("open {link}: it is a symbolic link")),
+        "got {told}"
+    );
+    let owner = fs::metadata(stage.logs.stdout()).unwrap().uid();
+    assert_eq!(owner, geteuid().as_raw(), "it was given away");
+    // The other FIFO has to lie below it, too.
+    let stranger = Stage::new();
+    let error = refusal(&stage, stage.logs.stdout(), Some(stranger.folder.path()));
+    assert!(
+        matches!(error, LaunchError::OpenLog { .. }),
+        "got {error:?}"
+    );
+
+    let executor = new();
+    let mut spec = stage.script("echo below");
+    spec.trusted_root = Some(root.into());
+    executor.launch(&spec, Cancel::never()).unwrap();
+    assert_eq!(all(&stage.stdout), "below\n");
+}
+
+#[test]
+fn a_fifo_with_a_second_name_is_refused_and_not_given_away() {
+    let stage = Stage::new();
+    let second = stage.path("second");
+    fs::hard_link(stage.logs.stdout(), &second).unwrap();
+    let error = refusal(&stage, &second, None);
+    assert!(
+        matches!(error, LaunchError::LinkedLog { .. }),
+        "got {error:?}"
+    );
+    let owner = fs::metadata(&second).unwrap().uid();
+    assert_eq!(owner, geteuid().as_raw(), "it was given away");
+}
+
+#[test]
+fn a_fifo_of_a_stranger_is_refused_and_one_of_the_tasks_user_is_not() {
+    if !geteuid().is_root() {
+        skip!(
+            "a_fifo_of_a_stranger_is_refused_and_one_of_the_tasks_user_is_not",
+            "only root can give a file away"
+        );
+    }
+    let Some(user) = nobody() else {
+        skip!(
+            "a_fifo_of_a_stranger_is_refused_and_one_of_the_tasks_user_is_not",
+            "there is no nobody"
+        );
+    };
+    let stage = Stage::new();
+    chown(stage.logs.stdout(), Some(12345), None).unwrap();
+    let error = refusal(&stage, stage.logs.stdout(), None);
+    let path = stage.logs.stdout().display();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "can't use {path}, the FIFO of stdout: it belongs to user 12345, who is neither root, nor the user \
+             of this process, nor that of the task; give it to one of them by chown, or name that user as the \
+             task's"
+        )
+    );
+    let owner = fs::metadata(stage.logs.stdout()).unwrap().uid();
+    assert_eq!(owner, 12345);
+    chown(stage.logs.stdout(), Some(user.uid.as_raw()), None).unwrap();
+    let executor = new();
+    let mut spec = stage.script("echo again >/dev/stdout");
+    spec.user = Some("nobody".into());
+    executor.launch(&spec, Cancel::never()).unwrap();
+    assert_eq!(all(&stage.stdout), "again\n");
 }
