@@ -19,7 +19,7 @@ use crate::cgroup::{
 };
 use crate::error::chain;
 use crate::kin::{Stat, descendants};
-use crate::processes::{self, await_ends, open_all};
+use crate::processes::{self, await_ends, kill_listed, open_few};
 use crate::task::{Execs, lock};
 use crate::waiting::Deadline;
 
@@ -179,7 +179,10 @@ impl Containment {
             Kind::Cgroup2 | Kind::Freezer => {
                 let group = self.group.as_ref().map(Group::pids);
                 let pids = group.transpose()?.unwrap_or_default();
-                pids.into_iter().filter_map(processes::stat).collect()
+                let found = pids.into_iter().map(processes::look);
+                found
+                    .filter_map(io::Result::transpose)
+                    .collect::<io::Result<_>>()?
             }
             Kind::Subreaper => descendants(&processes::table()?, getpid().as_raw_nonzero().get()),
             Kind::ProcessGroup => {
@@ -196,23 +199,9 @@ impl Containment {
     pub(crate) fn kill_rest(&self, leader: i32) -> io::Result<()> {
         match (&self.group, self.kind) {
             (Some(group), _) => group.kill(),
-            (None, Kind::Subreaper) => self.kill_members(leader).map(drop),
+            (None, Kind::Subreaper) => kill_listed(&self.members(leader)?),
             (None, Kind::ProcessGroup | Kind::Cgroup2 | Kind::Freezer) => Ok(()),
         }
-    }
-
-    /// Kills those that are found; gives them.
-    fn kill_members(&self, leader: i32) -> io::Result<Vec<(i32, OwnedFd)>> {
-        let members = self.members(leader)?;
-        let pids: Vec<i32> = members.iter().map(|stat| stat.pid).collect();
-        let is_still = |pid: i32| {
-            let before = members.iter().find(|stat| stat.pid == pid);
-            let now = processes::stat(pid);
-            before.map(|stat| stat.birth) == now.map(|stat| stat.birth)
-        };
-        let open = open_all(&pids, is_still)?;
-        processes::kill_all(&open)?;
-        Ok(open)
     }
 
     /// Waits until nobody but the leader is left; says whether that came.
@@ -228,7 +217,9 @@ impl Containment {
         loop {
             self.reap_adopted(leader, execs)?;
             // Killing a member of the process group again does no harm.
-            let open = self.kill_members(leader)?;
+            let members = self.members(leader)?;
+            kill_listed(&members)?;
+            let open = open_few(&members)?;
             if open.is_empty() && self.members(leader)?.is_empty() {
                 self.reap_adopted(leader, execs)?;
                 return Ok(true);

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::choose::Kind;
 use super::mounts::oom_kills;
-use crate::processes::{await_ends, kill_all, open_all};
+use crate::processes::{AT_ONCE, await_ends, few, kill_all, open_all};
 use crate::waiting::{Deadline, Pauses, poll_until};
 
 /// How long a group may take to freeze before its processes are killed all the same: one that waits for a disk
@@ -151,13 +151,18 @@ impl Group {
         killed
     }
 
+    /// One that can't be killed does not protect the others.
     fn kill_each(&self) -> io::Result<()> {
-        kill_all(&self.open_pids()?)
+        let pids = self.pids()?;
+        let killed = pids
+            .chunks(AT_ONCE)
+            .map(|few| kill_all(&self.open_few(few)?));
+        killed.fold(Ok(()), Result::and)
     }
 
-    /// Opens the processes of the group. What is still in it once its pidfd is open, is meant.
-    fn open_pids(&self) -> io::Result<Vec<(i32, OwnedFd)>> {
-        let mut open = open_all(&self.pids()?, |_| true)?;
+    /// Opens the first few of these processes. What is still in the group once its pidfd is open, is meant.
+    fn open_few(&self, pids: &[i32]) -> io::Result<Vec<(i32, OwnedFd)>> {
+        let mut open = open_all(few(pids), |_| Ok(true))?;
         let still = self.pids()?;
         open.retain(|(pid, _)| still.contains(pid));
         Ok(open)
@@ -169,7 +174,7 @@ impl Group {
             return self.await_unpopulated(deadline);
         }
         loop {
-            let open = self.open_pids()?;
+            let open = self.open_few(&self.pids()?)?;
             if open.is_empty() && self.pids()?.is_empty() {
                 return Ok(true);
             }

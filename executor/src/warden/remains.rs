@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use super::message::{Held, Inode, Named};
 use crate::cgroup::{Group, Kind};
 use crate::kin::{Stat, descendants};
-use crate::processes::{self, await_ends, kill_all, open_all};
+use crate::processes::{self, await_ends, kill_listed, open_all, open_few};
 use crate::waiting::{Cancel, Deadline, Woken, readable};
 
 /// What killing came to.
@@ -30,7 +30,8 @@ pub(crate) struct Left {
 
 /// Opens a process if it is still the one that was meant. It may have ended, and be a zombie.
 pub(crate) fn open(named: Named) -> io::Result<Option<OwnedFd>> {
-    let is_still = |pid: i32| processes::stat(pid).is_some_and(|stat| stat.birth == named.birth);
+    let is_still =
+        |pid: i32| Ok(processes::look(pid)?.is_some_and(|stat| stat.birth == named.birth));
     let open = open_all(&[named.pid], is_still)?;
     Ok(open.into_iter().next().map(|(_, pidfd)| pidfd))
 }
@@ -128,23 +129,13 @@ fn living(table: &[Stat], root: i32) -> Vec<Stat> {
     found
 }
 
-/// Kills these and waits for their ends; says whether there was none any more.
+/// Kills these and waits for the ends of some; says whether there was none any more.
 fn kill_once(found: &[Stat], deadline: Deadline) -> io::Result<bool> {
-    let pids: Vec<i32> = found.iter().map(|stat| stat.pid).collect();
-    let is_still = |pid: i32| {
-        let birth = |stats: &[Stat]| {
-            stats
-                .iter()
-                .find(|stat| stat.pid == pid)
-                .map(|one| one.birth)
-        };
-        birth(found) == processes::stat(pid).map(|stat| stat.birth)
-    };
-    let open = open_all(&pids, is_still)?;
-    if open.is_empty() {
+    if found.is_empty() {
         return Ok(true);
     }
-    kill_all(&open)?;
+    kill_listed(found)?;
+    let open = open_few(found)?;
     if !await_ends(&open, deadline)? || deadline.is_over() {
         return Err(io::Error::other("processes of the task do not end"));
     }

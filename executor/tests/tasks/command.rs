@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::escaping::FAMILY;
-use crate::stage::{Stage, all, has_ended_within, line, status_field, until};
+use crate::stage::{Stage, all, cgroup1, has_ended_within, line, status_field, until};
 
 fn run(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
@@ -282,6 +282,34 @@ fn what_a_task_leaves_behind_ends_with_it() {
             .filter(|pid| !has_ended_within(**pid, Duration::ZERO))
             .collect();
         assert_eq!(left, Vec::<&i32>::new(), "{options:?}");
+    }
+}
+
+#[test]
+fn a_task_may_have_more_processes_than_the_executor_has_descriptors() {
+    let freezer = cgroup1("freezer").map(|folder| folder.display().to_string());
+    let mut means = vec![vec!["--no-cgroup"]];
+    match &freezer {
+        Some(folder) => means.push(vec!["--cgroup-parent", folder]),
+        None => eprintln!("not tested: a freezer of version 1, as none can be made here"),
+    }
+    let script = "i=0; while [ $i -lt 100 ]; do setsid sleep 1000 & i=$((i+1)); done; echo ready; exec sleep 1000";
+    for options in means {
+        let stage = Stage::new();
+        let command = with(&stage, &options, script);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let running = Running::start(limited);
+        assert_eq!(line(&stage.stdout), "ready");
+        running.signal(Signal::SIGTERM);
+        assert_eq!(running.end(), (Some(143), String::new()), "{options:?}");
+        assert_eq!(all(&stage.stdout), "", "the last of them is gone");
     }
 }
 
