@@ -173,13 +173,15 @@ impl Group {
         if self.version == Version::Two {
             return self.await_unpopulated(deadline);
         }
+        // Some are listed that can't be opened, and each one that has ended may have left another one.
+        let mut pauses = Pauses::until(deadline);
         loop {
             let open = self.open_few(&self.pids()?)?;
             if open.is_empty() && self.pids()?.is_empty() {
                 return Ok(true);
             }
-            if !await_ends(&open, deadline)? {
-                return Ok(false);
+            if !await_ends(&open, deadline)? || !pauses.pause() {
+                return Ok(self.pids()?.is_empty());
             }
             self.kill()?;
         }
@@ -286,4 +288,38 @@ fn is_gone(error: &io::Error) -> bool {
         Errno::from_io_error(error),
         Some(Errno::NOENT | Errno::NODEV)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// What waiting for an end of these processes gives, with a folder of files in the place of a group.
+    fn await_empty(listed: &str) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cgroup.procs"), listed).unwrap();
+        let group = Group::found(folder.path(), Some(Kind::Freezer));
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let deadline = Deadline::after(Duration::from_millis(100));
+            tell.send(group.await_empty(deadline).unwrap())
+        });
+        let told = told.recv_timeout(Duration::from_secs(60));
+        told.expect("the deadline holds")
+    }
+
+    #[test]
+    fn a_wait_for_an_empty_group_ends_whatever_is_listed() {
+        assert!(await_empty(""));
+        assert!(!await_empty("0\n"), "a process of another namespace");
+        // One that has ended, and is waited for by nobody yet.
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = child.id().to_string();
+        let is_empty = await_empty(&pid);
+        child.wait().unwrap();
+        assert!(!is_empty, "one that has ended and stays on the list");
+    }
 }
