@@ -21,7 +21,7 @@ use crate::error::chain;
 use crate::kin::{Stat, descendants};
 use crate::processes::{self, await_ends, kill_listed, open_few};
 use crate::task::{Execs, lock};
-use crate::waiting::Deadline;
+use crate::waiting::{Deadline, Pauses};
 
 /// How long the kernel may take to let go of a cgroup that nothing was started in.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(1);
@@ -278,8 +278,9 @@ impl Containment {
         execs: &Mutex<Execs>,
         deadline: Deadline,
     ) -> io::Result<()> {
+        let mut pauses = Pauses::until(deadline);
         while has_children()? {
-            if !self.await_empty(leader, execs, deadline)? || deadline.is_over() {
+            if !self.await_empty(leader, execs, deadline)? || !pauses.pause() {
                 return Err(io::Error::other("processes of the task are left"));
             }
         }

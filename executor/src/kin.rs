@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) pid: i32,
-    /// True if it has ended and only waits to be reaped.
+    /// True if it has ended and only waits to be reaped. One whose main thread has ended lives on with its others,
+    /// and has the same letter: pthread_exit(3).
     pub(crate) is_zombie: bool,
     pub(crate) parent: i32,
     /// Its process group.
@@ -22,9 +23,10 @@ impl Stat {
         let (pid, rest) = line.split_once(" (")?;
         let (_, rest) = rest.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let threads: u64 = fields.get(17)?.parse().ok()?;
         Some(Stat {
             pid: pid.parse().ok()?,
-            is_zombie: matches!(*fields.first()?, "Z" | "X" | "x"),
+            is_zombie: matches!(*fields.first()?, "Z" | "X" | "x") && threads <= 1,
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             birth: fields.get(19)?.parse().ok()?,
@@ -83,6 +85,13 @@ mod tests {
             birth: 98765,
         };
         assert_eq!(Stat::parse(line), Some(expected));
+        // Its main thread has ended, and another one has not.
+        let line = line.replace(" 1 0 98765", " 2 0 98765");
+        let expected = Stat {
+            is_zombie: false,
+            ..expected
+        };
+        assert_eq!(Stat::parse(&line), Some(expected));
         assert_eq!(Stat::parse("42 (cut) S 7"), None);
         assert_eq!(Stat::parse(""), None);
     }

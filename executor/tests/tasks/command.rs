@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::escaping::FAMILY;
-use crate::stage::{Stage, all, cgroup1, has_ended_within, line, status_field, until};
+use crate::stage::{Stage, all, cgroup1, has_ended_within, line, skip, status_field, until};
 
 fn run(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
@@ -339,6 +339,48 @@ fn a_child_subreaper_stops_a_family_and_says_by_what() {
     ] {
         assert!(text.contains(said), "no {said:?} in {text}");
     }
+}
+
+/// A program whose main thread ends at once, and another one never.
+const HEADLESS: &str = "\
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+print(os.getpid(), flush=True)
+# pthread_exit(3) without what it runs at the end of a thread.
+ctypes.CDLL(None).syscall({'x86_64': 60}.get(os.uname().machine, 93), 0)
+";
+
+#[test]
+fn a_process_whose_main_thread_has_ended_is_killed_with_the_task() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        skip!(
+            "a_process_whose_main_thread_has_ended_is_killed_with_the_task",
+            "there is no python3"
+        );
+    }
+    let stage = Stage::new();
+    let program = stage.path("headless.py");
+    fs::write(&program, HEADLESS).unwrap();
+    let script = format!(
+        "setsid python3 {} & exec sleep 1000 >/dev/null",
+        program.display()
+    );
+    let running = Running::start(with(&stage, &["--no-cgroup"], &script));
+    let headless: i32 = line(&stage.stdout).parse().unwrap();
+    until("its main thread has ended", || {
+        let state = status_field(headless, "State");
+        if state.starts_with('Z') {
+            Ok(())
+        } else {
+            Err(state)
+        }
+    });
+    running.signal(Signal::SIGTERM);
+    let outcome = running.end();
+    let survives = !has_ended_within(headless, Duration::ZERO);
+    let _is_gone = nix::sys::signal::kill(Pid::from_raw(headless), Signal::SIGKILL);
+    assert_eq!(outcome, (Some(143), String::new()));
+    assert!(!survives, "{headless} lives on");
 }
 
 #[test]
