@@ -204,6 +204,11 @@ impl Containment {
         }
     }
 
+    /// Has what was killed die although somebody has frozen it.
+    pub(crate) fn thaw(&self) -> io::Result<()> {
+        self.group.as_ref().map_or(Ok(()), Group::thaw)
+    }
+
     /// Waits until nobody but the leader is left; says whether that came.
     pub(crate) fn await_empty(
         &self,

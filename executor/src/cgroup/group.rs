@@ -147,8 +147,22 @@ impl Group {
         while fs::read_to_string(&state)?.trim() != "FROZEN" && pauses.pause() {}
         let killed = self.kill_each();
         // What is frozen dies when it thaws.
-        fs::write(&state, "THAWED")?;
-        killed
+        killed.and(self.thaw())
+    }
+
+    /// Lets a freezer of version 1, and those below it, run again: what is frozen there is not killed before. In a
+    /// group of version 2 it is, cgroups(7).
+    pub(crate) fn thaw(&self) -> io::Result<()> {
+        if self.version != Version::Freezer {
+            return Ok(());
+        }
+        let thawed = self.folders()?.into_iter().map(|folder| {
+            match fs::write(folder.join("freezer.state"), "THAWED") {
+                Err(error) if !is_gone(&error) => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            }
+        });
+        thawed.fold(Ok(()), Result::and)
     }
 
     /// One that can't be killed does not protect the others.

@@ -70,6 +70,8 @@ impl Stop<'_> {
                 if !self.task.signal(Signal::KILL)? {
                     return Ok(Outcome::Unneeded);
                 }
+                // That the task can't be thawed shows in what follows.
+                drop(self.task.containment.thaw());
                 let why = format!(
                     "process {} has not ended within {KILL_LIMIT:?} of being killed",
                     self.task.pid()

@@ -10,7 +10,8 @@ use executor::{
 };
 
 use crate::stage::{
-    LONG, Stage, all, cgroup1, cgroup2, end, has_ended_within, line, only, program, skip, until,
+    LONG, Stage, all, cgroup1, cgroup2, end, freeze, has_ended_within, line, only, program, skip,
+    until,
 };
 
 /// Starts a process in the group, one in a session of its own and one that was forked twice there; tells the
@@ -102,6 +103,33 @@ fn nothing_leaves_a_freezer_of_version_1() {
         "{report}"
     );
     assert!(!executor.contained().unwrap().cgroup().unwrap().exists());
+}
+
+#[test]
+fn a_frozen_task_dies_as_soon_as_it_is_killed() {
+    let Some(_) = cgroup1("freezer") else {
+        skip!(
+            "a_frozen_task_dies_as_soon_as_it_is_killed",
+            "no freezer of version 1 can be made here"
+        );
+    };
+    // Frozen in the task's own group, and in one that was made below it.
+    for below in ["", "below"] {
+        let stage = Stage::new();
+        let executor = only(false, true);
+        let spec = stage.script("exec sleep 1000");
+        let launched = executor.launch(&spec, Cancel::never()).unwrap();
+        let contained = executor.contained().unwrap();
+        let folder = contained.cgroup().unwrap().join(below);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("cgroup.procs"), launched.pid.to_string()).unwrap();
+        freeze(&folder);
+        let report = executor
+            .shutdown(None, Duration::from_millis(100))
+            .unwrap_or_else(|error| panic!("{below:?}: {error}"));
+        assert_eq!(report.outcome(Step::Grace), Some(&Outcome::RanOut));
+        assert_eq!(report.outcome(Step::KillLeader), Some(&Outcome::Done));
+    }
 }
 
 #[test]

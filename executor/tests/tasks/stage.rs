@@ -217,6 +217,20 @@ fn writable(folder: PathBuf) -> Option<PathBuf> {
         .then_some(folder)
 }
 
+/// Freezes a freezer of version 1.
+pub(crate) fn freeze(folder: &Path) {
+    let state = folder.join("freezer.state");
+    fs::write(&state, "FROZEN").unwrap();
+    until("it is frozen", || {
+        let now = fs::read_to_string(&state).unwrap();
+        if now.trim() == "FROZEN" {
+            Ok(())
+        } else {
+            Err(now)
+        }
+    });
+}
+
 /// Words as arguments.
 pub(crate) fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(Into::into).collect()
