@@ -204,6 +204,11 @@ impl Containment {
         }
     }
 
+    /// True if a process that enters the task stands still before it is a program.
+    pub(crate) fn is_frozen(&self) -> io::Result<bool> {
+        self.group.as_ref().map_or(Ok(false), Group::is_frozen)
+    }
+
     /// Has what was killed die although somebody has frozen it.
     pub(crate) fn thaw(&self) -> io::Result<()> {
         self.group.as_ref().map_or(Ok(()), Group::thaw)

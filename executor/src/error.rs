@@ -269,6 +269,9 @@ pub enum ExecError {
     /// No task runs.
     #[error("can't run a command in a task that does not run")]
     NotRunning,
+    /// The task stands still, and so would the command. Nothing was started.
+    #[error("can't run a command in a task that is frozen; thaw its cgroup first")]
+    Frozen,
     /// The program can't be started.
     #[error(transparent)]
     Program(#[from] ProgramError),

@@ -117,6 +117,11 @@ fn start(
     if task.stopping().is_asked().map_err(failed)? {
         return Err(ExecError::NotRunning);
     }
+    // It would stand still before it is the program, and its start would wait for that beyond any deadline. So does
+    // one whose task is frozen just after this look, until the task is thawed or stopped.
+    if task.containment.is_frozen().map_err(failed)? {
+        return Err(ExecError::Frozen);
+    }
     let birth = Birth {
         program,
         args,

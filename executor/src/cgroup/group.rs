@@ -150,6 +150,26 @@ impl Group {
         killed.and(self.thaw())
     }
 
+    /// True if whoever enters the group is frozen, or about to be: by the group itself or by one above it. A group that
+    /// is gone freezes nobody.
+    pub(crate) fn is_frozen(&self) -> io::Result<bool> {
+        let read = |name: &str| match fs::read_to_string(self.path.join(name)) {
+            Err(error) if is_gone(&error) => Ok(String::new()),
+            outcome => outcome,
+        };
+        Ok(match self.version {
+            // Before Linux 5.2 there is no `cgroup.freeze`, and the line is missing.
+            Version::Two => {
+                read("cgroup.freeze")?.trim() == "1"
+                    || read("cgroup.events")?
+                        .lines()
+                        .any(|line| line == "frozen 1")
+            }
+            Version::Freezer => matches!(read("freezer.state")?.trim(), "FROZEN" | "FREEZING"),
+            Version::Counter => false,
+        })
+    }
+
     /// Lets a freezer of version 1, and those below it, run again: what is frozen there is not killed before. In a
     /// group of version 2 it is, cgroups(7).
     pub(crate) fn thaw(&self) -> io::Result<()> {

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use executor::{Cancel, End, ExecError, Executed, Executor, StandardExecutor, TAIL_BYTES};
 
-use crate::stage::{LONG, Stage, has_ended_within, until, words};
+use crate::stage::{LONG, Stage, cgroup1, cgroup2, has_ended_within, only, until, words};
 
 fn sh(executor: &StandardExecutor, limit: Duration, script: &str) -> Result<Executed, ExecError> {
     executor.exec(limit, Path::new("sh"), &words(&["-c", script]))
@@ -128,4 +129,49 @@ fn a_command_that_is_not_there_is_told() {
         .exec(LONG, Path::new("/no/such/command"), &[])
         .unwrap_err();
     assert!(matches!(error, ExecError::Program(_)), "got {error:?}");
+}
+
+/// Sees a command refused while this file of the task's cgroup has it frozen, and done once it has not.
+fn refused_while_frozen(executor: &StandardExecutor, file: &str, frozen: &str, thawed: &str) {
+    let stage = Stage::new();
+    let spec = stage.script("exec sleep 1000");
+    executor.launch(&spec, Cancel::never()).unwrap();
+    let contained = executor.contained().unwrap();
+    let file = contained.cgroup().unwrap().join(file);
+    fs::write(&file, frozen).unwrap();
+    let file = &file;
+    let (done, waits) = mpsc::channel::<()>();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A command that was started all the same does not hold the test.
+            let _over = waits.recv_timeout(Duration::from_secs(10));
+            fs::write(file, thawed).unwrap();
+        });
+        let outcome = executor.exec(LONG, "true".as_ref(), &[]);
+        drop(done);
+        outcome
+    });
+    assert!(
+        matches!(outcome, Err(ExecError::Frozen)),
+        "{}: {outcome:?}",
+        file.display()
+    );
+    let done = until("it runs again", || {
+        let outcome = executor.exec(LONG, "true".as_ref(), &[]);
+        outcome.map_err(|error| error.to_string())
+    });
+    assert_eq!(done.code(), 0);
+}
+
+#[test]
+fn a_command_in_a_frozen_task_is_refused() {
+    let name = "a_command_in_a_frozen_task_is_refused";
+    match cgroup2() {
+        Some(_) => refused_while_frozen(&only(true, false), "cgroup.freeze", "1", "0"),
+        None => eprintln!("skipped: {name}: no cgroup of version 2 can be made here"),
+    }
+    match cgroup1("freezer") {
+        Some(_) => refused_while_frozen(&only(false, true), "freezer.state", "FROZEN", "THAWED"),
+        None => eprintln!("skipped: {name}: no freezer of version 1 can be made here"),
+    }
 }
