@@ -63,6 +63,14 @@ pub enum LaunchError {
     /// The program can't be started.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// A relative path can't be told from everywhere.
+    #[error("can't make the path {path:?} absolute; write it from / on")]
+    Absolute {
+        /// The path of the task folder, or of the folder that the task starts in.
+        path: PathBuf,
+        /// The error of `getcwd(2)`, or that the path is empty.
+        source: io::Error,
+    },
     /// The task can't be contained as it was asked for.
     #[error(transparent)]
     Contain(#[from] ContainError),

@@ -65,6 +65,7 @@ impl Exit {
             | LaunchError::OpenNull { .. }
             | LaunchError::GiveLog { .. }
             | LaunchError::Start { .. }
+            | LaunchError::Absolute { .. }
             | LaunchError::ForeignLog { .. }
             | LaunchError::LinkedLog { .. }
             | LaunchError::Descriptor { .. } => Exit::Failed,

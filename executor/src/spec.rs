@@ -24,7 +24,8 @@ pub struct LaunchSpec {
     /// The user by name or number, with exactly its groups; none: the one of this process, with those that this
     /// process has. Only root can name another one than itself.
     pub user: Option<String>,
-    /// The task's own folder, in which its program is looked for first.
+    /// The task's own folder, in which its program is looked for first. A relative one, and a relative `cwd`, is that
+    /// of the folder in which this process is at the launch.
     pub task_folder: Option<PathBuf>,
     /// Where it starts; none: in the task folder, or in `/` without one.
     pub cwd: Option<PathBuf>,

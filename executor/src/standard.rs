@@ -213,14 +213,17 @@ impl StandardExecutor {
         let env = environment::of_task(&spec.env, identity);
         let path = environment::value(&env, "PATH").map(ToOwned::to_owned);
         let path = path.or_else(|| std::env::var_os("PATH"));
-        let folder = spec.task_folder.as_deref();
-        let program = program::find(&spec.program, folder, path.as_deref())?;
-        let cwd = spec.cwd.as_deref().or(folder).unwrap_or(Path::new("/"));
+        // The program is executed from the folder that the task starts in, and commands may come after this process
+        // has gone elsewhere.
+        let task_folder = spec.task_folder.as_deref().map(absolute).transpose()?;
+        let cwd = spec.cwd.as_deref().map(absolute).transpose()?;
+        let cwd = cwd.or_else(|| task_folder.clone());
+        let program = program::find(&spec.program, task_folder.as_deref(), path.as_deref())?;
         let context = Context {
             env,
             credentials,
-            task_folder: spec.task_folder.clone(),
-            cwd: cwd.to_owned(),
+            task_folder,
+            cwd: cwd.unwrap_or_else(|| "/".into()),
             oom_score_adj: spec.oom_score_adj,
         };
         let containment = Containment::make(self.options.allowed, &spec.cgroup)?;
@@ -288,6 +291,14 @@ impl StandardExecutor {
             }
         }
     }
+}
+
+/// A folder as it is found from anywhere.
+fn absolute(path: &Path) -> Result<PathBuf, LaunchError> {
+    std::path::absolute(path).map_err(|source| LaunchError::Absolute {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Opens the output and starts the main process.

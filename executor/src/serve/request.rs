@@ -152,13 +152,23 @@ fn start(fields: &mut Fields) -> Result<Start, String> {
             env: fields.texts("env")?,
             inherits_env: true,
             user: fields.text_or_null("user")?,
-            stdout: fields.text("stdout")?,
-            stderr: fields.text("stderr")?,
-            task_dir: fields.text("task_dir")?,
+            stdout: absolute(fields, "stdout")?,
+            stderr: absolute(fields, "stderr")?,
+            task_dir: absolute(fields, "task_dir")?,
             cwd: None,
             open_ms: OPEN_MS,
         },
     })
+}
+
+/// Takes a path that means the same for the next driver, wherever that is started.
+fn absolute(fields: &mut Fields, name: &str) -> Result<String, String> {
+    let path = fields.text(name)?;
+    if path.starts_with('/') {
+        Ok(path)
+    } else {
+        Err(wrong(name, "an absolute path", &Value::String(path)))
+    }
 }
 
 fn claim(value: Value) -> Result<Claim, String> {
@@ -225,6 +235,9 @@ mod tests {
             ("env", json!({"A": 1})),
             ("user", json!(7)),
             ("id", json!("")),
+            ("stdout", json!("o")),
+            ("stderr", json!("../e")),
+            ("task_dir", json!("t")),
         ] {
             let mut request = start_request();
             request[field] = value;

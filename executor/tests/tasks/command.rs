@@ -9,7 +9,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::escaping::FAMILY;
-use crate::stage::{Stage, all, cgroup1, has_ended_within, line, skip, status_field, until};
+use crate::stage::{
+    Stage, all, cgroup1, has_ended_within, line, program, skip, status_field, until,
+};
 
 fn run(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
@@ -455,6 +457,41 @@ fn whoever_ignores_sigchld_may_start_an_executor() {
         outcome(&command.output().unwrap()),
         (Some(9), String::new())
     );
+}
+
+#[test]
+fn a_relative_task_folder_is_where_the_executor_is_and_not_where_the_task_starts() {
+    for (options, started_in) in [
+        (&["--task-dir", "task"][..], "task"),
+        (&["--task-dir", "task", "--cwd", "other/task"], "other/task"),
+    ] {
+        let stage = Stage::new();
+        let tool = |folder: &str, says: &str| {
+            let text = format!("#!/bin/sh\necho {says}; pwd; exec cat local/note\n");
+            program(&stage.path(folder).join("local/tool"), &text, 0o755);
+            fs::write(stage.path(folder).join("local/note"), folder).unwrap();
+        };
+        tool("task", "found");
+        tool("other/task", "another one");
+        let (stdout, stderr) = (stage.logs.stdout(), stage.logs.stderr());
+        let fifos = ["--stdout", stdout.to_str().unwrap(), "--stderr"];
+        let words = [
+            &fifos,
+            &[stderr.to_str().unwrap()][..],
+            options,
+            &["--", "tool"],
+        ];
+        let mut command = run(&words.concat());
+        command.current_dir(stage.folder.path());
+        let running = Running::start(command);
+        let folder = stage.path(started_in).canonicalize().unwrap();
+        assert_eq!(
+            all(&stage.stdout),
+            format!("found\n{}\n{started_in}", folder.display()),
+            "{options:?}"
+        );
+        assert_eq!(running.end(), (Some(0), String::new()), "{options:?}");
+    }
 }
 
 #[test]

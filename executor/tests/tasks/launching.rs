@@ -289,6 +289,18 @@ fn a_folder_that_is_not_there_is_named_as_the_step_that_failed() {
 }
 
 #[test]
+fn a_path_of_no_length_is_no_folder() {
+    let stage = Stage::new();
+    let mut spec = stage.script("true");
+    spec.task_folder = Some("".into());
+    let error = new().launch(&spec, Cancel::never()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "can't make the path \"\" absolute; write it from / on"
+    );
+}
+
+#[test]
 fn an_oom_score_is_visible_in_the_task_and_one_out_of_range_is_refused() {
     let stage = Stage::new();
     let executor = new();
