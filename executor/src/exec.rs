@@ -97,7 +97,12 @@ fn find(task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
     let context = &task.context;
     let path = environment::value(&context.env, "PATH").map(ToOwned::to_owned);
     let path = path.or_else(|| std::env::var_os("PATH"));
-    let found = program::find(program, context.task_folder.as_deref(), path.as_deref());
+    let found = program::find(
+        program,
+        context.task_folder.as_deref(),
+        path.as_deref(),
+        context.credentials.as_ref(),
+    );
     Ok(found?)
 }
 

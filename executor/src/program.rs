@@ -1,7 +1,8 @@
 //! Finds a task's program and makes it executable (edge). Where it is looked for is decided in `lookup`.
 //!
 //! What lies in a task folder may be a link that its task has made. So such a file is opened without leaving the
-//! folder, openat2(2), and only what was opened gets another mode.
+//! folder, openat2(2), and only what was opened gets another mode. It may also be a second name of a file of the
+//! host, or somebody else's: then it stays as it is.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -10,10 +11,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::lookup::{Place, executable_mode, places};
+use crate::trust;
+use crate::user::Credentials;
 
 /// Why there is no program to start.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +60,13 @@ fn listed(places: &[PathBuf]) -> String {
     places.join(", ")
 }
 
-/// Finds a program, and makes it executable if it is the task's own.
+/// Finds a program, and makes it executable if it is the task's own. The user is that of the task; none: the one of
+/// this process.
 pub(crate) fn find(
     program: &Path,
     task_folder: Option<&Path>,
     path: Option<&OsStr>,
+    user: Option<&Credentials>,
 ) -> Result<PathBuf, ProgramError> {
     let folder = task_folder
         .map(|folder| Ok((folder, open_folder(folder)?)))
@@ -71,7 +77,7 @@ pub(crate) fn find(
         let (path, found) = match (&place, &folder) {
             (Place::InTask(below), Some((folder, handle))) => {
                 let path = folder.join(below);
-                let found = look_in_task(handle, below, &path)?;
+                let found = look_in_task(handle, below, &path, user)?;
                 (path, found)
             }
             (Place::InTask(path) | Place::OnHost(path), _) => (path.clone(), look_on_host(path)?),
@@ -103,7 +109,12 @@ fn open_folder(folder: &Path) -> Result<OwnedFd, ProgramError> {
         .map_err(|errno| failed("open task folder", folder, errno))
 }
 
-fn look_in_task(folder: &OwnedFd, below: &Path, path: &Path) -> Result<Found, ProgramError> {
+fn look_in_task(
+    folder: &OwnedFd,
+    below: &Path,
+    path: &Path,
+    user: Option<&Credentials>,
+) -> Result<Found, ProgramError> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = match openat2(folder, below, flags, Mode::empty(), resolve) {
@@ -120,6 +131,14 @@ fn look_in_task(folder: &OwnedFd, below: &Path, path: &Path) -> Result<Found, Pr
     let Some(mode) = executable_mode(stat.st_mode) else {
         return Ok(Found::Executable);
     };
+    if !may_change(&stat, user) {
+        let is_executable = stat.st_mode & 0o111 != 0;
+        return Ok(if is_executable {
+            Found::Executable
+        } else {
+            Found::NotExecutable
+        });
+    }
     // A descriptor of this kind has no fchmod(2); its link in /proc leads to the file that was opened.
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     match fs::set_permissions(link, Permissions::from_mode(mode)) {
@@ -132,6 +151,16 @@ fn look_in_task(folder: &OwnedFd, below: &Path, path: &Path) -> Result<Found, Pr
             source,
         }),
     }
+}
+
+/// True if a file of the task folder is certain to be the task's own.
+fn may_change(stat: &Stat, user: Option<&Credentials>) -> bool {
+    let found = trust::Found {
+        uid: stat.st_uid,
+        has_other_name: stat.st_nlink > 1,
+    };
+    let task = user.map(|user| user.uid.as_raw());
+    trust::admit(found, geteuid().as_raw(), task).is_ok()
 }
 
 fn look_on_host(path: &Path) -> Result<Found, ProgramError> {

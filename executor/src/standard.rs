@@ -218,7 +218,12 @@ impl StandardExecutor {
         let task_folder = spec.task_folder.as_deref().map(absolute).transpose()?;
         let cwd = spec.cwd.as_deref().map(absolute).transpose()?;
         let cwd = cwd.or_else(|| task_folder.clone());
-        let program = program::find(&spec.program, task_folder.as_deref(), path.as_deref())?;
+        let program = program::find(
+            &spec.program,
+            task_folder.as_deref(),
+            path.as_deref(),
+            credentials.as_ref(),
+        )?;
         let context = Context {
             env,
             credentials,

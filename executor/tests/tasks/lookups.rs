@@ -1,14 +1,15 @@
 //! Which file becomes the task's program, and what happens to its mode (edge).
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use executor::{
     Cancel, Executor, LaunchError, LaunchSpec, Options, ProgramError, StandardExecutor,
 };
+use nix::unistd::geteuid;
 
-use crate::stage::{Stage, all, program};
+use crate::stage::{Stage, all, program, skip};
 
 fn write(path: &Path, says: &str, mode: u32) {
     program(
@@ -100,6 +101,48 @@ fn a_link_out_of_the_task_folder_changes_no_mode() {
     // What it leads to may be executed if it is a program already.
     write(&secret, "yes", 0o755);
     assert_eq!(said(&stage, "tool").unwrap(), "yes");
+}
+
+#[test]
+fn a_file_with_a_second_name_keeps_its_mode() {
+    let stage = Stage::new();
+    let host = stage.path("host/secret");
+    write(&host, "runs", 0o600);
+    fs::create_dir(stage.path("task")).unwrap();
+    fs::hard_link(&host, stage.path("task/tool")).unwrap();
+    let error = said(&stage, "tool").unwrap_err();
+    assert!(
+        matches!(
+            error,
+            LaunchError::Program(ProgramError::NotExecutable { .. })
+        ),
+        "got {error:?}"
+    );
+    assert_eq!(mode(&host), 0o600);
+    // What its owner may execute is executed as it is.
+    fs::set_permissions(&host, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(said(&stage, "tool").unwrap(), "runs");
+    assert_eq!(mode(&host), 0o700);
+}
+
+#[test]
+fn a_file_of_a_stranger_keeps_its_mode() {
+    if !geteuid().is_root() {
+        skip!(
+            "a_file_of_a_stranger_keeps_its_mode",
+            "only root can give a file away"
+        );
+    }
+    let stage = Stage::new();
+    let script = stage.path("task/tool");
+    write(&script, "runs", 0o644);
+    chown(&script, Some(12345), None).unwrap();
+    let error = said(&stage, "tool").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("can't execute {}; use chmod +x on it", script.display())
+    );
+    assert_eq!(mode(&script), 0o644);
 }
 
 #[test]
