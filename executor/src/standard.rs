@@ -53,7 +53,8 @@ struct Inner {
 
 /// An executor of [`Isolation::Standard`](crate::Isolation::Standard).
 ///
-/// When it is dropped the task is killed, with all that it has started.
+/// When it is dropped the task is killed, with all that it has started, unless a shutdown has told before that not all
+/// of it could be done.
 #[derive(Debug)]
 pub struct StandardExecutor {
     options: Options,
@@ -484,7 +485,46 @@ impl Executor for StandardExecutor {
 
 impl Drop for StandardExecutor {
     fn drop(&mut self) {
+        // A shutdown has told what is left, after waiting for it as long as it may. It would wait that long again.
+        if self.phase() == Phase::Stopping {
+            return;
+        }
         // Nobody is left who could be told what it could not do.
         drop(self.shut_down(Signal::KILL, Duration::ZERO));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log_paths::LogPaths;
+
+    /// Drops the executor of a task after these events; says whether the task has ended by then.
+    fn is_ended_by_drop(events: &[Event]) -> bool {
+        let executor = StandardExecutor::new(Options {
+            allowed: Allowed {
+                subreaper: false,
+                ..Allowed::default()
+            },
+        });
+        let spec = LaunchSpec::new("/bin/sh", LogPaths::disabled("/"));
+        let spec = spec.args(["-c", "exec sleep 1000"]);
+        executor.launch(&spec, Cancel::never()).unwrap();
+        for event in events {
+            let _nothing = executor.happened(*event);
+        }
+        let task = executor.contained().unwrap().task;
+        drop(executor);
+        let has_ended = task.has_ended().unwrap();
+        let report = stop(&task, Signal::KILL, Duration::ZERO);
+        assert_eq!(report.failure(), None);
+        has_ended
+    }
+
+    #[test]
+    fn a_drop_does_not_repeat_a_shutdown_that_has_told_of_its_failure() {
+        assert!(is_ended_by_drop(&[]));
+        assert!(is_ended_by_drop(&[Event::LeaderEnded]));
+        assert!(!is_ended_by_drop(&[Event::StopAsked, Event::StopFailed]));
     }
 }
