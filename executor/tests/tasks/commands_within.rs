@@ -70,14 +70,21 @@ fn a_command_runs_where_the_task_does() {
 fn a_command_that_takes_too_long_is_killed_with_its_group() {
     let stage = Stage::new();
     let (executor, _) = stage.launch("exec sleep 1000");
-    let limit = Duration::from_millis(500);
-    let start = Instant::now();
-    let error = sh(&executor, limit, "sleep 1000 & echo $!; wait").unwrap_err();
-    assert!(start.elapsed() >= limit, "after {:?}", start.elapsed());
-    let ExecError::Deadline { output, .. } = error else {
-        panic!("got {error:?}");
+    let mut limit = Duration::from_millis(100);
+    let child: i32 = loop {
+        let start = Instant::now();
+        let error = sh(&executor, limit, "sleep 1000 & echo $!; wait").unwrap_err();
+        assert!(start.elapsed() >= limit, "after {:?}", start.elapsed());
+        let ExecError::Deadline { output, .. } = error else {
+            panic!("got {error:?}");
+        };
+        // A busy machine may need more time to come so far.
+        if let Some(pid) = text(&output).strip_suffix('\n') {
+            break pid.parse().unwrap();
+        }
+        limit *= 2;
+        assert!(limit < LONG, "it does not come to its first line");
     };
-    let child: i32 = text(&output).trim().parse().unwrap();
     assert!(has_ended_within(child, LONG));
 }
 

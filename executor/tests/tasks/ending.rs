@@ -155,11 +155,14 @@ fn a_wait_ends_at_its_deadline_or_when_it_is_cancelled() {
 #[test]
 fn a_shutdown_may_be_repeated_and_the_hastier_of_two_counts() {
     let stage = Stage::new();
-    let (executor, _) = stage.launch("trap '' INT; echo ready; while :; do sleep 1000; done");
+    let (executor, _) =
+        stage.launch("trap 'echo heard' INT; echo ready; while :; do sleep 0.05; done");
     assert_eq!(line(&stage.stdout), "ready");
     let start = Instant::now();
     std::thread::scope(|scope| {
         let patient = scope.spawn(|| executor.shutdown(None, Duration::from_secs(3600)));
+        // So it has begun, and waits.
+        assert_eq!(line(&stage.stdout), "heard");
         executor.shutdown(None, Duration::ZERO).unwrap();
         patient.join().unwrap().unwrap();
     });
