@@ -33,7 +33,8 @@ impl std::fmt::Display for Stream {
 #[error("this build of the executor can't isolate a task; ask for the standard isolation")]
 pub struct UnsupportedIsolation;
 
-/// Why a task was not launched. Nothing is left of the attempt.
+/// Why a task was not launched. No process, no cgroup and no descriptor is left of the attempt. A FIFO that was given to
+/// the user of the task stays that user's, and a program that was made executable stays so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {

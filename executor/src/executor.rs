@@ -77,7 +77,7 @@ pub trait Executor: Send + Sync {
     /// closed it.
     ///
     /// # Errors
-    /// [`LaunchError`]; nothing is left of the attempt, and it may be made again unless the error is
+    /// [`LaunchError`]; nothing of a task is left of the attempt, and it may be made again unless the error is
     /// [`LaunchError::LaunchedBefore`] or [`LaunchError::ShutDown`].
     fn launch(&self, spec: &LaunchSpec, cancel: Cancel<'_>) -> Result<Launched, LaunchError>;
 

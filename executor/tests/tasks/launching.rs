@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ fn a_program_that_cant_start_leaves_no_process_no_cgroup_and_no_descriptor() {
     let stage = Stage::new();
     let executor = new();
     let program = stage.path("tool");
-    stage::program(&program, "#!/no/such/interpreter\n", 0o755);
+    stage::program(&program, "#!/no/such/interpreter\n", 0o644);
     let mut spec = stage.script("true");
     spec.task_folder = Some(stage.folder.path().into());
     spec.program = "tool".into();
@@ -88,6 +88,8 @@ fn a_program_that_cant_start_leaves_no_process_no_cgroup_and_no_descriptor() {
         "got {error}"
     );
     assert_eq!(descriptors_of(stage.logs.stdout()), 1, "the reader's own");
+    let mode = fs::metadata(&program).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o755, "it stays executable");
     // It may be tried again.
     executor
         .launch(&stage.script("echo second"), Cancel::never())
