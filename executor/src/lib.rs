@@ -27,9 +27,13 @@
 //! It must not ignore SIGCHLD, and nobody in it may wait for any child, as waitpid(2) does for -1: the status of
 //! a task would be lost ([`WaitError::StatusLost`]). A task inherits which signals are ignored, but for SIGPIPE.
 
+// They panic where nobody reads; `diagnostics` has what does not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod cgroup;
 mod cli;
 mod containment;
+mod diagnostics;
 mod environment;
 mod error;
 mod exec;

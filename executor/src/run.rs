@@ -12,6 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::cgroup::Allowed;
 use crate::cli::{Cli, Command, RunArgs};
+use crate::diagnostics::say;
 use crate::environment;
 use crate::error::{LaunchError, ShutdownError, UnsupportedIsolation, chain};
 use crate::executor::{Executor, Isolation, Launched, Waited};
@@ -58,7 +59,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>, reexec: Vec<OsSt
     match run(args) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("executor: can't run the task: {}", chain(&failure));
+            say(format_args!("can't run the task: {}", chain(&failure)));
             failure.exit().into()
         }
     }
@@ -140,7 +141,7 @@ impl Run {
                 None
             }
             Err(error) => {
-                eprintln!("executor: {}", chain(&error));
+                say(chain(&error));
                 error.report().inspect(|report| self.tell_report(report));
                 Some(error)
             }
@@ -215,7 +216,9 @@ impl Run {
 
     fn reap_adopted(&self) {
         if let Err(error) = self.executor.reap_adopted() {
-            eprintln!("executor: can't reap what the task left behind: {error}");
+            say(format_args!(
+                "can't reap what the task left behind: {error}"
+            ));
         }
     }
 
@@ -223,22 +226,22 @@ impl Run {
         if !self.is_verbose {
             return;
         }
-        eprintln!(
-            "executor: process {} is contained by a {}",
+        say(format_args!(
+            "process {} is contained by a {}",
             launched.pid, launched.contained_by
-        );
+        ));
         for why in &launched.passed_over {
-            eprintln!("executor: not by better means: {why}");
+            say(format_args!("not by better means: {why}"));
         }
         if let Some(gap) = launched.contained_by.gap() {
-            eprintln!("executor: {gap}");
+            say(gap);
         }
     }
 
     fn tell_report(&self, report: &StopReport) {
         if self.is_verbose {
             for (step, outcome) in report.steps() {
-                eprintln!("executor: {step}: {outcome}");
+                say(format_args!("{step}: {outcome}"));
             }
         }
     }

@@ -13,6 +13,7 @@ use super::answer::{Answer, greeting, line, unsupported};
 use super::reexec::Reexec;
 use super::request::{BadRequest, Order, Request, Start, parse};
 use super::tasks::Tasks;
+use crate::diagnostics::say;
 use crate::exit::Exit;
 use crate::run::expect_children;
 use crate::task::lock;
@@ -29,7 +30,7 @@ pub(crate) fn serve(reexec: &Reexec) -> ExitCode {
     let boot = match prepared {
         Ok(boot) => boot,
         Err(error) => {
-            eprintln!("executor: can't serve: {error}");
+            say(format_args!("can't serve: {error}"));
             return Exit::Failed.into();
         }
     };
@@ -41,7 +42,7 @@ pub(crate) fn serve(reexec: &Reexec) -> ExitCode {
         Ok(Close::Detached) => ExitCode::SUCCESS,
         Ok(Close::StdinEnded) => driver.end_all(ExitCode::SUCCESS),
         Err(error) => {
-            eprintln!("executor: can't read a request: {error}");
+            say(format_args!("can't read a request: {error}"));
             driver.end_all(Exit::Failed.into())
         }
     }
@@ -91,7 +92,7 @@ impl Driver {
                     why,
                 }) => self.out.say(seq, Err(why)),
                 Err(BadRequest { seq: None, why }) => {
-                    eprintln!("executor: can't answer a request: {why}");
+                    say(format_args!("can't answer a request: {why}"));
                 }
             }
         }
@@ -142,7 +143,7 @@ impl Driver {
     fn end_all(&self, exit: ExitCode) -> ExitCode {
         let left = self.tasks.destroy_all();
         for why in &left {
-            eprintln!("executor: {why}");
+            say(why);
         }
         if left.is_empty() {
             exit

@@ -51,7 +51,8 @@ pub(crate) fn keep() -> ExitCode {
     match try_keep() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            // Its folder has it. It may be gone, or its disk full.
+            drop(writeln!(io::stderr(), "{error}"));
             ExitCode::FAILURE
         }
     }

@@ -111,6 +111,23 @@ fn what_a_task_uses_is_told_whenever_it_is_asked_for() {
 }
 
 #[test]
+fn what_is_no_request_ends_nothing_though_nobody_hears_of_it() {
+    let place = Place::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut driver = Driver::start_with(place.path(), |command| {
+        command.stderr(writer);
+    });
+    driver.say("start", place.script("t", "echo one; exec sleep 1000"));
+    assert_eq!(place.line(), "one");
+    driver.write("no");
+    driver.stop("t", 3_600_000);
+    assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 15);
+    driver.destroy("t");
+    assert!(driver.close().success());
+}
+
+#[test]
 fn a_task_writes_to_its_fifos_and_its_end_is_told() {
     let place = Place::new();
     let mut driver = Driver::start(place.path());

@@ -22,14 +22,23 @@ pub(crate) struct Driver {
 impl Driver {
     /// Starts one in a folder.
     pub(crate) fn start(folder: &Path) -> Driver {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_executor"))
+        Driver::start_with(folder, |_| {})
+    }
+
+    /// The same with something more than its command line.
+    pub(crate) fn start_with(folder: &Path, change: impl FnOnce(&mut Command)) -> Driver {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
+        command
             .arg("serve")
             .current_dir(folder)
             .env("INHERITED", "yes")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        change(&mut command);
+        let child = command.spawn();
+        // It holds what the driver got.
+        drop(command);
+        let mut child = child.unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (said, answers) = channel();
         std::thread::spawn(move || {

@@ -102,6 +102,21 @@ fn the_code_of_the_task_is_the_exit_code() {
 }
 
 #[test]
+fn nobody_has_to_hear_what_is_said() {
+    for (command, code) in [
+        (&["sh", "-c", "exit 3"][..], 3),
+        (&["sh", "-c", "sleep 1000 & kill -9 $$"], 137),
+        (&["/no/such/program"], 127),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let words = [&["--log-disabled", "--verbose", "--"], command].concat();
+        let status = run(&words).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{command:?}");
+    }
+}
+
+#[test]
 fn the_output_goes_to_the_fifos_and_ends_with_the_task() {
     let stage = Stage::new();
     let running = Running::start(with(&stage, &[], "echo out; echo err >&2; exit 4"));
