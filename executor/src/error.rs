@@ -160,7 +160,12 @@ fn way_out(stage: Stage) -> &'static str {
             "; see that its format is of this machine, that the interpreter in its first line exists, and that \
              the user of the task may execute it"
         }
-        Stage::Fork | Stage::Signals | Stage::Session | Stage::Terminal | Stage::User => "",
+        Stage::Fork
+        | Stage::Signals
+        | Stage::Descriptors
+        | Stage::Session
+        | Stage::Terminal
+        | Stage::User => "",
     }
 }
 

@@ -15,7 +15,8 @@
 //! 1. What a launch that failed has made is gone, and a shutdown is right at any time.
 //! 2. After a shutdown that gives no error no process of the task lives, if a cgroup or a child subreaper
 //!    contained it ([`Kind::gap`] says what may survive otherwise). The children of a dropped executor die too.
-//! 3. A task has the groups of its user and no others, blocks no signal, and does not ignore SIGPIPE.
+//! 3. A task has the groups of its user and no others, blocks no signal, does not ignore SIGPIPE, and has no descriptor
+//!    but stdin, stdout and stderr.
 //! 4. A task costs no thread. A command in it that is spoken with costs one.
 //!
 //! # As a program
@@ -33,6 +34,7 @@
 mod cgroup;
 mod cli;
 mod containment;
+mod descriptors;
 mod diagnostics;
 mod environment;
 mod error;

@@ -19,6 +19,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Pid, PidfdFlags, chdir, ioctl_tiocsctty, pidfd_open, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use crate::descriptors::keep_from_programs;
 use crate::user::Credentials;
 
 /// What a new process does before it is the program.
@@ -28,6 +29,8 @@ pub enum Stage {
     Fork,
     /// Block no signal.
     Signals,
+    /// Keep what this process has open from the program.
+    Descriptors,
     /// Become the leader of a session, and so of a process group.
     Session,
     /// Have its terminal control the session, if it has one.
@@ -48,6 +51,7 @@ impl Stage {
     const ALL: [Stage; 9] = [
         Stage::Fork,
         Stage::Signals,
+        Stage::Descriptors,
         Stage::Session,
         Stage::Terminal,
         Stage::Cgroup,
@@ -75,6 +79,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Stage::Fork => "make a process",
             Stage::Signals => "unblock its signals",
+            Stage::Descriptors => "keep what is open from its program",
             Stage::Session => "begin a session",
             Stage::Terminal => "take its terminal",
             Stage::Cgroup => "enter its cgroup",
@@ -196,6 +201,8 @@ impl Preparation {
     fn run(&self) -> io::Result<()> {
         self.begin(Stage::Signals)?;
         SigSet::empty().thread_set_mask()?;
+        self.begin(Stage::Descriptors)?;
+        keep_from_programs()?;
         self.begin(Stage::Session)?;
         setsid()?;
         if let Some(terminal) = &self.terminal {

@@ -13,6 +13,7 @@ use super::answer::{Answer, greeting, line, unsupported};
 use super::reexec::Reexec;
 use super::request::{BadRequest, Order, Request, Start, parse};
 use super::tasks::Tasks;
+use crate::descriptors::keep_from_programs;
 use crate::diagnostics::say;
 use crate::exit::Exit;
 use crate::run::expect_children;
@@ -26,6 +27,8 @@ const LONGEST: u64 = (1 << 20) + 1;
 pub(crate) fn serve(reexec: &Reexec) -> ExitCode {
     let prepared = expect_children()
         .map_err(io::Error::from)
+        // A warden outlives this process, and whoever waits for the end of a pipe would wait for the warden.
+        .and_then(|()| keep_from_programs())
         .and_then(|()| boot_id());
     let boot = match prepared {
         Ok(boot) => boot,

@@ -1,9 +1,14 @@
 //! Drivers that go away, and tasks that are taken over (edge).
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::FdFlags;
 use serde_json::{Value, json};
 
 use crate::place::{LONG, Place, has_ended, has_ended_within, kill, pid, until};
@@ -62,6 +67,42 @@ fn a_task_lives_on_without_its_driver_and_is_taken_over() {
         driver.destroy("t");
         assert_eq!(place.files(), ["go"]);
     }
+}
+
+#[test]
+fn who_lives_on_holds_nothing_that_the_driver_was_started_with() {
+    let place = place();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let number = writer.as_raw_fd();
+    let inherit = move || {
+        #[expect(unsafe_code, reason = "only the child may have it inherited")]
+        // SAFETY: it is open in the parent as long as the command is, and so in the child.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
+        Ok(())
+    };
+    let mut driver = Driver::start_with(place.path(), |command| {
+        #[expect(
+            unsafe_code,
+            reason = "nothing else runs between fork(2) and execve(2)"
+        )]
+        // SAFETY: the closure makes one system call and allocates nothing.
+        unsafe {
+            command.pre_exec(inherit);
+        }
+    });
+    driver.say("start", place.script("t", GOES_ON));
+    assert_eq!(place.line(), "one");
+    drop(writer);
+    driver.detach();
+    assert_eq!(place.processes().len(), 2, "a warden and a task");
+    let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+    let long = Timespec {
+        tv_sec: 60,
+        tv_nsec: 0,
+    };
+    assert_eq!(poll(&mut fds, Some(&long)).unwrap(), 1, "a writer stays");
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]

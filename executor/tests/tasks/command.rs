@@ -1,12 +1,14 @@
 //! `executor run`: exit codes, messages and signals (edge).
 
 use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use rustix::io::FdFlags;
 
 use crate::escaping::FAMILY;
 use crate::stage::{
@@ -445,6 +447,42 @@ echo done; exec sleep 1000";
     });
     running.signal(Signal::SIGTERM);
     assert_eq!(running.end(), (Some(143), String::new()));
+}
+
+/// Starts it with this descriptor open, which is closed in no program.
+fn with_open(command: &mut Command, fd: &impl AsRawFd) {
+    let number = fd.as_raw_fd();
+    let inherit = move || {
+        #[expect(unsafe_code, reason = "only the child may have it inherited")]
+        // SAFETY: it is open in the parent as long as the command is, and so in the child.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
+        Ok(())
+    };
+    #[expect(
+        unsafe_code,
+        reason = "nothing else runs between fork(2) and execve(2)"
+    )]
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe {
+        command.pre_exec(inherit);
+    }
+}
+
+#[test]
+fn a_task_gets_nothing_that_the_executor_was_started_with() {
+    let secret = fs::File::open("/etc/hostname").unwrap();
+    // A number that no shell and no `ls` takes for itself.
+    let secret = rustix::io::fcntl_dupfd_cloexec(&secret, 70).unwrap();
+    for options in [&[][..], &["--no-cgroup"]] {
+        let stage = Stage::new();
+        let mut command = with(&stage, options, "ls /proc/$$/fd");
+        with_open(&mut command, &secret);
+        let running = Running::start(command);
+        let open = all(&stage.stdout);
+        assert_eq!(running.end(), (Some(0), String::new()));
+        assert_eq!(open, "0\n1\n2\n", "{options:?}");
+    }
 }
 
 #[test]
