@@ -30,9 +30,11 @@ pub(crate) enum Command {
     /// executed, and 125 for anything else. The output of the task goes to its
     /// FIFOs and never to this program's stderr.
     ///
-    /// SIGTERM, SIGINT, SIGHUP or SIGQUIT stops the task: its main process gets
-    /// the same signal, and the grace to end; then everything of the task is
-    /// killed. A second signal ends the grace.
+    /// SIGTERM, SIGINT, SIGHUP, SIGQUIT or another signal that would end this
+    /// program stops the task: its main process gets the same signal, and the
+    /// grace to end; then everything of the task is killed. A second signal ends
+    /// the grace. SIGUSR1 and SIGUSR2 are handed on to the main process. What
+    /// this program was started to ignore, as nohup does, it ignores.
     Run(Box<RunArgs>),
     /// Runs many tasks, and is told over stdin what to do with them.
     ///

@@ -43,6 +43,7 @@ mod exec_ends;
 mod exec_stream;
 mod executor;
 mod exit;
+mod incoming;
 pub mod kept;
 mod kin;
 mod life;

@@ -7,30 +7,23 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 
 use crate::cgroup::Allowed;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::diagnostics::say;
 use crate::environment;
-use crate::error::{LaunchError, ShutdownError, UnsupportedIsolation, chain};
+use crate::error::{LaunchError, ShutdownError, SignalError, UnsupportedIsolation, chain};
 use crate::executor::{Executor, Isolation, Launched, Waited};
 use crate::exit::Exit;
+use crate::incoming::Incoming;
 use crate::serve::{Reexec, serve};
+use crate::signal::Meaning;
 use crate::spec::LaunchSpec;
 use crate::standard::{Options, StandardExecutor};
 use crate::stop::StopReport;
 use crate::waiting::{Cancel, CancelSource, Deadline, Woken, readable};
 use crate::warden::keep;
-
-/// The signals that stop the task.
-pub(crate) const STOPPING: [Signal; 4] = [
-    Signal::SIGTERM,
-    Signal::SIGINT,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-];
 
 /// Runs the program with these arguments, the first of which is its name. `reexec` are the words that start it
 /// again, in front of a subcommand of its own; without any it is this executable.
@@ -96,7 +89,7 @@ impl Failure {
 }
 
 fn run(args: RunArgs) -> Result<Exit, Failure> {
-    let signals = Signals::watch().map_err(|source| Failure::Signals { source })?;
+    let signals = Incoming::watch().map_err(|source| Failure::Signals { source })?;
     if args.isolation() == Isolation::Isolated {
         return Err(UnsupportedIsolation.into());
     }
@@ -107,7 +100,7 @@ fn run(args: RunArgs) -> Result<Exit, Failure> {
             ..Allowed::default()
         },
     });
-    let mut run = Run {
+    let run = Run {
         executor,
         signals,
         grace: args.grace(),
@@ -125,14 +118,14 @@ fn run(args: RunArgs) -> Result<Exit, Failure> {
 
 struct Run {
     executor: StandardExecutor,
-    signals: Signals,
+    signals: Incoming,
     grace: Duration,
     kill_signal: Option<String>,
     is_verbose: bool,
 }
 
 impl Run {
-    fn play(&mut self, spec: &LaunchSpec) -> Result<Exit, Failure> {
+    fn play(&self, spec: &LaunchSpec) -> Result<Exit, Failure> {
         let launched = self.launch(spec)?;
         self.tell_launched(&launched);
         let failed = match self.attend()? {
@@ -165,13 +158,13 @@ impl Run {
             let cancel = Cancel::when_readable(&self.signals);
             match self.executor.launch(spec, cancel) {
                 Ok(launched) => return Ok(launched),
-                Err(error @ LaunchError::Cancelled { .. }) => match self.signals.next()? {
-                    Some(signal) if STOPPING.contains(&signal) => {
+                Err(error @ LaunchError::Cancelled { .. }) => match self.next_signal()? {
+                    Some(Meaning::Stop(signal) | Meaning::HandOn(signal)) => {
                         return Err(Failure::Stopped { signal });
                     }
                     // A child of whoever was this process before is none of the task's.
-                    Some(Signal::SIGCHLD) => {}
-                    Some(_) | None => return Err(error.into()),
+                    Some(Meaning::Child | Meaning::Nothing) => {}
+                    None => return Err(error.into()),
                 },
                 Err(error) => return Err(error.into()),
             }
@@ -179,39 +172,69 @@ impl Run {
     }
 
     /// Waits for the end of the task or for a signal that stops it; gives what came of the shutdown then.
-    fn attend(&mut self) -> Result<Result<StopReport, ShutdownError>, Failure> {
+    fn attend(&self) -> Result<Result<StopReport, ShutdownError>, Failure> {
         loop {
             let cancel = Cancel::when_readable(&self.signals);
             match self.executor.wait(None, cancel)? {
                 Waited::Ended(_) => return Ok(self.executor.shutdown(None, Duration::ZERO)),
                 Waited::Cancelled | Waited::TimedOut => {}
             }
-            match self.signals.next()? {
-                Some(signal) if STOPPING.contains(&signal) => return self.stop(signal),
-                Some(_) | None => self.reap_adopted(),
+            match self.next_signal()? {
+                Some(Meaning::Stop(signal)) => return self.stop(signal),
+                Some(Meaning::HandOn(signal)) => self.hand_on(signal),
+                Some(Meaning::Child | Meaning::Nothing) | None => self.reap_adopted(),
             }
         }
     }
 
     /// Stops the task; one more signal meanwhile ends the grace.
-    fn stop(&mut self, signal: Signal) -> Result<Result<StopReport, ShutdownError>, Failure> {
+    fn stop(&self, signal: Signal) -> Result<Result<StopReport, ShutdownError>, Failure> {
         let done = CancelSource::new().map_err(|source| Failure::Signals { source })?;
         let (executor, grace) = (&self.executor, self.grace);
         let name = self.kill_signal.as_deref().unwrap_or(signal.as_str());
-        let signals = &mut self.signals;
         std::thread::scope(|scope| {
             let polite = scope.spawn(|| {
                 let outcome = executor.shutdown(Some(name), grace);
                 done.cancel();
                 outcome
             });
-            let listened = signals.listen_until(&done, || {
+            let listened = self.listen_until(&done, || {
                 // The polite one tells what came of it; both do the same steps.
                 drop(executor.shutdown(Some("SIGKILL"), Duration::ZERO));
             });
             let outcome = polite.join().expect("a shutdown does not panic");
             listened.map(|()| outcome)
         })
+    }
+
+    /// Takes the next signal, if there is one.
+    fn next_signal(&self) -> Result<Option<Meaning>, Failure> {
+        let next = self.signals.next();
+        next.map_err(|source| Failure::Signals { source })
+    }
+
+    /// Calls this for each signal that stops, until it is done.
+    fn listen_until(&self, done: &CancelSource, act: impl Fn()) -> Result<(), Failure> {
+        let forever = Deadline::of(None);
+        loop {
+            let woken = readable(done.as_fd(), forever, Cancel::when_readable(&self.signals));
+            match woken.map_err(|source| Failure::Signals { source })? {
+                Woken::Readable | Woken::TimedOut => return Ok(()),
+                Woken::Cancelled => match self.next_signal()? {
+                    Some(Meaning::Stop(_)) => act(),
+                    Some(Meaning::HandOn(signal)) => self.hand_on(signal),
+                    Some(Meaning::Child | Meaning::Nothing) | None => {}
+                },
+            }
+        }
+    }
+
+    /// Sends the task a signal that is meant for it.
+    fn hand_on(&self, signal: Signal) {
+        match self.executor.signal(signal.as_str()) {
+            Ok(()) | Err(SignalError::Ended { .. }) => {}
+            Err(error) => say(chain(&error)),
+        }
     }
 
     fn reap_adopted(&self) {
@@ -245,73 +268,4 @@ impl Run {
             }
         }
     }
-}
-
-/// Has what stops a task and the ends of children come through a descriptor from now on. It must be called before there
-/// is a second thread.
-pub(crate) fn watch_signals() -> io::Result<SignalFd> {
-    // Whoever started this program may have ignored SIGCHLD; then the kernel keeps no status of a child.
-    expect_children()?;
-    let mut set = SigSet::empty();
-    STOPPING
-        .into_iter()
-        .chain([Signal::SIGCHLD])
-        .for_each(|signal| set.add(signal));
-    set.thread_block()?;
-    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-    Ok(SignalFd::with_flags(&set, flags)?)
-}
-
-/// The signals of this process, which come through a descriptor.
-struct Signals(SignalFd);
-
-impl AsFd for Signals {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl Signals {
-    /// From now on they come here. It must be called before there is a second thread.
-    fn watch() -> io::Result<Signals> {
-        Ok(Signals(watch_signals()?))
-    }
-
-    /// Takes the next one, if there is one.
-    fn next(&self) -> Result<Option<Signal>, Failure> {
-        let taken = self.0.read_signal().map_err(|errno| Failure::Signals {
-            source: errno.into(),
-        })?;
-        let number = taken.and_then(|taken| i32::try_from(taken.ssi_signo).ok());
-        Ok(number.and_then(|number| Signal::try_from(number).ok()))
-    }
-
-    /// Calls this for each signal that stops, until it is done.
-    fn listen_until(&self, done: &CancelSource, act: impl Fn()) -> Result<(), Failure> {
-        let forever = Deadline::of(None);
-        loop {
-            let woken = readable(done.as_fd(), forever, Cancel::when_readable(self));
-            match woken.map_err(|source| Failure::Signals { source })? {
-                Woken::Readable | Woken::TimedOut => return Ok(()),
-                Woken::Cancelled => {
-                    if self
-                        .next()?
-                        .is_some_and(|signal| STOPPING.contains(&signal))
-                    {
-                        act();
-                    }
-                }
-            }
-        }
-    }
-}
-
-pub(crate) fn expect_children() -> nix::Result<()> {
-    #[expect(
-        unsafe_code,
-        reason = "signal(2) has no safe cover, not even for SIG_DFL"
-    )]
-    // SAFETY: the default runs no code of ours, and no handler of ours is replaced: the program installs none.
-    let replaced = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
-    replaced.map(drop)
 }

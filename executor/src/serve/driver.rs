@@ -16,7 +16,7 @@ use super::tasks::Tasks;
 use crate::descriptors::keep_from_programs;
 use crate::diagnostics::say;
 use crate::exit::Exit;
-use crate::run::expect_children;
+use crate::incoming::expect_children;
 use crate::task::lock;
 use crate::warden::boot_id;
 

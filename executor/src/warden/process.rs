@@ -13,8 +13,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use nix::sys::signalfd::SignalFd;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{geteuid, setsid};
 
@@ -28,9 +26,10 @@ use crate::error::chain;
 use crate::exec::Done;
 use crate::exec_stream::ExecRequest;
 use crate::executor::{Executor, Waited};
+use crate::incoming::Incoming;
 use crate::log_paths::LogPaths;
 use crate::processes;
-use crate::run::{STOPPING, watch_signals};
+use crate::signal::Meaning;
 use crate::spec::LaunchSpec;
 use crate::standard::{Options, StandardExecutor};
 use crate::status::ExitStatus;
@@ -60,7 +59,7 @@ pub(crate) fn keep() -> ExitCode {
 
 fn try_keep() -> io::Result<()> {
     setsid()?;
-    let signals = watch_signals()?;
+    let signals = Incoming::watch()?;
     let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     link.set_read_timeout(Some(DRIVER_LIMIT))?;
     link.set_write_timeout(Some(DRIVER_LIMIT))?;
@@ -167,7 +166,7 @@ struct Kept {
 struct Warden {
     kept: Arc<Kept>,
     folder: Folder,
-    signals: SignalFd,
+    signals: Incoming,
 }
 
 impl Warden {
@@ -194,17 +193,19 @@ impl Warden {
                 Ok(Waited::Cancelled | Waited::TimedOut) => {}
                 Err(error) => return Err(io::Error::other(chain(&error))),
             }
-            let taken = self.signals.read_signal()?;
-            let number = taken.and_then(|taken| i32::try_from(taken.ssi_signo).ok());
-            match number.and_then(|number| Signal::try_from(number).ok()) {
-                Some(signal) if STOPPING.contains(&signal) => {
+            match self.signals.next()? {
+                Some(Meaning::Stop(signal)) => {
                     let kept = Arc::clone(&self.kept);
                     // What it could not do is told by the shutdown that follows the end.
                     std::thread::Builder::new().spawn(move || {
                         drop(kept.executor.shutdown(Some(signal.as_str()), GRACE));
                     })?;
                 }
-                Some(_) | None => drop(self.kept.executor.reap_adopted()),
+                // It may have ended by now.
+                Some(Meaning::HandOn(signal)) => drop(self.kept.executor.signal(signal.as_str())),
+                Some(Meaning::Child | Meaning::Nothing) | None => {
+                    drop(self.kept.executor.reap_adopted());
+                }
             }
         }
     }
