@@ -15,8 +15,8 @@
 //! 1. What a launch that failed has made is gone, and a shutdown is right at any time.
 //! 2. After a shutdown that gives no error no process of the task lives, if a cgroup or a child subreaper
 //!    contained it ([`Kind::gap`] says what may survive otherwise). The children of a dropped executor die too.
-//! 3. A task has the groups of its user and no others, blocks no signal, does not ignore SIGPIPE, and has no descriptor
-//!    but stdin, stdout and stderr.
+//! 3. A task has the groups of its user and no others, blocks and ignores no signal, and has no descriptor but
+//!    stdin, stdout and stderr.
 //! 4. A task costs no thread. A command in it that is spoken with costs one.
 //!
 //! # As a program
@@ -26,7 +26,7 @@
 //!
 //! # The process that uses it
 //! It must not ignore SIGCHLD, and nobody in it may wait for any child, as waitpid(2) does for -1: the status of
-//! a task would be lost ([`WaitError::StatusLost`]). A task inherits which signals are ignored, but for SIGPIPE.
+//! a task would be lost ([`WaitError::StatusLost`]).
 
 // They panic where nobody reads; `diagnostics` has what does not.
 #![deny(clippy::print_stderr, clippy::print_stdout)]

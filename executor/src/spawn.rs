@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Pid, PidfdFlags, chdir, ioctl_tiocsctty, pidfd_open, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -27,7 +27,7 @@ use crate::user::Credentials;
 pub enum Stage {
     /// Be made at all.
     Fork,
-    /// Block no signal.
+    /// Block and ignore no signal.
     Signals,
     /// Keep what this process has open from the program.
     Descriptors,
@@ -78,7 +78,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stage::Fork => "make a process",
-            Stage::Signals => "unblock its signals",
+            Stage::Signals => "set its signals to their defaults",
             Stage::Descriptors => "keep what is open from its program",
             Stage::Session => "begin a session",
             Stage::Terminal => "take its terminal",
@@ -200,6 +200,7 @@ struct Preparation {
 impl Preparation {
     fn run(&self) -> io::Result<()> {
         self.begin(Stage::Signals)?;
+        default_signals()?;
         SigSet::empty().thread_set_mask()?;
         self.begin(Stage::Descriptors)?;
         keep_from_programs()?;
@@ -235,6 +236,21 @@ impl Preparation {
         rustix::io::write(&self.tell, &[stage.byte()])?;
         Ok(())
     }
+}
+
+/// Whoever started this process may have ignored some, as a shell does that starts it in the background: then a task
+/// would not hear what it is stopped by. Those of real time have no name here, and stay.
+fn default_signals() -> nix::Result<()> {
+    for one in Signal::iterator().filter(|one| !matches!(one, Signal::SIGKILL | Signal::SIGSTOP)) {
+        #[expect(
+            unsafe_code,
+            reason = "signal(2) has no safe cover, not even for SIG_DFL"
+        )]
+        // SAFETY: it is async-signal-safe and the default runs no code of ours; the process is about to become another
+        // program, which no handler survives.
+        unsafe { signal(one, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 fn prepare(command: &mut Command, preparation: Preparation) {

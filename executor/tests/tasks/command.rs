@@ -614,6 +614,36 @@ while :; do sleep 0.05; done";
 }
 
 #[test]
+fn a_task_ignores_and_blocks_no_signal() {
+    let stage = Stage::new();
+    let mut command = with(
+        &stage,
+        &[],
+        "exec grep -E '^Sig(Ign|Blk)' /proc/self/status",
+    );
+    with_ignored(
+        &mut command,
+        &[
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+            Signal::SIGPIPE,
+            Signal::SIGCHLD,
+        ],
+    );
+    let running = Running::start(command);
+    let text = all(&stage.stdout);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    for line in text.lines() {
+        let (_, mask) = line.split_once(":\t").unwrap();
+        // The first 31 have names; those of real time and the C library's own are as they were.
+        let named = u64::from_str_radix(mask, 16).unwrap() & 0x7fff_ffff;
+        assert_eq!(named, 0, "{text}");
+    }
+    assert_eq!(running.end(), (Some(0), String::new()));
+}
+
+#[test]
 fn the_environment_is_handed_on_set_and_cleared() {
     let script = "echo \"$INHERITED-$OWN\"";
     for (options, expected) in [
