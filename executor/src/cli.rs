@@ -9,6 +9,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use crate::cgroup::CgroupParent;
 use crate::executor::Isolation;
 use crate::log_paths::LogPaths;
+use crate::signal;
 use crate::spec::LaunchSpec;
 
 /// Runs a command as a task: contained, and gone when it should be.
@@ -92,7 +93,7 @@ pub(crate) struct RunArgs {
     pub(crate) grace_ms: u64,
     /// The signal that stops the task, such as SIGTERM. Without this option it
     /// is the one that this program got.
-    #[arg(long, value_name = "SIGNAL")]
+    #[arg(long, value_name = "SIGNAL", value_parser = signal_name)]
     pub(crate) kill_signal: Option<String>,
     /// Runs the task as this user, by name or number, with its groups.
     #[arg(long, value_name = "USER")]
@@ -138,6 +139,13 @@ fn variable(text: &str) -> Result<(OsString, OsString), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         Some(_) | None => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+fn signal_name(text: &str) -> Result<String, String> {
+    match signal::named(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("there is no such signal; `kill -l` lists those that there are".into()),
     }
 }
 
@@ -235,6 +243,8 @@ mod tests {
                 "true",
             ],
             &["--log-disabled", "--env", "=1", "--", "true"],
+            &["--log-disabled", "--kill-signal", "TREM", "--", "true"],
+            &["--log-disabled", "--kill-signal", "", "--", "true"],
             &["--log-disabled", "--oom-score-adj", "1001", "--", "true"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");

@@ -259,21 +259,17 @@ fn a_task_that_does_not_obey_is_killed_by_its_grace_or_by_a_second_signal() {
 }
 
 #[test]
-fn a_kill_signal_of_no_name_is_told_and_the_task_stopped() {
+fn a_kill_signal_of_no_name_is_told_before_there_is_a_task() {
     let stage = Stage::new();
-    let running = Running::start(with(
-        &stage,
-        &["--kill-signal", "TREM"],
-        "echo ready; exec sleep 1000",
-    ));
-    assert_eq!(line(&stage.stdout), "ready");
-    running.signal(Signal::SIGTERM);
-    let (code, text) = running.end();
-    assert_eq!(code, Some(130), "{text}");
-    assert_eq!(
-        text,
-        "executor: there is no signal \"TREM\"; the task was stopped by SIGINT in its place\n"
-    );
+    let made = stage.path("made");
+    let script = format!("touch {}", made.display());
+    let output = with(&stage, &["--kill-signal", "TREM"], &script).output();
+    let (code, text) = outcome(&output.unwrap());
+    assert_eq!(code, Some(125), "{text}");
+    for said in ["--kill-signal <SIGNAL>", "there is no such signal"] {
+        assert!(text.contains(said), "no {said:?} in {text}");
+    }
+    assert!(!made.exists());
 }
 
 #[test]
