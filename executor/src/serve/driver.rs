@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use super::answer::{Answer, greeting, line, unsupported};
 use super::reexec::Reexec;
-use super::request::{BadRequest, Order, Request, Start, parse};
+use super::request::{BadRequest, Order, Request, Start, read};
 use super::tasks::Tasks;
 use crate::descriptors::keep_from_programs;
 use crate::diagnostics::say;
@@ -81,7 +81,7 @@ impl Driver {
                 // Whoever was writing it has died.
                 Some(_) => return Ok(Close::StdinEnded),
             }
-            match parse(&String::from_utf8_lossy(&text)) {
+            match read(&text) {
                 Ok(Request {
                     seq,
                     order: Order::Detach,

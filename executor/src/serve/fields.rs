@@ -24,14 +24,14 @@ impl Fields {
         let value = self.value(name)?;
         let text = value.as_str().filter(|text| !text.is_empty());
         let wrong = || wrong(name, "a text that is not empty", &value);
-        text.map(str::to_owned).ok_or_else(wrong)
+        without_nul(name, text.ok_or_else(wrong)?).map(str::to_owned)
     }
 
     /// Takes a text, or none where null stands or nothing.
     pub(crate) fn text_or_null(&mut self, name: &str) -> Result<Option<String>, String> {
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::String(text)) => without_nul(name, &text).map(|_| Some(text.clone())),
             Some(other) => Err(wrong(name, "a text or null", &other)),
         }
     }
@@ -59,7 +59,11 @@ impl Fields {
             .map(|word| word.as_str().map(str::to_owned))
             .collect();
         let words = words.filter(|words| !words.is_empty());
-        words.ok_or_else(|| wrong(name, must, &Value::Array(list)))
+        let words = words.ok_or_else(|| wrong(name, must, &Value::Array(list)))?;
+        words
+            .iter()
+            .try_for_each(|word| without_nul(name, word).map(drop))?;
+        Ok(words)
     }
 
     /// Takes an object of texts.
@@ -71,7 +75,12 @@ impl Fields {
                 .map(|(name, text)| Some((name.clone(), text.as_str()?.to_owned())))
                 .collect()
         });
-        texts.ok_or_else(|| wrong(name, "an object of texts", &value))
+        let texts: BTreeMap<String, String> =
+            texts.ok_or_else(|| wrong(name, "an object of texts", &value))?;
+        for text in texts.iter().flat_map(|(name, text)| [name, text]) {
+            without_nul(name, text)?;
+        }
+        Ok(texts)
     }
 
     /// Sees that no field is left.
@@ -81,6 +90,14 @@ impl Fields {
             Some(name) => Err(format!("`{name}` is no field of it")),
         }
     }
+}
+
+/// No argument, variable or path can hold a NUL, execve(2).
+fn without_nul<'a>(name: &str, text: &'a str) -> Result<&'a str, String> {
+    if text.contains('\0') {
+        return Err(format!("`{name}` must hold no NUL"));
+    }
+    Ok(text)
 }
 
 /// What is said of a field that is something else.

@@ -74,8 +74,23 @@ pub(crate) struct BadRequest {
     pub(crate) why: String,
 }
 
+/// Reads a line. One that is no UTF-8 is refused, and answered if its number can be read all the same: a program with
+/// other arguments than those that were meant is worse than none.
+pub(crate) fn read(line: &[u8]) -> Result<Request, BadRequest> {
+    let error = match std::str::from_utf8(line) {
+        Ok(line) => return parse(line),
+        Err(error) => error,
+    };
+    let seq = match parse(&String::from_utf8_lossy(line)) {
+        Ok(request) => Some(request.seq),
+        Err(bad) => bad.seq,
+    };
+    let why = format!("it is no UTF-8 from byte {} on", error.valid_up_to());
+    Err(BadRequest { seq, why })
+}
+
 /// Reads a line.
-pub(crate) fn parse(line: &str) -> Result<Request, BadRequest> {
+fn parse(line: &str) -> Result<Request, BadRequest> {
     let unanswerable = |why: String| BadRequest { seq: None, why };
     let mut map: Map<String, Value> = serde_json::from_str(line)
         .map_err(|error| unanswerable(format!("it is no JSON object: {error}")))?;
@@ -288,6 +303,35 @@ mod tests {
             "{\"seq\":\"1\"}",
         ] {
             assert_eq!(parse(line).unwrap_err().seq, None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_refused_by_its_number() {
+        let mut line = start_request().to_string().into_bytes();
+        assert!(read(&line).is_ok());
+        let seq = start_request()["seq"].as_u64();
+        let at = line.windows(4).position(|four| four == b"argv").unwrap();
+        line[at] = 0xff;
+        let bad = read(&line).unwrap_err();
+        assert_eq!(bad.seq, seq);
+        assert_eq!(bad.why, format!("it is no UTF-8 from byte {at} on"));
+        assert_eq!(read(b"{\"seq\":\xff}").unwrap_err().seq, None);
+    }
+
+    #[test]
+    fn no_text_holds_a_nul() {
+        for (field, value) in [
+            ("id", json!("a\0")),
+            ("argv", json!(["a", "b\0"])),
+            ("env", json!({"A": "\0"})),
+            ("env", json!({"A\0": "a"})),
+            ("user", json!("\0")),
+            ("task_dir", json!("/a\0b")),
+        ] {
+            let mut request = start_request();
+            request[field] = value;
+            assert_eq!(why(&request), format!("`{field}` must hold no NUL"));
         }
     }
 
