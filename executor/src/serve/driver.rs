@@ -3,10 +3,13 @@
 //! Each call has a thread of its own, so none waits for another. Whoever starts this process may end it at any
 //! time: the tasks live on, unless its stdin has ended before.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
+use rustix::event::PollFlags;
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::answer::{Answer, greeting, line, unsupported};
@@ -18,6 +21,7 @@ use crate::diagnostics::say;
 use crate::exit::Exit;
 use crate::incoming::expect_children;
 use crate::task::lock;
+use crate::waiting::{Deadline, poll_until};
 use crate::warden::boot_id;
 
 /// How long a request may be, in bytes, with its newline.
@@ -43,10 +47,14 @@ pub(crate) fn serve(reexec: &Reexec) -> ExitCode {
     };
     match driver.play() {
         Ok(Close::Detached) => ExitCode::SUCCESS,
-        Ok(Close::StdinEnded) => driver.end_all(ExitCode::SUCCESS),
+        Ok(Close::StdinEnded) => driver.end_all(),
         Err(error) => {
-            say(format_args!("can't read a request: {error}"));
-            driver.end_all(Exit::Failed.into())
+            // Nobody has asked for their end, and who started them has their handles.
+            say(format_args!(
+                "can't read a request: {error}; the tasks live on"
+            ));
+            drop(driver.tasks.detach());
+            Exit::Failed.into()
         }
     }
 }
@@ -70,33 +78,27 @@ impl Driver {
         let mut stdin = io::stdin().lock();
         let mut text = Vec::new();
         loop {
-            text.clear();
-            (&mut stdin).take(LONGEST).read_until(b'\n', &mut text)?;
-            match text.last() {
-                None => return Ok(Close::StdinEnded),
-                Some(b'\n') => {}
-                Some(_) if text.len() as u64 == LONGEST => {
-                    return Err(io::Error::other("it is longer than 1 MiB"));
-                }
-                // Whoever was writing it has died.
-                Some(_) => return Ok(Close::StdinEnded),
-            }
-            match read(&text) {
-                Ok(Request {
-                    seq,
-                    order: Order::Detach,
-                }) => {
-                    self.out.say_last(seq, self.tasks.detach());
-                    return Ok(Close::Detached);
-                }
-                Ok(Request { seq, order }) => self.take(seq, order),
-                Err(BadRequest {
-                    seq: Some(seq),
-                    why,
-                }) => self.out.say(seq, Err(why)),
-                Err(BadRequest { seq: None, why }) => {
-                    say(format_args!("can't answer a request: {why}"));
-                }
+            let await_more = || await_ready(io::stdin().as_fd(), PollFlags::IN);
+            match next_line(&mut stdin, &mut text, await_more)? {
+                Line::None => return Ok(Close::StdinEnded),
+                Line::TooLong => say("can't answer a request: it is longer than 1 MiB"),
+                Line::Whole => match read(&text) {
+                    Ok(Request {
+                        seq,
+                        order: Order::Detach,
+                    }) => {
+                        self.out.say_last(seq, self.tasks.detach());
+                        return Ok(Close::Detached);
+                    }
+                    Ok(Request { seq, order }) => self.take(seq, order),
+                    Err(BadRequest {
+                        seq: Some(seq),
+                        why,
+                    }) => self.out.say(seq, Err(why)),
+                    Err(BadRequest { seq: None, why }) => {
+                        say(format_args!("can't answer a request: {why}"));
+                    }
+                },
             }
         }
     }
@@ -143,13 +145,13 @@ impl Driver {
             .map_err(|error| format!("can't make a thread: {error}"))
     }
 
-    fn end_all(&self, exit: ExitCode) -> ExitCode {
+    fn end_all(&self) -> ExitCode {
         let left = self.tasks.destroy_all();
         for why in &left {
             say(why);
         }
         if left.is_empty() {
-            exit
+            ExitCode::SUCCESS
         } else {
             Exit::Failed.into()
         }
@@ -164,20 +166,159 @@ impl Out {
     fn say(&self, seq: u64, answer: Answer) {
         let is_closed = lock(&self.0);
         if !*is_closed {
-            write(&line(seq, answer));
+            write(io::stdout().lock(), &line(seq, answer));
         }
     }
 
     /// Says this, and nothing any more.
     fn say_last(&self, seq: u64, answer: Answer) {
         let mut is_closed = lock(&self.0);
-        write(&line(seq, answer));
+        write(io::stdout().lock(), &line(seq, answer));
         *is_closed = true;
     }
 }
 
-fn write(line: &str) {
-    let mut out = io::stdout().lock();
-    // Nobody listens any more if it fails; then stdin ends too.
-    drop(out.write_all(line.as_bytes()).and_then(|()| out.flush()));
+fn write(out: impl AsFd, line: &str) {
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        let written = match rustix::io::write(&out, rest) {
+            Ok(bytes) => {
+                rest = &rest[bytes..];
+                Ok(())
+            }
+            Err(Errno::INTR) => Ok(()),
+            // Whoever made the pipe has made it so.
+            Err(Errno::AGAIN) => await_ready(out.as_fd(), PollFlags::OUT),
+            Err(errno) => Err(errno.into()),
+        };
+        if written.is_err() {
+            // Nobody listens any more; then stdin ends too.
+            return;
+        }
+    }
+}
+
+fn await_ready(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<()> {
+    poll_until(&[(fd, wanted)], Deadline::of(None)).map(drop)
+}
+
+/// What was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    /// A line, with its newline.
+    Whole,
+    /// One that is longer than a request may be. Nothing of it is kept.
+    TooLong,
+    /// There is none any more; or whoever was writing it has died.
+    None,
+}
+
+/// Reads a line. Where nothing is there yet and the stream does not wait for it, this does.
+fn next_line(
+    from: &mut impl BufRead,
+    text: &mut Vec<u8>,
+    await_more: impl Fn() -> io::Result<()>,
+) -> io::Result<Line> {
+    text.clear();
+    let mut is_too_long = false;
+    loop {
+        let left = LONGEST - text.len() as u64;
+        match from.by_ref().take(left).read_until(b'\n', text) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                await_more()?;
+                continue;
+            }
+            // The other end of a socket was closed, and had not read all that it was sent.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Line::None),
+            Err(error) => return Err(error),
+        }
+        match text.last() {
+            Some(b'\n') if is_too_long => return Ok(Line::TooLong),
+            Some(b'\n') => return Ok(Line::Whole),
+            Some(_) if text.len() as u64 == LONGEST => {
+                is_too_long = true;
+                text.clear();
+            }
+            Some(_) | None => return Ok(Line::None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    /// Gives these, and has nothing to give between them.
+    struct Halting(Vec<&'static [u8]>, bool);
+
+    impl Read for Halting {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            if self.0.is_empty() {
+                return Ok(0);
+            }
+            let part = self.0.remove(0);
+            buffer[..part.len()].copy_from_slice(part);
+            Ok(part.len())
+        }
+    }
+
+    #[test]
+    fn a_line_is_whole_though_it_comes_in_parts() {
+        let parts: Vec<&[u8]> = vec![b"{\"a", b"\":1}\n{", b"}\n", b"{"];
+        let mut from = BufReader::new(Halting(parts, false));
+        let waits = std::cell::Cell::new(0);
+        let mut text = Vec::new();
+        let mut next = || {
+            let line = next_line(&mut from, &mut text, || {
+                waits.set(waits.get() + 1);
+                Ok(())
+            });
+            (line.unwrap(), text.clone())
+        };
+        assert_eq!(next(), (Line::Whole, b"{\"a\":1}\n".to_vec()));
+        assert_eq!(next(), (Line::Whole, b"{}\n".to_vec()));
+        assert_eq!(next().0, Line::None, "a line that was cut is none");
+        assert_eq!(waits.get(), 5);
+    }
+
+    #[test]
+    fn an_answer_is_whole_though_the_pipe_takes_it_in_parts_and_waits_for_none() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let line = "x".repeat(4 << 20);
+        let mut text = String::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(writer, &line));
+            reader.read_to_string(&mut text).unwrap();
+        });
+        assert_eq!(text.len(), line.len());
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        write(writer, "nobody reads it\n");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_and_the_next_one_is_read() {
+        let largest = usize::try_from(LONGEST).unwrap();
+        for (more, expected) in [
+            (0, Line::Whole),
+            (1, Line::TooLong),
+            (3 << 20, Line::TooLong),
+        ] {
+            let mut all = vec![b'x'; largest - 1 + more];
+            all.extend(b"\n{}\n");
+            let (mut from, mut text) = (&all[..], Vec::new());
+            let mut next = |text: &mut Vec<u8>| next_line(&mut from, text, || Ok(())).unwrap();
+            assert_eq!(next(&mut text), expected, "{more}");
+            assert_eq!((next(&mut text), &text[..]), (Line::Whole, &b"{}\n"[..]));
+            assert_eq!(next(&mut text), Line::None);
+        }
+    }
 }

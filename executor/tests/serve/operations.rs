@@ -1,6 +1,11 @@
 //! Each operation, and what is no request (edge).
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -125,6 +130,97 @@ fn what_is_no_request_ends_nothing_though_nobody_hears_of_it() {
     assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 15);
     driver.destroy("t");
     assert!(driver.close().success());
+}
+
+#[test]
+fn a_request_that_can_t_be_read_ends_nothing() {
+    let place = Place::new();
+    let mut driver = Driver::start(place.path());
+    let script = "echo one; exec sleep 1000";
+    driver.say("start", place.script("t", script));
+    assert_eq!(place.line(), "one");
+    let mut long = place.silent("long", "exit 0");
+    long["env"] = json!({"LONG": "x".repeat(1 << 20)});
+    let seq = driver.ask("start", long);
+    assert_eq!(
+        driver.refusal("wait", json!({"id": "long"})),
+        "there is no task \"long\""
+    );
+    assert_eq!(driver.answer_within(seq, Duration::ZERO), None);
+    let mut start = place.silent("bytes", "exit 0");
+    start["seq"] = json!(999);
+    start["op"] = json!("start");
+    start["argv"] = json!(["/bin/sh", "-c", "exit 0", "@"]);
+    let line = start.to_string().into_bytes();
+    let line: Vec<u8> = line
+        .into_iter()
+        .map(|byte| if byte == b'@' { 0xff } else { byte })
+        .collect();
+    driver.write_bytes(&line);
+    let why = driver.answer(999)["error"].as_str().unwrap().to_owned();
+    assert!(why.starts_with("it is no UTF-8 from byte "), "{why}");
+    driver.stop("t", 3_600_000);
+    assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 15);
+    assert!(driver.close().success());
+}
+
+#[test]
+fn pipes_that_don_t_wait_lose_no_request_and_no_answer() {
+    const REQUESTS: usize = 3000;
+    let (mut near, far) = UnixStream::pair().unwrap();
+    let (answers, out) = UnixStream::pair().unwrap();
+    for one in [&far, &out] {
+        one.set_nonblocking(true).unwrap();
+    }
+    answers.set_read_timeout(Some(LONG)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
+    command.arg("serve").stdin(OwnedFd::from(far));
+    let child = command.stdout(OwnedFd::from(out)).spawn();
+    drop(command);
+    let mut child = child.unwrap();
+    let writer = std::thread::spawn(move || {
+        for seq in 1..=REQUESTS {
+            let request =
+                json!({"seq": seq, "op": "hello", "protocol": 1, "suite": "s", "spec": "s"});
+            writeln!(near, "{request}").unwrap();
+        }
+    });
+    let answers = BufReader::new(answers).lines().map(|line| line.unwrap());
+    let seqs: Vec<Value> = answers
+        .map(|line| serde_json::from_str::<Value>(&line).unwrap()["seq"].take())
+        .collect();
+    writer.join().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(seqs, (1..=REQUESTS).map(Value::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn tasks_live_on_if_nothing_can_be_read_any_more() {
+    let place = Place::new();
+    let near = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+    far.connect(near.local_addr().unwrap()).unwrap();
+    near.connect(far.local_addr().unwrap()).unwrap();
+    let stdin = OwnedFd::from(far.try_clone().unwrap());
+    let mut driver = Driver::start_with(place.path(), |command| {
+        command.stdin(stdin);
+    });
+    let mut start = place.script("t", "echo one; exec sleep 1000");
+    start["seq"] = json!(1);
+    start["op"] = json!("start");
+    near.send(format!("{start}\n").as_bytes()).unwrap();
+    let started = driver.answer(1);
+    assert_eq!(place.line(), "one");
+    // Nobody is at the other end when something is sent there, and the next read is told so, udp(7).
+    drop(near);
+    far.send(b"x").unwrap();
+    assert_eq!(driver.close().code(), Some(125));
+    assert!(!has_ended(pid(&started["pid"])));
+    let mut driver = Driver::start(place.path());
+    let handles = json!([{"id": "t", "handle": started["handle"]}]);
+    assert_eq!(driver.recover(&handles), json!([]));
+    driver.destroy("t");
+    assert_eq!(place.files(), Vec::<String>::new());
 }
 
 #[test]

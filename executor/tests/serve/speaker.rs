@@ -65,6 +65,13 @@ impl Driver {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// The same for what is no text.
+    pub(crate) fn write_bytes(&mut self, line: &[u8]) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(line).unwrap();
+        stdin.write_all(b"\n").unwrap();
+    }
+
     /// Writes a request; gives its number.
     pub(crate) fn ask(&mut self, op: &str, mut fields: Value) -> u64 {
         self.last += 1;
