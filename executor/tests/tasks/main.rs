@@ -10,5 +10,6 @@ mod identity;
 mod launching;
 mod lookups;
 mod measuring;
+mod signals;
 mod speaking;
 mod stage;
