@@ -48,7 +48,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 9] = [
+    const ALL: [Stage; 10] = [
         Stage::Fork,
         Stage::Signals,
         Stage::Descriptors,
