@@ -111,6 +111,8 @@ fn what_a_task_uses_is_told_whenever_it_is_asked_for() {
         (json!(pids), None)
     );
     driver.stop("t", 0);
+    // By whichever of the two signals.
+    assert!(driver.say("wait", of.clone())["signal"].is_u64());
     assert_eq!(driver.refusal("stats", of), "the task has ended");
     driver.destroy("t");
 }

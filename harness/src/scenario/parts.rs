@@ -19,11 +19,13 @@ pub(super) fn divide(script: &mut Value, key: &str) -> Result<(), Wrong> {
     };
     let mut divided = Vec::with_capacity(steps.len());
     for (index, step) in std::mem::take(steps).into_iter().enumerate() {
-        match step {
-            Value::Table(table) if table.contains_key("parts") => {
-                divided.extend(parts(table, &format!("{key}.step {}", index + 1))?);
-            }
-            other => divided.push(other),
+        if let Value::Table(table) = &step
+            && table.contains_key("parts")
+        {
+            let key = format!("{key}.step {}", index + 1);
+            divided.extend(parts(table.clone(), &key)?);
+        } else {
+            divided.push(step);
         }
     }
     *steps = divided;
