@@ -91,7 +91,7 @@ fn begin_in(
     match told(&link, &order) {
         Ok(held) => {
             let handle = Handle::new(boot.to_owned(), who, named, held);
-            let kept = Arc::new(Kept::new(handle, warden));
+            let kept = Arc::new(Kept::new(handle, warden, Arc::clone(&link)));
             Ok(Newborn { kept, link })
         }
         Err(why) => {

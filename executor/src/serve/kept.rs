@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, recv};
 use rustix::process::Signal;
 
 use super::handle::Handle;
@@ -45,6 +46,12 @@ const SAMPLE_APART: Duration = Duration::from_millis(100);
 /// How long what is killed may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long an end that is known waits for the rest of the task to end. It has to be told within five seconds.
+const CLEAN_LIMIT: Duration = Duration::from_secs(2);
+
+/// How much is read of what a warden says of an end, in bytes. Only what is left of the task may be longer.
+const LONGEST_END: usize = 1 << 16;
+
 /// What is told of a task that is not there any more.
 const HAS_ENDED: &str = "the task has ended";
 
@@ -53,7 +60,8 @@ const HAS_ENDED: &str = "the task has ended";
 pub enum Ended {
     /// As the process that kept it has seen it.
     Known(ExitStatus),
-    /// The process that kept it was killed, and then it was killed in its place.
+    /// The process that kept it has seen nothing, and the task lived when it was about to be killed in its place. That
+    /// it ended by itself in between is not known, and not told.
     Killed,
     /// Nobody has seen it; why.
     Lost(String),
@@ -72,6 +80,9 @@ pub(crate) struct Kept {
     handle: Handle,
     /// None: it is gone.
     warden: Option<OwnedFd>,
+    /// Where the warden says how the task ended, if it could be asked to. Nothing is taken out of it, so all who wait
+    /// find it.
+    ends: Option<Arc<UnixStream>>,
     settled: Mutex<Option<Settled>>,
     /// Made for the first who asks what it uses.
     sampler: Mutex<Option<Arc<Sampler>>>,
@@ -79,10 +90,11 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// A task whose warden is this process.
-    pub(crate) fn new(handle: Handle, warden: OwnedFd) -> Kept {
+    pub(crate) fn new(handle: Handle, warden: OwnedFd, link: Arc<UnixStream>) -> Kept {
         Kept {
             handle,
             warden: Some(warden),
+            ends: Some(link),
             settled: Mutex::default(),
             sampler: Mutex::default(),
         }
@@ -100,13 +112,16 @@ impl Kept {
         } else {
             None
         };
-        let kept = Kept {
+        let mut kept = Kept {
             handle,
             warden,
+            ends: None,
             settled: Mutex::default(),
             sampler: Mutex::default(),
         };
         if !kept.has_ended() {
+            // It may be that it stands still, or that its folder is gone. Then its end is that of the warden.
+            kept.ends = kept.subscribe().ok().map(Arc::new);
             return Ok(kept);
         }
         if !is_same {
@@ -134,12 +149,20 @@ impl Kept {
         &self.handle
     }
 
-    /// Waits for the end, however long that takes.
+    /// Waits for the end, however long that takes. As a rule nothing of the task is left then; but what can't be ended
+    /// does not hold the answer for long.
     pub(crate) fn wait(&self) -> Result<Ended, String> {
-        if !self.await_warden(Deadline::of(None))? {
-            return Err(self.stays());
+        let Some(status) = self.await_end()? else {
+            if !self.await_warden(Deadline::of(None))? {
+                return Err(self.stays());
+            }
+            return Ok(self.settle(Deadline::after(KILL_LIMIT), false).ended);
+        };
+        let deadline = Deadline::after(CLEAN_LIMIT);
+        if !self.await_warden(deadline)? {
+            return Ok(Ended::Known(status));
         }
-        Ok(self.settle(Deadline::after(KILL_LIMIT), false).ended)
+        Ok(self.settle(deadline, false).ended)
     }
 
     /// Sends a signal to the main process.
@@ -268,6 +291,10 @@ impl Kept {
                 format!("can't {}", chain(&error))
             }
         };
+        // What was measured just before would be told again.
+        if self.has_ended() {
+            return Err(HAS_ENDED.into());
+        }
         let sampler = {
             let mut made = lock(&self.sampler);
             match &*made {
@@ -364,12 +391,40 @@ impl Kept {
         Ok(woken == Woken::Readable)
     }
 
+    /// Has the warden say how the task ends.
+    fn subscribe(&self) -> io::Result<UnixStream> {
+        let stream = self.folder()?.reach(self.handle.warden.pid, ASK_LIMIT)?;
+        write_line(&stream, &Ask::End)?;
+        Ok(stream)
+    }
+
+    /// Waits until the warden has said how the task ended; none if it says nothing any more.
+    fn await_end(&self) -> Result<Option<ExitStatus>, String> {
+        let Some(ends) = &self.ends else {
+            return Ok(None);
+        };
+        let woken = readable(ends.as_fd(), Deadline::of(None), Cancel::never());
+        woken.map_err(|error| format!("can't wait for its process: {error}"))?;
+        Ok(self.heard().and_then(|note| note.status()))
+    }
+
+    /// The last that the warden has said of the end.
+    fn heard(&self) -> Option<EndNote> {
+        let mut text = vec![0; LONGEST_END];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let (bytes, _) = recv(self.ends.as_ref()?, &mut text[..], flags).ok()?;
+        let whole = text[..bytes].split_inclusive(|byte| *byte == b'\n');
+        let mut notes = whole.filter_map(|line| serde_json::from_slice(line).ok());
+        notes.next_back()
+    }
+
     fn folder(&self) -> io::Result<Folder> {
         Folder::meant(&self.handle.folder)
     }
 
     fn note(&self) -> Option<EndNote> {
-        self.folder().ok()?.read_end()
+        // The file is never newer, and may be lost.
+        self.heard().or_else(|| self.folder().ok()?.read_end())
     }
 
     fn ask(&self, ask: &Ask, limit: Duration) -> io::Result<Reply> {
@@ -534,3 +589,7 @@ fn lost(ended: &Ended, left: Option<String>) -> String {
         Some(left) => format!("{why}; something of the task is left: {left}"),
     }
 }
+
+#[cfg(test)]
+#[path = "kept_tests.rs"]
+mod tests;

@@ -3,14 +3,15 @@
 //! | file | what it is |
 //! |---|---|
 //! | `socket` | where the process is asked |
-//! | `end` | how the task ended, an [`EndNote`]; `end.new` while it is written |
+//! | `end` | how the task ended, an [`EndNote`] |
+//! | `end.1`, `end.2` | the room for it: the disk may be full by then |
 //! | `messages` | what the process says when it fails |
 //!
 //! The mode is 0700 and the owner whoever runs the driver. Whoever opens it checks both, and that it is the folder
 //! that was meant: the task may write to the folder around it.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -30,7 +31,13 @@ use super::message::Inode;
 
 const SOCKET: &str = "socket";
 const END: &str = "end";
-const END_DRAFT: &str = "end.new";
+
+/// What is written before it takes the place of the end. A task ends once, and is clean once.
+const DRAFTS: [&str; 2] = ["end.1", "end.2"];
+
+/// How much room each of them has, in bytes. An end that says what is left may be longer.
+const ROOM: usize = 4096;
+
 const MESSAGES: &str = "messages";
 
 /// How many may wait to be heard.
@@ -133,13 +140,28 @@ impl Folder {
         Ok(stream)
     }
 
+    /// Takes the room for the end on the disk.
+    pub(crate) fn reserve_end(&self) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for name in DRAFTS {
+            let draft = openat(&self.dir, name, flags, Mode::from_raw_mode(0o600))?;
+            File::from(draft).write_all(&[b' '; ROOM])?;
+        }
+        Ok(())
+    }
+
     /// Writes the end: there is the whole of it or none, or the one before.
     pub(crate) fn write_end(&self, note: &EndNote) -> io::Result<()> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let draft = openat(&self.dir, END_DRAFT, flags, Mode::from_raw_mode(0o600))?;
-        super::message::write_line(File::from(draft), note)?;
-        Ok(renameat(&self.dir, END_DRAFT, &self.dir, END)?)
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let is_reserved = |name: &&str| statat(&self.dir, *name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        let draft = DRAFTS.into_iter().find(is_reserved).unwrap_or(DRAFTS[0]);
+        let file = openat(&self.dir, draft, flags, Mode::from_raw_mode(0o600))?;
+        // What it does not fill of its room was, and stays, blank.
+        let mut text = serde_json::to_vec(note)?;
+        text.resize(text.len().max(ROOM - 1), b' ');
+        text.push(b'\n');
+        File::from(file).write_all(&text)?;
+        Ok(renameat(&self.dir, draft, &self.dir, END)?)
     }
 
     /// Reads the end; none if there is no whole one.
@@ -172,7 +194,7 @@ impl Folder {
 
     /// Removes it with what is in it. It is no error that it is gone.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        for name in [SOCKET, END, END_DRAFT, MESSAGES] {
+        for name in [SOCKET, END, DRAFTS[0], DRAFTS[1], MESSAGES] {
             match unlinkat(self.dir.as_fd(), name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
@@ -187,8 +209,7 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::time::SystemTime;
 
     use super::*;
@@ -238,6 +259,32 @@ mod tests {
         fs::remove_dir(&meant.path).unwrap();
         std::os::unix::fs::symlink(&away, &meant.path).unwrap();
         assert!(Folder::meant(&meant).is_err());
+    }
+
+    #[test]
+    fn an_end_takes_the_room_that_was_kept_for_it() {
+        let (_around, folder) = made();
+        folder.reserve_end().unwrap();
+        let path = PathBuf::from(folder.named().unwrap().path);
+        let inode = |name: &str| fs::metadata(path.join(name)).unwrap().ino();
+        let room = DRAFTS.map(inode);
+        assert_eq!(folder.read_end(), None);
+        let note = EndNote::of(&ExitStatus {
+            end: End::Code(3),
+            oom_killed: None,
+            seen_at: SystemTime::now(),
+        });
+        for taken in room {
+            folder.write_end(&note).unwrap();
+            assert_eq!(inode(END), taken);
+            assert_eq!(fs::metadata(path.join(END)).unwrap().len(), 4096);
+            assert_eq!(folder.read_end(), Some(note.clone()));
+        }
+        let long = note.cleaned(Some("7".repeat(2 * ROOM)));
+        folder.write_end(&long).unwrap();
+        assert_eq!(folder.read_end(), Some(long));
+        folder.remove().unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

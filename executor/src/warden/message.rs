@@ -6,10 +6,12 @@
 //!         driver  {"go":true}                                                       a Go
 //! later   driver  {"stop":{"signal":"SIGTERM","grace_ms":5000}}                     an Ask
 //!         warden  "taken"                                                           a Reply
+//! end     warden  {"exit":3,"signal":null,…}                                        an EndNote
 //! ```
 //!
 //! The first three go over a socket that both have from the beginning. Where it ends without a [`Go`], the task is
-//! ended and the folder removed: nobody knows of them. Each [`Ask`] comes over a connection of its own.
+//! ended and the folder removed: nobody knows of them. Each [`Ask`] comes over a connection of its own. How the task ended
+//! is told over that socket, and over each connection that asks for it; once more when everything else has ended.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -126,6 +128,8 @@ pub(crate) enum Ask {
         limit_ms: Option<u64>,
         terminal: Option<WindowSize>,
     },
+    /// Say how the task ends, when it does.
+    End,
 }
 
 /// What it answers.

@@ -9,6 +9,7 @@ mod folder;
 mod message;
 mod process;
 mod remains;
+mod subscribers;
 
 pub(crate) use boot::boot_id;
 pub(crate) use descriptors::read_line_with;

@@ -1,7 +1,7 @@
 //! The process that keeps one task (edge): it launches it, waits for it, contains it, and leaves its end in a file.
 //!
-//! It holds nothing of the driver's once the task runs, so the driver may end at any time. It ends itself when the
-//! task has ended and nothing is left of it.
+//! Once the task runs, all that it has of the driver is the socket between them, so the driver may end at any time. It
+//! ends itself when the task has ended, and it has done what it can so that nothing is left of it.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -20,6 +20,7 @@ use super::descriptors::write_line_with;
 use super::end::EndNote;
 use super::folder::Folder;
 use super::message::{Ask, Go, Held, Inode, Named, Order, Reply, Report, read_line, write_line};
+use super::subscribers::Subscribers;
 use crate::cgroup::{Allowed, Kind};
 use crate::environment;
 use crate::error::chain;
@@ -41,6 +42,9 @@ const DRIVER_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long whoever asks may take for its question, and to take the answer.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long an end that could be written nowhere waits for somebody who asks for it.
+const LATE_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long the task may take to end when this process is told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -67,7 +71,14 @@ fn try_keep() -> io::Result<()> {
         return Ok(());
     };
     let folder = Folder::at(Path::new(&order.folder))?;
-    let listener = folder.listen()?;
+    let prepared = folder
+        .reserve_end()
+        .and_then(|()| folder.listen())
+        .map_err(|error| format!("can't use {}: {error}", order.folder));
+    let listener = match prepared {
+        Ok(listener) => listener,
+        Err(why) => return write_line(&link, &Report::Failed(why)),
+    };
     let executor = StandardExecutor::new(Options {
         allowed: Allowed {
             // This process has one task, and no children of its own.
@@ -86,12 +97,14 @@ fn try_keep() -> io::Result<()> {
         drop(executor);
         return folder.remove();
     }
-    drop(link);
+    let kept = Arc::new(Kept {
+        executor,
+        answers: Answers::default(),
+        subscribers: Subscribers::default(),
+    });
+    kept.subscribers.add(link)?;
     Warden {
-        kept: Arc::new(Kept {
-            executor,
-            answers: Answers::default(),
-        }),
+        kept,
         folder,
         signals,
     }
@@ -157,10 +170,11 @@ fn held(executor: &StandardExecutor, pid: i32) -> Result<Held, String> {
     })
 }
 
-/// What those who ask have in common.
+/// What the threads share that answer.
 struct Kept {
     executor: StandardExecutor,
     answers: Answers,
+    subscribers: Subscribers,
 }
 
 struct Warden {
@@ -172,17 +186,38 @@ struct Warden {
 impl Warden {
     fn play(&self, listener: UnixListener) -> io::Result<()> {
         let kept = Arc::clone(&self.kept);
-        std::thread::Builder::new().spawn(move || answer_all(&kept, &listener))?;
-        let status = self.await_end()?;
-        let note = EndNote::of(&status);
-        // Should this process be killed now, it is known how the task ended, and that something may be left.
-        self.folder.write_end(&note)?;
+        let answering = std::thread::Builder::new().spawn(move || answer_all(&kept, &listener));
+        let status = answering.and_then(|_| self.await_end());
+        if let Ok(status) = &status {
+            // Should this process be killed now, it is known how the task ended, and that something may be left. If
+            // it can't be told, it is tried again when all is done.
+            drop(self.tell(&EndNote::of(status)));
+        }
+        // Whatever has failed: nobody else ends what is left.
         let left = self.kept.executor.shutdown(None, Duration::ZERO).err();
         let left = left.map(|error| chain(&error));
-        self.folder.write_end(&note.cleaned(left))?;
+        let note = EndNote::of(&status?).cleaned(left);
+        let told = match self.tell(&note) {
+            // A driver may have just found this process.
+            Err(_) if self.kept.subscribers.await_one(LATE_LIMIT) => Ok(()),
+            Err(_) => self.tell(&note),
+            Ok(()) => Ok(()),
+        };
         // What a command came to is told, though the task is gone.
         self.kept.answers.await_all(Deadline::after(ASK_LIMIT));
-        Ok(())
+        told
+    }
+
+    /// Tells how the task ended. It is an error if neither the file nor anybody who listens has it.
+    fn tell(&self, note: &EndNote) -> io::Result<()> {
+        let is_heard = self.kept.subscribers.tell(note);
+        match self.folder.write_end(note) {
+            Err(error) if !is_heard => Err(io::Error::new(
+                error.kind(),
+                format!("can't write down how the task ended: {error}"),
+            )),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn await_end(&self) -> io::Result<ExitStatus> {
@@ -221,7 +256,7 @@ fn answer_all(kept: &Arc<Kept>, listener: &UnixListener) {
         };
         let kept = Arc::clone(kept);
         let spawned = std::thread::Builder::new().spawn(move || {
-            if let Err(error) = answer(&kept, &stream) {
+            if let Err(error) = answer(&kept, stream) {
                 // Whoever asked has seen the connection end.
                 drop(writeln!(io::stderr(), "can't answer: {error}"));
             }
@@ -232,32 +267,36 @@ fn answer_all(kept: &Arc<Kept>, listener: &UnixListener) {
     }
 }
 
-fn answer(kept: &Kept, stream: &UnixStream) -> io::Result<()> {
-    if socket_peercred(stream)?.uid != geteuid() {
+fn answer(kept: &Kept, stream: UnixStream) -> io::Result<()> {
+    if socket_peercred(&stream)?.uid != geteuid() {
         return Ok(());
     }
     stream.set_read_timeout(Some(ASK_LIMIT))?;
     stream.set_write_timeout(Some(ASK_LIMIT))?;
-    let Some(ask) = read_line::<Ask>(stream)? else {
+    let Some(ask) = read_line::<Ask>(&stream)? else {
         return Ok(());
     };
     let executor = &kept.executor;
     match ask {
-        Ask::Status => write_line(stream, &Reply::Status(format!("{:?}", executor.phase()))),
+        Ask::Status => {
+            let phase = format!("{:?}", executor.phase());
+            write_line(&stream, &Reply::Status(phase))
+        }
+        Ask::End => kept.subscribers.add(stream),
         Ask::Signal { signal } => {
             let sent = executor.signal(&signal);
             let failed = |error| Reply::Failed(chain(&error));
-            write_line(stream, &sent.map_or_else(failed, |()| Reply::Done))
+            write_line(&stream, &sent.map_or_else(failed, |()| Reply::Done))
         }
         Ask::Stop { signal, grace_ms } => {
-            write_line(stream, &Reply::Taken)?;
+            write_line(&stream, &Reply::Taken)?;
             // What it could not do is told by the shutdown that follows the end.
             drop(executor.shutdown(Some(&signal), Duration::from_millis(grace_ms)));
             Ok(())
         }
         Ask::Exec { argv, limit_ms } => {
             let _answer = kept.answers.begin();
-            write_line(stream, &exec(executor, &argv, limit_ms, stream))
+            write_line(&stream, &exec(executor, &argv, limit_ms, &stream))
         }
         Ask::Speak {
             argv,
@@ -272,7 +311,7 @@ fn answer(kept: &Kept, stream: &UnixStream) -> io::Result<()> {
                 terminal,
                 limit: limit_ms.map(Duration::from_millis),
             };
-            write_line(stream, &speak(executor, &request, stream)?)
+            write_line(&stream, &speak(executor, &request, &stream)?)
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,7 +12,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::place::{LONG, Place, has_ended, has_ended_within, kill, pid};
+use crate::place::{LONG, Place, has_ended, has_ended_within, kill, pid, until};
 use crate::speaker::Driver;
 
 const FAMILY: &str = "(setsid sleep 1000 &) ; sleep 1000 & echo one; while :; do sleep 1000; done";
@@ -145,7 +146,7 @@ impl Ends {
         let folder = handles[0]["handle"]["folder"]["path"].as_str().unwrap();
         let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).unwrap();
         // Two events of one kind that follow each other are one, inotify(7); so the drafts are told too.
-        let wanted = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE;
+        let wanted = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MOVED_FROM;
         watch.add_watch(folder, wanted).unwrap();
         Ends {
             folder: folder.into(),
@@ -222,4 +223,139 @@ fn an_end_is_known_of_a_warden_that_is_killed_while_it_ends_the_rest() {
         }
     }
     panic!("no warden was killed before it had ended the rest");
+}
+
+/// What is left behind by a main process that waits until it is told to end.
+const LEAVES: &str = "(setsid sleep 1000 &) ; echo one; read go <\"$PWD/go\"; exit 3";
+
+fn go_on(place: &Place) {
+    fs::write(place.task_dir().join("go"), "now\n").unwrap();
+}
+
+/// A place with a FIFO that a task is told to end by.
+fn place_to_go_on() -> Place {
+    let place = Place::new();
+    fifo::create(&place.task_dir().join("go"), 0o600).unwrap();
+    place
+}
+
+#[test]
+fn an_end_that_can_t_be_written_is_told_and_leaves_nothing() {
+    for is_recovered in [false, true] {
+        let place = place_to_go_on();
+        let (mut driver, handles, warden, main) = started(&place, LEAVES);
+        forbid_files(warden);
+        if is_recovered {
+            driver.kill();
+            driver = Driver::start(place.path());
+            assert_eq!(driver.recover(&handles), json!([]));
+        }
+        go_on(&place);
+        let expected = json!({"exit": 3, "signal": null});
+        assert_eq!(driver.say("wait", json!({"id": "t"})), expected);
+        driver.stop("t", 0);
+        assert_eq!(driver.say("wait", json!({"id": "t"})), expected);
+        assert!(has_ended(warden) && has_ended(main));
+        assert_eq!(place.processes(), [driver.pid()]);
+        driver.destroy("t");
+        assert_eq!(place.files(), ["go"]);
+    }
+}
+
+/// From now on it can write to no file.
+fn forbid_files(pid: i32) {
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let pid = rustix::process::Pid::from_raw(pid);
+    rustix::process::prlimit(pid, rustix::process::Resource::Fsize, none).unwrap();
+}
+
+#[test]
+fn an_end_that_nobody_can_be_told_leaves_nothing_and_waits_for_who_asks() {
+    let place = place_to_go_on();
+    let (driver, handles, warden, _) = started(&place, LEAVES);
+    driver.kill();
+    forbid_files(warden);
+    go_on(&place);
+    until("only the warden is left", || match place.processes() {
+        left if left == [warden] => Ok(()),
+        left => Err(format!("{left:?}")),
+    });
+    let mut driver = Driver::start(place.path());
+    assert_eq!(driver.recover(&handles), json!([]));
+    let expected = json!({"exit": 3, "signal": null});
+    assert_eq!(driver.say("wait", json!({"id": "t"})), expected);
+    driver.destroy("t");
+    assert_eq!(place.files(), ["go"]);
+    assert_eq!(place.processes(), [driver.pid()]);
+}
+
+#[test]
+fn a_task_that_removes_what_it_is_found_by_has_its_end_told() {
+    for is_recovered in [false, true] {
+        let place = place_to_go_on();
+        let script = "echo one; read go <\"$PWD/go\"; find . -mindepth 1 -delete; exit 3";
+        let (mut driver, handles, warden, _) = started(&place, script);
+        if is_recovered {
+            driver.kill();
+            driver = Driver::start(place.path());
+            assert_eq!(driver.recover(&handles), json!([]));
+        }
+        go_on(&place);
+        let expected = json!({"exit": 3, "signal": null});
+        assert_eq!(driver.say("wait", json!({"id": "t"})), expected);
+        assert!(has_ended(warden));
+        driver.stop("t", 0);
+        driver.destroy("t");
+        assert_eq!(place.files(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_full_disk_loses_no_end() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: a_full_disk_loses_no_end: only root can mount a disk to fill");
+    }
+    let disk = Disk(tempfile::tempdir().unwrap());
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+        .arg(disk.0.path())
+        .status();
+    assert!(mounted.unwrap().success());
+    let place = Place::new();
+    let mut start = place.script("t", "echo one; cat /dev/zero >fill 2>/dev/null; exit 3");
+    start["task_dir"] = json!(disk.0.path());
+    let mut driver = Driver::start(place.path());
+    let handles = json!([{"id": "t", "handle": driver.say("start", start.clone())["handle"]}]);
+    driver.kill();
+    let warden = pid(&handles[0]["handle"]["warden"]["pid"]);
+    assert!(has_ended_within(warden, LONG));
+    let mut driver = Driver::start(place.path());
+    assert_eq!(driver.recover(&handles), json!([]));
+    let expected = json!({"exit": 3, "signal": null});
+    assert_eq!(driver.say("wait", json!({"id": "t"})), expected);
+    driver.destroy("t");
+    // What it had is free now. When that is used, too, there is no room for the end of another one.
+    let mut zero = fs::File::open("/dev/zero").unwrap();
+    let mut more = fs::File::create(disk.0.path().join("more")).unwrap();
+    std::io::copy(&mut zero, &mut more).unwrap_err();
+    start["id"] = json!("late");
+    let why = driver.refusal("start", start);
+    assert!(
+        why.contains("can't use ") && why.contains("No space left"),
+        "{why}"
+    );
+    assert!(driver.close().success());
+}
+
+/// A mounted folder.
+struct Disk(tempfile::TempDir);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What still has a file open there keeps it until then.
+        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
 }
