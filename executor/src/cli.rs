@@ -50,7 +50,10 @@ pub(crate) enum Command {
     Serve,
     /// Keeps one task of `serve`, which is at the other end of stdin.
     #[command(hide = true)]
-    Warden,
+    Warden {
+        /// Its own folder.
+        folder: PathBuf,
+    },
 }
 
 /// What separates a task from the host.
@@ -208,7 +211,7 @@ mod tests {
         let all = ["executor", "run"].iter().chain(words);
         Cli::try_parse_from(all).map(|cli| match cli.command {
             Command::Run(args) => *args,
-            other @ (Command::Serve | Command::Warden) => panic!("{other:?}"),
+            other @ (Command::Serve | Command::Warden { .. }) => panic!("{other:?}"),
         })
     }
 

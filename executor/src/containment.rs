@@ -335,7 +335,8 @@ fn has_children() -> io::Result<bool> {
     }
 }
 
-fn hierarchies() -> Result<Hierarchies, ContainError> {
+/// Reads which hierarchies of control groups there are.
+pub(crate) fn hierarchies() -> Result<Hierarchies, ContainError> {
     let read = |path: &str| -> Result<String, ContainError> {
         // A path in it may be no text.
         let bytes = fs::read(path).map_err(|source| ContainError::Read {

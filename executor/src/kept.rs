@@ -12,6 +12,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,10 +43,11 @@ impl From<String> for KeepError {
 
 /// Is the warden of one task until that has ended. Its stdin is a socket to whoever has started it.
 ///
-/// The program that has a [`Keeper`] calls it behind its subcommand `warden`, while it has one thread.
+/// The program that has a [`Keeper`] calls it behind its subcommand `warden`, while it has one thread; the folder is
+/// the one argument of that.
 #[must_use]
-pub fn keep() -> ExitCode {
-    warden::keep()
+pub fn keep(folder: &Path) -> ExitCode {
+    warden::keep(folder)
 }
 
 /// Sees whether a task can be run as this user, by name or number.

@@ -36,8 +36,8 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>, reexec: Vec<OsSt
             command: Command::Serve,
         }) => return serve(&Reexec::new(reexec)),
         Ok(Cli {
-            command: Command::Warden,
-        }) => return keep(),
+            command: Command::Warden { folder },
+        }) => return keep(&folder),
         Err(error) => {
             // Nobody is left to tell that stdout or stderr is closed.
             drop(error.print());

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -61,7 +62,10 @@ enum Part {
     Executor(ExecutorArgs),
     /// Keeps one command of `plugin`, which is at the other end of stdin.
     #[command(hide = true)]
-    Warden,
+    Warden {
+        /// Its own folder.
+        folder: PathBuf,
+    },
     #[command(name = "write-part", hide = true)]
     Writer(PartArgs),
     #[command(hide = true)]
@@ -129,7 +133,7 @@ fn dispatch(part: Part, reexec: Vec<OsString>) -> Result<ExitCode> {
         Part::Stdio(args) => stdio(&args, &reexec),
         Part::Plugin(args) => return serve(&args, &reexec),
         Part::Executor(args) => execute(args, &reexec),
-        Part::Warden => return Ok(::executor::kept::keep()),
+        Part::Warden { folder } => return Ok(::executor::kept::keep(&folder)),
         Part::Linger(args) => linger(&args),
         Part::Faults => list_faults(),
     };

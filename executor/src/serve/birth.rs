@@ -4,7 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use super::reexec::Reexec;
 use crate::processes;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
 use crate::warden::{
-    Folder, Go, Held, KeptSpec, Named, Order, Report, kill_below, read_line, write_line,
+    Folder, Go, Held, Inode, KeptSpec, Named, Order, Report, groups_of, kill_below, kill_groups_of,
+    read_line, write_line,
 };
 
 /// How long the warden may take beyond its wait for the readers of both FIFOs.
@@ -80,14 +81,13 @@ fn begin_in(
     let named = folder.named();
     let named = named.ok_or_else(|| format!("{} is no text", task.task_dir))?;
     let limit = Duration::from_millis(task.open_ms).saturating_add(WARDEN_LIMIT);
-    let (link, warden, who) = spawn(folder, reexec, limit)
+    let (link, warden, who) = spawn(folder, &named, reexec, limit)
         .map_err(|error| format!("can't start a process to keep the task: {error}"))?;
     let link = Arc::new(link);
     given(&link);
-    let order = Order {
-        folder: named.path.clone(),
-        task: task.clone(),
-    };
+    // What has such a name before the order is of another process that had this number.
+    let strangers = groups_of(who.pid);
+    let order = Order { task: task.clone() };
     match told(&link, &order) {
         Ok(held) => {
             let handle = Handle::new(boot.to_owned(), who, named, held);
@@ -96,7 +96,7 @@ fn begin_in(
         }
         Err(why) => {
             give_up(&link);
-            let ended = end(&warden, who);
+            let ended = end(&warden, who, strangers.as_deref().ok());
             let said = folder.said();
             let said = if said.is_empty() {
                 String::new()
@@ -108,9 +108,11 @@ fn begin_in(
     }
 }
 
-/// Starts the warden, which has so long to answer. It gets a socket, and nothing else of this process.
+/// Starts the warden, which has so long to answer. It gets a socket, the file for its messages, and no other descriptor of
+/// this process.
 fn spawn(
     folder: &Folder,
+    named: &Inode,
     reexec: &Reexec,
     limit: Duration,
 ) -> io::Result<(UnixStream, OwnedFd, Named)> {
@@ -120,6 +122,7 @@ fn spawn(
     let messages = folder.messages()?;
     let mut command = reexec.command("warden");
     command
+        .arg(&named.path)
         .stdin(OwnedFd::from(far))
         .stdout(Stdio::null())
         .stderr(messages);
@@ -165,8 +168,9 @@ fn told(link: &UnixStream, order: &Order) -> Result<Held, String> {
     }
 }
 
-/// Ends a warden whose task is nobody's; gives what could not be done, behind a semicolon.
-fn end(warden: &OwnedFd, who: Named) -> String {
+/// Ends a warden whose task is nobody's, and what it has left in cgroups but these; gives what could not be done, behind
+/// a semicolon.
+fn end(warden: &OwnedFd, who: Named, strangers: Option<&[PathBuf]>) -> String {
     let ended = |limit: Duration| {
         let woken = readable(warden.as_fd(), Deadline::after(limit), Cancel::never());
         woken.is_ok_and(|woken| woken == Woken::Readable)
@@ -182,5 +186,10 @@ fn end(warden: &OwnedFd, who: Named) -> String {
         }
     }
     processes::reap(warden);
+    // It may have been killed when its task ran and nobody knew of it yet.
+    let killed = strangers.map(|but| kill_groups_of(who.pid, but, Deadline::after(GIVE_UP_LIMIT)));
+    if let Some(Err(error)) = killed {
+        left = format!("{left}; something may be left in its cgroup: {error}");
+    }
     left
 }

@@ -1,7 +1,7 @@
 //! What is said to the process that keeps a task, and what it answers: one JSON object a line (core).
 //!
 //! ```text
-//! start   driver  {"folder":"/alloc/task/.executor-7-1","task":{"argv":["sleep"],…}}    an Order
+//! start   driver  {"task":{"argv":["sleep"],…}}                                     an Order
 //!         warden  {"held":{"main":{"pid":9,"birth":77},"kind":"cgroup2",…}}         a Report
 //!         driver  {"go":true}                                                       a Go
 //! later   driver  {"stop":{"signal":"SIGTERM","grace_ms":5000}}                     an Ask
@@ -54,8 +54,6 @@ pub struct KeptSpec {
 /// What is to be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
-    /// The folder of the warden. It exists.
-    pub(crate) folder: String,
     pub(crate) task: KeptSpec,
 }
 

@@ -20,4 +20,4 @@ pub(crate) use message::{
     Ask, Go, Held, Inode, Named, Order, Reply, Report, read_line, write_line,
 };
 pub(crate) use process::keep;
-pub(crate) use remains::{Left, is_there, kill_below, kill_left, open};
+pub(crate) use remains::{Left, groups_of, is_there, kill_below, kill_groups_of, kill_left, open};

@@ -49,9 +49,9 @@ const LATE_LIMIT: Duration = Duration::from_secs(20);
 /// How long the task may take to end when this process is told to.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Keeps a task until its end. Its stdin is a socket to the driver.
-pub(crate) fn keep() -> ExitCode {
-    match try_keep() {
+/// Keeps a task until its end. Its stdin is a socket to the driver, and the folder is there and its own.
+pub(crate) fn keep(folder: &Path) -> ExitCode {
+    match try_keep(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Its folder has it. It may be gone, or its disk full.
@@ -61,20 +61,24 @@ pub(crate) fn keep() -> ExitCode {
     }
 }
 
-fn try_keep() -> io::Result<()> {
+fn try_keep(path: &Path) -> io::Result<()> {
     setsid()?;
     let signals = Incoming::watch()?;
     let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     link.set_read_timeout(Some(DRIVER_LIMIT))?;
     link.set_write_timeout(Some(DRIVER_LIMIT))?;
-    let Some(order) = read_line::<Order>(&link)? else {
-        return Ok(());
+    let folder = Folder::at(path)?;
+    let order = match read_line::<Order>(&link) {
+        Ok(Some(order)) => order,
+        // The driver is gone, and nobody else knows of the folder.
+        Ok(None) => return folder.remove(),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return folder.remove(),
+        Err(error) => return Err(error),
     };
-    let folder = Folder::at(Path::new(&order.folder))?;
     let prepared = folder
         .reserve_end()
         .and_then(|()| folder.listen())
-        .map_err(|error| format!("can't use {}: {error}", order.folder));
+        .map_err(|error| format!("can't use {}: {error}", path.display()));
     let listener = match prepared {
         Ok(listener) => listener,
         Err(why) => return write_line(&link, &Report::Failed(why)),

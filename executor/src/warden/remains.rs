@@ -8,13 +8,15 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::message::{Held, Inode, Named};
-use crate::cgroup::{Group, Kind};
+use crate::cgroup::{Allowed, Candidate, CgroupParent, Group, Kind, choose};
+use crate::containment::hierarchies;
+use crate::error::chain;
 use crate::kin::{Stat, descendants};
 use crate::processes::{self, await_ends, kill_listed, open_all, open_few};
 use crate::waiting::{Cancel, Deadline, Woken, readable};
@@ -97,6 +99,49 @@ fn groups(held: &Held) -> impl Iterator<Item = Group> {
     there.collect::<Vec<_>>().into_iter()
 }
 
+/// The groups with a name that a process of this number gives to those of its task, where it makes them if it is in the
+/// control groups of this one. Another process may have had the number, and left some.
+pub(crate) fn groups_of(pid: i32) -> io::Result<Vec<PathBuf>> {
+    Ok(kinds_of(pid)?.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Kills what is in the groups of a process that has ended, but for these, and removes them.
+pub(crate) fn kill_groups_of(pid: i32, but: &[PathBuf], deadline: Deadline) -> io::Result<()> {
+    for (path, kind) in kinds_of(pid)? {
+        if but.contains(&path) {
+            continue;
+        }
+        let group = Group::found(&path, kind);
+        group.kill()?;
+        if !group.await_empty(deadline)? {
+            return Err(io::Error::other("processes of its cgroup do not end"));
+        }
+        group.remove(deadline)?;
+    }
+    Ok(())
+}
+
+fn kinds_of(pid: i32) -> io::Result<Vec<(PathBuf, Option<Kind>)>> {
+    let host = hierarchies().map_err(|error| io::Error::other(chain(&error)))?;
+    let plan = choose(&host, Allowed::default(), &CgroupParent::Own).map_err(io::Error::other)?;
+    let holding = plan.candidates.into_iter().filter_map(|one| match one {
+        Candidate::Cgroup2(parent) => Some((parent, Some(Kind::Cgroup2))),
+        Candidate::Freezer(parent) => Some((parent, Some(Kind::Freezer))),
+        Candidate::Subreaper | Candidate::ProcessGroup => None,
+    });
+    let name = format!("executor-{pid}-");
+    let mut found = Vec::new();
+    for (parent, kind) in holding.chain(plan.memory.map(|parent| (parent, None))) {
+        for entry in fs::read_dir(parent)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&name) {
+                found.push((entry.path(), kind));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// True if the group that was meant is still at its path.
 pub(crate) fn is_there(group: &Inode) -> bool {
     fs::metadata(&group.path).is_ok_and(|found| found.ino() == group.inode)
@@ -140,4 +185,64 @@ fn kill_once(found: &[Stat], deadline: Deadline) -> io::Result<bool> {
         return Err(io::Error::other("processes of the task do not end"));
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// Is killed when a test is surprised.
+    struct Killed(Child);
+
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            drop(self.0.kill());
+            drop(self.0.wait());
+        }
+    }
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn what_a_process_has_left_in_its_groups_is_killed_and_what_others_have_is_not() {
+        let host = hierarchies().unwrap();
+        let plan = choose(&host, Allowed::default(), &CgroupParent::Own).unwrap();
+        let parent = plan.candidates.iter().find_map(|one| match one {
+            Candidate::Cgroup2(parent) | Candidate::Freezer(parent) => Some(parent),
+            Candidate::Subreaper | Candidate::ProcessGroup => None,
+        });
+        let mut sleeper = Killed(Command::new("sleep").arg("1000").spawn().unwrap());
+        // A number that no other process has while this one has it.
+        let pid = i32::try_from(sleeper.0.id()).unwrap();
+        let made = parent.map(|parent| {
+            let paths = [1, 2].map(|one| parent.join(format!("executor-{pid}-{one}")));
+            paths
+                .clone()
+                .map(fs::create_dir)
+                .into_iter()
+                .collect::<io::Result<()>>()?;
+            fs::write(paths[0].join("cgroup.procs"), pid.to_string())?;
+            io::Result::Ok(paths)
+        });
+        let Some(Ok([own, strange])) = made else {
+            return eprintln!(
+                "skipped: what_a_process_has_left_in_its_groups_is_killed: no cgroup can be made: {made:?}"
+            );
+        };
+        let but = [strange.clone()];
+        let long = Deadline::after(Duration::from_secs(60));
+        let found = groups_of(pid).unwrap();
+        assert!(
+            found.contains(&own) && found.contains(&strange),
+            "{found:?}"
+        );
+        kill_groups_of(pid, &found, long).unwrap();
+        assert_eq!(sleeper.0.try_wait().unwrap(), None);
+        kill_groups_of(pid, &but, long).unwrap();
+        assert_eq!(sleeper.0.wait().unwrap().signal(), Some(9));
+        assert_eq!(groups_of(pid).unwrap(), but);
+        fs::remove_dir(strange).unwrap();
+    }
 }

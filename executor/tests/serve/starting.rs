@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -160,22 +160,40 @@ fn a_task_may_be_another_user_s() {
     assert_eq!(driver.say("wait", json!({"id": "t"}))["signal"], 15);
 }
 
-#[test]
-fn a_task_that_gets_no_word_to_go_on_is_ended() {
-    let place = Place::new();
+/// Starts a warden as a driver does.
+fn warden(place: &Place) -> (UnixStream, Child) {
     let folder = place.task_dir().join(".executor-0-1");
     DirBuilder::new().mode(0o700).create(&folder).unwrap();
     let (driver, far) = UnixStream::pair().unwrap();
     driver.set_read_timeout(Some(LONG)).unwrap();
     let mut warden = Command::new(env!("CARGO_BIN_EXE_executor"));
-    warden.arg("warden").current_dir(place.path());
+    warden.arg("warden").arg(folder).current_dir(place.path());
     warden.stdin(OwnedFd::from(far)).stdout(Stdio::null());
     let child = warden.spawn();
+    // It holds the warden's end.
     drop(warden);
-    let mut child = child.unwrap();
+    (driver, child.unwrap())
+}
+
+#[test]
+fn a_warden_that_gets_no_order_removes_its_folder() {
+    for part in ["", "{\"argv\":"] {
+        let place = Place::new();
+        let (mut driver, mut child) = warden(&place);
+        driver.write_all(part.as_bytes()).unwrap();
+        drop(driver);
+        assert!(child.wait().unwrap().success(), "{part}");
+        assert_eq!(place.files(), Vec::<String>::new(), "{part}");
+    }
+}
+
+#[test]
+fn a_task_that_gets_no_word_to_go_on_is_ended() {
+    let place = Place::new();
+    let (driver, mut child) = warden(&place);
     let start = place.script("t", "echo one; exec sleep 1000");
     let order = json!({
-        "folder": folder, "task": {
+        "task": {
             "open_ms": 60_000, "argv": start["argv"], "env": {}, "inherits_env": true, "user": null, "cwd": null,
             "stdout": start["stdout"], "stderr": start["stderr"], "task_dir": start["task_dir"],
         },
