@@ -207,7 +207,7 @@ impl Warden {
             Err(_) => self.tell(&note),
             Ok(()) => Ok(()),
         };
-        // What a command came to is told, though the task is gone.
+        // Whoever has asked is answered, though the task is gone.
         self.kept.answers.await_all(Deadline::after(ASK_LIMIT));
         told
     }
@@ -288,12 +288,16 @@ fn answer(kept: &Kept, stream: UnixStream) -> io::Result<()> {
         }
         Ask::End => kept.subscribers.add(stream),
         Ask::Signal { signal } => {
+            // The signal may end the task, and this process with it.
+            let _answer = kept.answers.begin();
             let sent = executor.signal(&signal);
             let failed = |error| Reply::Failed(chain(&error));
             write_line(&stream, &sent.map_or_else(failed, |()| Reply::Done))
         }
         Ask::Stop { signal, grace_ms } => {
+            let answer = kept.answers.begin();
             write_line(&stream, &Reply::Taken)?;
+            drop(answer);
             // What it could not do is told by the shutdown that follows the end.
             drop(executor.shutdown(Some(&signal), Duration::from_millis(grace_ms)));
             Ok(())
@@ -364,7 +368,7 @@ fn split(argv: &[String]) -> (PathBuf, Vec<OsString>) {
     (program, words.map(Into::into).collect())
 }
 
-/// How many answers take as long as a command does.
+/// How many answers are on their way that the end of the task must not cut off.
 #[derive(Default)]
 struct Answers {
     open: Mutex<usize>,
