@@ -1,3 +1,5 @@
+//! Tests of a task that outlives whoever started it (edge).
+
 use std::process::{Child, Command};
 use std::time::{Instant, SystemTime};
 
