@@ -21,7 +21,9 @@ async fn running() -> (Stage, Place, [Drain; 2]) {
 async fn hear(exec: &mut Exec, until: impl Fn(&str) -> bool) -> String {
     let mut heard = String::new();
     while !until(&heard) {
-        let answer = exec.output.next(LIMIT).await.unwrap().unwrap();
+        let next = exec.output.next(LIMIT).await;
+        let answer = next.unwrap_or_else(|error| panic!("{error}, behind {heard:?}"));
+        let answer = answer.unwrap();
         assert!(!answer.exited, "behind {heard:?}");
         heard.push_str(str::from_utf8(&answer.stdout.unwrap().data).unwrap());
     }
