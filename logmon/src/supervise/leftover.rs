@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use plugin::handshake::Address;
+use plugin::host::is_deserted;
 use plugin::reattach::Reattach;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tracing::{debug, warn};
 
 /// Gives the path of the socket in what was kept of a plugin; none if it has none, or can't be read.
@@ -36,16 +35,6 @@ pub(super) fn remove(path: &Path) {
 fn is_own_socket(path: &Path) -> bool {
     fs::symlink_metadata(path)
         .is_ok_and(|facts| facts.file_type().is_socket() && facts.uid() == geteuid().as_raw())
-}
-
-/// True if nobody listens. It does not wait: who listens and takes no connection makes connect(2) say EAGAIN.
-fn is_deserted(path: &Path) -> bool {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else {
-        return false;
-    };
-    SocketAddrUnix::new(path)
-        .is_ok_and(|address| connect(&socket, &address) == Err(Errno::CONNREFUSED))
 }
 
 #[cfg(test)]

@@ -54,9 +54,11 @@ fn identity(address: &Address) -> Option<(u64, u64)> {
     }
 }
 
-/// Whether nobody listens on this socket any more: connect(2) is refused then, and only then. A plugin may have
-/// named the socket of somebody else.
-fn is_deserted(path: &Path) -> bool {
+/// Says whether nobody listens on this socket any more: connect(2) is refused then, and only then, unix(7). Whoever
+/// removes the socket of a plugin asks first, as the path may be somebody else's. It does not wait: who listens and takes
+/// no connection makes connect(2) say EAGAIN. What is no socket, or can't be asked, is not deserted.
+#[must_use]
+pub fn is_deserted(path: &Path) -> bool {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else {
         return false;

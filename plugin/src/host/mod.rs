@@ -36,6 +36,7 @@ pub use deadlines::Deadlines;
 pub use error::{CallError, EndError, HostError};
 pub use identity::{Birth, StatError};
 pub use launch::Launch;
+pub use leftover::is_deserted;
 pub use output::{Said, Words};
 pub use plugin::{Ended, Manner, Plugin, Saved};
 pub use process::End;
