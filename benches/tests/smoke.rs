@@ -57,8 +57,9 @@ fn a_log_of_several_files_is_checked_to_the_last_byte() {
 fn a_collector_that_drops_a_byte_fails_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let thief = folder.path().join("thief");
+    let draft = folder.path().join("draft");
     std::fs::write(
-        &thief,
+        &draft,
         "#!/bin/sh\n\
          while [ $# -gt 0 ]; do\n\
          case $1 in --log-dir) dir=$2 ;; --stdout) fifo=${2%=log} ;; esac\n\
@@ -70,6 +71,8 @@ fn a_collector_that_drops_a_byte_fails_the_run() {
          { dd bs=1 count=4000; dd bs=1 count=1 of=/dev/null; cat; } <&3 2>/dev/null >\"$dir/log.0\"\n",
     )
     .expect("a script");
+    // Another process writes it: a child of another test might hold it open for writing, execve(2).
+    Command::new("cp").args([&draft, &thief]).assert().success();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&thief, mode).expect("an executable script");
     measure()

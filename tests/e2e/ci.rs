@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use tempfile::{TempDir, tempdir};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::program::{SHELL_DRIVER, json, path};
+use crate::program::{SHELL_DRIVER, copy_program, json, path};
 
 /// A driver that loses stdout in one case only, so that the probes find nothing.
 const LOSES_SMOKE: &str = "sh -c 'if [ $HARNESS_ID = data/smoke ]; then exec {task} >/dev/null 2>{stderr}; \
@@ -75,7 +75,9 @@ impl Machine {
     /// Adds a program to PATH.
     fn program(&self, name: &str, script: &str) {
         let path = self.bin.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let draft = self.bin.path().join("draft");
+        fs::write(&draft, format!("#!/bin/sh\n{script}\n")).unwrap();
+        copy_program(&draft, &path);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::{TempDir, tempdir};
 
-use crate::program::{json, path};
+use crate::program::{copy_program, json, path};
 
 fn text() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -56,7 +56,7 @@ impl Allocation {
         for name in ["task.toml", "suite.sh"] {
             fs::write(one.local(name), template(&text, name)).unwrap();
         }
-        fs::copy(path(), one.local("harness")).unwrap();
+        copy_program(Path::new(path()), &one.local("harness"));
         one
     }
 

@@ -38,6 +38,13 @@ pub(crate) fn path() -> &'static str {
     env!("CARGO_BIN_EXE_harness")
 }
 
+/// Copies a program. Another process does it: what is open for writing can't be executed, execve(2), and a
+/// child of another test may hold a copy of a descriptor of this process for a moment.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.unwrap().success(), "{}", to.display());
+}
+
 /// The JSON file, which must be readable.
 pub(crate) fn json(path: &Path) -> Value {
     let text =

@@ -468,7 +468,9 @@ Max open files            256                  512                  files     \n
     fn a_program_is_told_from_one_that_only_started_it() {
         let folder = tempfile::tempdir().unwrap();
         let shell = folder.path().join("shell");
-        fs::copy("/bin/sh", &shell).unwrap();
+        // Another process writes it: a child of another test might hold it open for writing, execve(2).
+        let copied = Command::new("cp").arg("/bin/sh").arg(&shell).status();
+        assert!(copied.unwrap().success());
         let runs = |words: &[&str]| {
             let mut child = Command::new(&shell)
                 .args(words)

@@ -456,7 +456,12 @@ mod tests {
     fn a_copied_program_runs_and_its_original_outlives_a_replacement() {
         let folder = tempfile::tempdir().unwrap();
         let original = folder.path().join("program");
-        fs::copy("/bin/true", &original).unwrap();
+        // Another process writes it: a child of another test might hold it open for writing, execve(2).
+        let copied = std::process::Command::new("cp")
+            .arg("/bin/true")
+            .arg(&original)
+            .status();
+        assert!(copied.unwrap().success());
         let copy = copy_program(original.to_str().unwrap(), &folder.path().join("bin")).unwrap();
         assert!(
             std::process::Command::new(&copy)

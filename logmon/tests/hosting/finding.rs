@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 
 use crate::Named;
 use crate::stage::{Stage, is_gone, kill_9};
-use crate::support::{lines, wait_until, write_all};
+use crate::support::{copy_of_logmon, lines, wait_until, write_all};
 
 pub(crate) fn tests() -> Vec<Named> {
     vec![
@@ -216,7 +216,7 @@ fn mark_of_a_stranger() {
     let beside = tempfile::tempdir().unwrap();
     fs::set_permissions(beside.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let program = beside.path().join("logmon");
-    fs::copy(env!("CARGO_BIN_EXE_logmon"), &program).unwrap();
+    copy_of_logmon(&program);
     let mut stranger = Command::new(&program)
         .arg("plugin")
         .current_dir(beside.path())

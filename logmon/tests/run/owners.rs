@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::unistd::{getegid, geteuid};
 
 use crate::subject::refusal;
-use crate::support::{Place, lines};
+use crate::support::{Place, copy_of_logmon, lines};
 
 /// A user and a group that own nothing else here.
 const STRANGER: u32 = 65_534;
@@ -28,7 +28,7 @@ fn as_stranger(place: &Place, owner: &str) -> Command {
     }
     // The binary may lie where the stranger can't go.
     let binary = place.path("logmon");
-    fs::copy(env!("CARGO_BIN_EXE_logmon"), &binary).unwrap();
+    copy_of_logmon(&binary);
     for path in [place.root(), &place.path("logs"), &place.path("run")] {
         chown(path, Some(STRANGER), Some(STRANGER)).unwrap();
     }

@@ -33,6 +33,14 @@ pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(2));
 }
 
+/// Copies logmon. Another process does it: what is open for writing can't be executed, execve(2), and a child
+/// of another test may hold a copy of a descriptor of this process for a moment.
+pub(crate) fn copy_of_logmon(to: &Path) {
+    let mut copy = Command::new("cp");
+    let copied = copy.arg(env!("CARGO_BIN_EXE_logmon")).arg(to).status();
+    assert!(copied.unwrap().success(), "{}", to.display());
+}
+
 /// A folder with a private folder `run`, for sockets and FIFOs, and a folder `logs`.
 pub(crate) struct Place {
     pub(crate) dir: TempDir,
