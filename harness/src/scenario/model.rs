@@ -529,7 +529,7 @@ pub struct Expect {
     /// Whether nobody may close a FIFO that it could write to while the task runs.
     pub opened_once: bool,
     /// Whether closed files must be full: larger than limit - line_guard, and within one record of
-    /// the limit.
+    /// the limit. Each record has to come with one write then.
     pub full_files: bool,
     /// Whether no write may meet a FIFO that nobody reads (EPIPE), though logmon is dead for a while.
     pub unbroken: bool,
