@@ -1,10 +1,10 @@
 //! Edge: the socket that a dead plugin has left, as nobody could remove it who saw the plugin die.
 //!
 //! Its path was written down when it was the plugin's. By now it may be anybody's, so it is removed only if it is
-//! a socket of this user on which nobody listens: then, and only then, connect(2) is refused (unix(7)).
+//! a socket of this user on which nobody listens.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -23,7 +23,7 @@ pub(super) fn socket_in(reattach: &str) -> Option<PathBuf> {
 
 /// Removes the socket of a plugin that is dead. Whatever else has its path now is left alone.
 pub(super) fn remove(path: &Path) {
-    if !is_own_socket(path) || !is_deserted(path) {
+    if !is_own(path) || !is_deserted(path) {
         debug!(path = %path.display(), "there is no socket left of the dead plugin");
         return;
     }
@@ -32,9 +32,8 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-fn is_own_socket(path: &Path) -> bool {
-    fs::symlink_metadata(path)
-        .is_ok_and(|facts| facts.file_type().is_socket() && facts.uid() == geteuid().as_raw())
+fn is_own(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|facts| facts.uid() == geteuid().as_raw())
 }
 
 #[cfg(test)]

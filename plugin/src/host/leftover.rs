@@ -1,7 +1,7 @@
 //! What a plugin that was killed leaves behind (edge): it could not remove its socket itself.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,22 +43,27 @@ impl Drop for Leftover {
     }
 }
 
-/// Which file it is: another plugin may have made one of the same name.
+/// Which socket it is: another plugin may have made one of the same name. A line may name what is no socket.
 fn identity(address: &Address) -> Option<(u64, u64)> {
     match address {
         Address::Unix(path) => {
             let metadata = fs::symlink_metadata(path).ok()?;
-            Some((metadata.dev(), metadata.ino()))
+            let is_socket = metadata.file_type().is_socket();
+            is_socket.then(|| (metadata.dev(), metadata.ino()))
         }
         Address::Tcp(_) => None,
     }
 }
 
-/// Says whether nobody listens on this socket any more: connect(2) is refused then, and only then, unix(7). Whoever
-/// removes the socket of a plugin asks first, as the path may be somebody else's. It does not wait: who listens and takes
-/// no connection makes connect(2) say EAGAIN. What is no socket, or can't be asked, is not deserted.
+/// Says whether this is a socket on which nobody listens any more. Whoever removes the socket of a plugin asks first, as
+/// the path may be somebody else's. connect(2) is refused then; it is refused, too, where the file is no socket at all,
+/// so that is looked at before. It does not wait: who listens and takes no connection makes connect(2) say EAGAIN. What
+/// is no socket, leads to one only by a link, or can't be asked, is not deserted.
 #[must_use]
 pub fn is_deserted(path: &Path) -> bool {
+    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.file_type().is_socket()) {
+        return false;
+    }
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else {
         return false;

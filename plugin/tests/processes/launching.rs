@@ -23,6 +23,7 @@ trials![
     a_plugin_whose_child_holds_its_output_has_ended,
     a_plugin_that_closes_its_output_is_told,
     a_socket_of_somebody_else_is_left_alone,
+    a_file_that_is_no_socket_is_left_alone,
     a_socket_that_is_not_there_is_named,
     the_socket_of_a_plugin_that_can_not_be_used_is_removed,
     what_is_left_of_a_plugin_that_told_no_socket_lies_in_the_folder_for_it,
@@ -169,6 +170,18 @@ async fn a_socket_of_somebody_else_is_left_alone() {
     // Connected, and never answered.
     drop(launch.start().await.unwrap());
     assert_eq!(stage.files(), ["stranger"]);
+}
+
+/// connect(2) is refused as it is where nobody listens.
+async fn a_file_that_is_no_socket_is_left_alone() {
+    for kind in ["names-another", "names-another-for-protocol-1"] {
+        let stage = Stage::new();
+        let path = stage.folder.path().join("precious");
+        std::fs::write(&path, "all that we have").unwrap();
+        let launch = stage.launch(kind).variable("NAMED", &path);
+        assert!(launch.start().await.is_err());
+        assert_eq!(stage.files(), ["precious"], "{kind}");
+    }
 }
 
 async fn the_socket_of_a_plugin_that_can_not_be_used_is_removed() {

@@ -73,9 +73,10 @@ pub(crate) fn play(kind: &str) -> ExitCode {
             say("1|2|unix|/nowhere/at/all|grpc|\n");
             for_ever()
         }
-        "names-another" => {
+        "names-another" | "names-another-for-protocol-1" => {
             let named = std::env::var("NAMED").unwrap();
-            say(&format!("1|2|unix|{named}|grpc|\n"));
+            let protocol = if kind == "names-another" { 2 } else { 1 };
+            say(&format!("1|{protocol}|unix|{named}|grpc|\n"));
             for_ever()
         }
         "ends" => {
