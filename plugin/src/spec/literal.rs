@@ -135,6 +135,9 @@ fn computes(text: &str) -> bool {
             '{' => open.push('}'),
             ')' | ']' | '}' if open.pop() != Some(c) => return false,
             '+' | '*' | '/' | '%' | '?' | '<' | '>' | '!' | '&' | '|' => found = true,
+            // A name may hold it.
+            '-' => found |= !previous.is_alphabetic() && previous != '_',
+            '=' => found |= previous == '=',
             _ => {}
         }
         previous = c;
@@ -359,6 +362,8 @@ mod tests {
             "{ a = length([1]) }",
             "1 + 2",
             "true ? 1 : 2",
+            "5 - 2",
+            "1 == 1",
             "\"a${upper(\"b\")}\"",
         ] {
             let literal = Literal::parse(text).unwrap();
@@ -370,7 +375,9 @@ mod tests {
             "upper(\"x\")]",
             "\"a(b) + \\\" ${c}",
             "\"$${upper(x)} + 1\" \"x\"",
-            "x - y",
+            "x y",
+            "x-y",
+            "x = y",
         ] {
             Literal::parse(text).unwrap_err();
         }
