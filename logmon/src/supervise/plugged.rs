@@ -36,6 +36,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(3);
 /// How long that answer may take, twice: when this process itself was stopped, or its machine, the first span
 /// is over before anything was read.
 const CHECK_LIMIT: Duration = Duration::from_secs(2);
+/// How long a repeated Start may take. Whether the plugin is well is asked behind it.
+const REPEAT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a Stop may take. Nomad's own log collector waits up to 4 s for FIFOs that nobody opened.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How long the rest of a process's end may take to be told by what was asked of it.
@@ -454,7 +456,9 @@ impl Ward for Plugged {
             Action::Repeat => {
                 let start = self.start.clone();
                 self.ask_plugin(|plugin| async move {
-                    Answer::Repeated(plugin.log_mon().start(start).await)
+                    let (call, within) = ("Start", REPEAT_LIMIT);
+                    let started = timeout(within, plugin.log_mon().start(start)).await;
+                    Answer::Repeated(started.unwrap_or(Err(CallError::Deadline { call, within })))
                 });
             }
             Action::Terminate => self.ask_plugin(|plugin| async move {
