@@ -6,6 +6,7 @@
 
 mod base;
 mod config;
+mod conversation;
 mod driver;
 mod exec;
 mod executed;

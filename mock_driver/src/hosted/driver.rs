@@ -26,6 +26,7 @@ use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
 use super::NAME;
 use super::config::{Plan, Settings};
+use super::conversation::{ended, first_message};
 use super::exec;
 use super::executed;
 use super::spoken;
@@ -287,7 +288,7 @@ impl driver_server::Driver for Driver {
         request: Request<Streaming<ExecTaskStreamingRequest>>,
     ) -> Result<Response<Self::ExecTaskStreamingStream>, Status> {
         let mut input = request.into_inner();
-        let setup = exec::setup(&mut input).await?;
+        let setup = first_message(&mut input).await?;
         let task = self.0.get(&setup.task_id)?;
         if setup.command.is_empty() {
             return Err(plain("command: it is empty"));
@@ -299,10 +300,14 @@ impl driver_server::Driver for Driver {
         }
         let reexec = self.0.reexec.clone();
         Ok(answers(&self.0, move |answering| async move {
-            match task.kept.clone() {
-                Some(kept) => spoken::stream((task, kept), setup, input, answering, reexec).await,
-                None => exec::stream(task, setup, input, answering, reexec).await,
-            }
+            // When nobody listens any more all of this is dropped, and the command goes with the call.
+            let said = match task.kept.clone() {
+                Some(kept) => {
+                    spoken::converse((&task, &kept), &setup, input, &answering, &reexec).await
+                }
+                None => exec::converse(&task, &setup, input, &answering, &reexec).await,
+            };
+            answering.send(ended(said)).await.ok();
         }))
     }
 }

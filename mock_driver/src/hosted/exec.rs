@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use plugin::failure::{plain, required};
+use plugin::failure::plain;
 use plugin::proto::driver::exec_task_streaming_request::Setup;
 use plugin::proto::driver::{
-    ExecTaskResponse, ExecTaskStreamingIo, ExecTaskStreamingRequest, ExecTaskStreamingResponse,
-    ExitResult,
+    ExecTaskResponse, ExecTaskStreamingRequest, ExecTaskStreamingResponse, ExitResult,
 };
 use plugin::{Status, Streaming};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::conversation::{Answers, of_stderr, of_stdout};
 use super::launch::{EXEC_SCRIPT, environment};
 use super::task::{Task, start_folder};
 use crate::executor::process;
@@ -33,9 +33,6 @@ const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
 /// Bytes of one message of a stream.
 const CHUNK: usize = 16 * 1024;
-
-/// Messages to the host, or why there are no more.
-pub(super) type Answers = mpsc::Sender<Result<ExecTaskStreamingResponse, Status>>;
 
 /// A command with its whole process group, which is killed when this is dropped.
 struct Running {
@@ -208,29 +205,7 @@ async fn read_all(
 }
 
 /// Runs a command whose input and output travel while it runs.
-pub(super) async fn stream(
-    task: Arc<Task>,
-    setup: Setup,
-    input: Streaming<ExecTaskStreamingRequest>,
-    answers: Answers,
-    reexec: Reexec,
-) {
-    let conversation = converse(&task, &setup, input, &answers, &reexec);
-    tokio::select! {
-        // Nobody listens any more: the command goes with the call.
-        () = answers.closed() => {}
-        said = conversation => {
-            let last = said.map(|result| ExecTaskStreamingResponse {
-                exited: true,
-                result: Some(result),
-                ..ExecTaskStreamingResponse::default()
-            });
-            answers.send(last).await.ok();
-        }
-    }
-}
-
-async fn converse(
+pub(super) async fn converse(
     task: &Task,
     setup: &Setup,
     input: Streaming<ExecTaskStreamingRequest>,
@@ -242,14 +217,6 @@ async fn converse(
     let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
     let feeding = tokio::spawn(feed(input, stdin));
     let (tell_over, over) = watch::channel(false);
-    let out = |io| ExecTaskStreamingResponse {
-        stdout: Some(io),
-        ..ExecTaskStreamingResponse::default()
-    };
-    let err = |io| ExecTaskStreamingResponse {
-        stderr: Some(io),
-        ..ExecTaskStreamingResponse::default()
-    };
     let ending = async {
         let status = running.end(task).await;
         tell_over.send_replace(true);
@@ -257,8 +224,8 @@ async fn converse(
     };
     let (status, (), ()) = tokio::join!(
         ending,
-        pass(stdout, answers, &over, out),
-        pass(stderr, answers, &over, err)
+        pass(stdout, answers, &over, of_stdout),
+        pass(stderr, answers, &over, of_stderr)
     );
     feeding.abort();
     status.map(result_of).map_err(failed)
@@ -279,27 +246,15 @@ async fn pass(
     from: Option<impl AsyncRead + Unpin>,
     answers: &Answers,
     over: &watch::Receiver<bool>,
-    message: impl Fn(ExecTaskStreamingIo) -> ExecTaskStreamingResponse,
+    message: fn(Vec<u8>, bool) -> ExecTaskStreamingResponse,
 ) {
     let Some(mut from) = from else { return };
     let mut buffer = vec![0; CHUNK];
     while let count @ 1.. = read(&mut from, &mut buffer, over).await {
-        let data = buffer[..count].to_vec();
-        let io = ExecTaskStreamingIo { data, close: false };
-        if answers.send(Ok(message(io))).await.is_err() {
+        let said = message(buffer[..count].to_vec(), false);
+        if answers.send(Ok(said)).await.is_err() {
             return;
         }
     }
-    let (data, close) = (Vec::new(), true);
-    let closed = message(ExecTaskStreamingIo { data, close });
-    answers.send(Ok(closed)).await.ok();
-}
-
-/// Takes the first message of a stream, which says what to run.
-pub(super) async fn setup(
-    input: &mut Streaming<ExecTaskStreamingRequest>,
-) -> Result<Setup, Status> {
-    let first = input.message().await?;
-    let setup = first.and_then(|first| first.setup);
-    Ok(required(setup, "ExecTaskStreaming", "setup")?)
+    answers.send(Ok(message(Vec::new(), true))).await.ok();
 }

@@ -11,42 +11,20 @@ use ::executor::{
 };
 use plugin::failure::plain;
 use plugin::proto::driver::exec_task_streaming_request::{Setup, TerminalSize};
-use plugin::proto::driver::{
-    ExecTaskStreamingIo, ExecTaskStreamingRequest, ExecTaskStreamingResponse, ExitResult,
-};
+use plugin::proto::driver::{ExecTaskStreamingRequest, ExitResult};
 use plugin::{Status, Streaming};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::exec::{Answers, argv_of};
+use super::conversation::{Answers, of_stderr, of_stdout};
+use super::exec::argv_of;
 use super::executed::{CancelsCommand, blocking, result_of, words};
 use super::task::Task;
 use crate::reexec::Reexec;
 
-/// Runs a command whose input and output travel while it runs. It goes with the call.
-pub(super) async fn stream(
-    (task, kept): (Arc<Task>, KeptTask),
-    setup: Setup,
-    input: Streaming<ExecTaskStreamingRequest>,
-    answers: Answers,
-    reexec: Reexec,
-) {
-    let conversation = converse((&task, &kept), &setup, input, &answers, &reexec);
-    tokio::select! {
-        () = answers.closed() => {}
-        said = conversation => {
-            let last = said.map(|result| ExecTaskStreamingResponse {
-                exited: true,
-                result: Some(result),
-                ..ExecTaskStreamingResponse::default()
-            });
-            answers.send(last).await.ok();
-        }
-    }
-}
-
-async fn converse(
+/// Runs a command whose input and output travel while it runs.
+pub(super) async fn converse(
     (task, kept): (&Task, &KeptTask),
     setup: &Setup,
     input: Streaming<ExecTaskStreamingRequest>,
@@ -80,20 +58,6 @@ async fn converse(
         answers.send(Ok(closed(Vec::new(), true))).await.ok();
     }
     Ok(result_of(end.end()))
-}
-
-fn of_stdout(data: Vec<u8>, close: bool) -> ExecTaskStreamingResponse {
-    ExecTaskStreamingResponse {
-        stdout: Some(ExecTaskStreamingIo { data, close }),
-        ..ExecTaskStreamingResponse::default()
-    }
-}
-
-fn of_stderr(data: Vec<u8>, close: bool) -> ExecTaskStreamingResponse {
-    ExecTaskStreamingResponse {
-        stderr: Some(ExecTaskStreamingIo { data, close }),
-        ..ExecTaskStreamingResponse::default()
-    }
 }
 
 /// Hands on what the command says, to its end. It is killed when nobody listens any more.
