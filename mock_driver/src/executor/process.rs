@@ -57,8 +57,10 @@ pub(crate) fn child_of(parent: i32) -> Option<Pid> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(is_child)
-        .min_by_key(|pid| began(*pid))
-        .map(Pid::from_raw)
+        // One that is gone meanwhile is none.
+        .filter_map(|pid| Some((began(pid)?, pid)))
+        .min()
+        .map(|(_, pid)| Pid::from_raw(pid))
 }
 
 /// All processes that live and have this one among their ancestors.

@@ -4,6 +4,7 @@
 //! command writes it. The executor's calls block, so each is made on a thread that may.
 
 use std::ffi::OsString;
+use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,8 +53,13 @@ pub(super) async fn launch(
     let made = Made::new(&config, &plan)?;
     let kept = start(keeper, spec).await?.go_on();
     made.keep();
-    let handle = kept.handle().map_err(failed)?;
-    Ok(task_of(config, plan, kept, handle, now_ms()))
+    let begun = kept.handle().map_err(failed);
+    let begun = begun.and_then(|handle| task_of(config, plan, kept.clone(), handle, now_ms()));
+    if begun.is_err() {
+        // Nobody would know of it.
+        blocking(&kept, |kept| kept.destroy(DESTROY)).await.ok();
+    }
+    begun
 }
 
 /// Finds a task again by what a driver before has left. It blocks.
@@ -65,25 +71,32 @@ pub(super) fn find(
 ) -> Result<Task, Status> {
     let found = keeper.find(handle.clone(), FIND);
     let kept = found.map_err(|error| plain(format!("cannot recover the task: {error}")))?;
-    Ok(task_of(config, plan, kept, handle, started_ms))
+    task_of(config, plan, kept, handle, started_ms)
 }
 
-fn task_of(config: TaskConfig, plan: Plan, kept: KeptTask, handle: Json, started_ms: u64) -> Task {
+fn task_of(
+    config: TaskConfig,
+    plan: Plan,
+    kept: KeptTask,
+    handle: Json,
+    started_ms: u64,
+) -> Result<Task, Status> {
     let [warden, main] = [kept.warden_pid(), kept.main_pid()].map(|pid| Process {
         pid,
         began: began(pid).unwrap_or(0),
     });
-    Task {
+    Ok(Task {
         state: State::new(boot(), warden, main, started_ms).executed(handle),
         folder: folder_of(&config),
-        progress: observe(kept.clone()),
+        progress: observe(kept.clone())
+            .map_err(|error| plain(format!("cannot watch the task: {error}")))?,
         config,
         plan,
         fault: None,
         was_killed: Arc::new(AtomicBool::new(false)),
         kept: Some(kept),
         _presence: None,
-    }
+    })
 }
 
 /// The task as the executor is told it: its own environment and nothing of the plugin's.
@@ -185,10 +198,10 @@ impl Drop for Starting {
 }
 
 /// Waits for the task on a thread.
-fn observe(kept: KeptTask) -> Progress {
+fn observe(kept: KeptTask) -> io::Result<Progress> {
     let (tell_gone, is_gone) = watch::channel(false);
     let (tell_end, ended) = watch::channel(None);
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         // What can't be looked at is told with the end.
         kept.wait_main().ok();
         tell_gone.send_replace(true);
@@ -197,8 +210,8 @@ fn observe(kept: KeptTask) -> Progress {
             Err(error) => unknown(&error.to_string()),
         };
         tell_end.send_replace(Some(end));
-    });
-    Progress { is_gone, ended }
+    })?;
+    Ok(Progress { is_gone, ended })
 }
 
 fn end_of(over: Over) -> Ended {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::str::FromStr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -322,11 +322,23 @@ impl Task {
     }
 }
 
-/// Kills an executor that runs, its process group, and whoever of its task has left that.
+/// Kills an executor that runs, its process group, and whoever of its task has left that. The executor goes last: as
+/// long as it lives, what loses its parent stays below it, so that what is started meanwhile is found, too.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a poller with a deadline: processes that are not children tell nobody of their end"
+)]
 fn kill_with_all(executor: i32) {
-    let below = descendants_of(executor);
+    let until = Instant::now() + KILLED / 2;
+    loop {
+        let below = descendants_of(executor);
+        if below.is_empty() || Instant::now() > until {
+            break;
+        }
+        kill_all(&below);
+        thread::sleep(Duration::from_millis(1));
+    }
     killpg(Pid::from_raw(executor), Signal::SIGKILL).ok();
-    kill_all(&below);
 }
 
 /// Takes the status of an executor when it ends: what counts stands in its file. Until then the driver holds
