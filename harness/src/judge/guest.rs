@@ -58,7 +58,7 @@ fn opened_once(timeline: &Timeline<'_>, of: Stream, verdict: &mut Verdict) {
         return;
     }
     for generation in &timeline.generations {
-        let Some((began, ended)) = span(generation) else {
+        let Some((began, ended)) = span(generation, of) else {
             continue;
         };
         // Between when the host looked last and when it saw it: all of that while the task ran.
@@ -89,13 +89,13 @@ fn opened_once(timeline: &Timeline<'_>, of: Stream, verdict: &mut Verdict) {
     }
 }
 
-/// From the task's first line of its journal to its last. A driver that plays the script itself closes its
-/// FIFOs before it writes that one, so there it is the last write.
-fn span(generation: &Generation<'_>) -> Option<(u64, u64)> {
+/// From the task's first line of its journal to its last. A driver that plays the script itself closes its FIFOs
+/// before it writes that one, each when it has no more for it, so there it is the last write to this one.
+fn span(generation: &Generation<'_>, of: Stream) -> Option<(u64, u64)> {
     let began = generation.journal.first()?.at_us;
     let is_end = |line: &&journal::Line| {
         if generation.plays_itself() {
-            matches!(line.event, journal::Event::Wrote { .. })
+            matches!(line.event, journal::Event::Wrote { stream, .. } if stream == of)
         } else {
             line.event.exit_code().is_some()
         }

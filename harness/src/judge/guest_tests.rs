@@ -134,6 +134,31 @@ fn a_driver_that_plays_the_script_itself_may_close_before_it_writes_down_its_end
 }
 
 #[test]
+fn a_driver_that_plays_the_script_itself_may_close_the_stream_that_is_over_first() {
+    let close = |stream| {
+        let mut history = checking("FIFO-7");
+        history.case.scenario.expect.opened_once = true;
+        let lines = history.task.get_mut(&0).unwrap();
+        lines.insert(0, hello(Role::Play));
+        let last = lines
+            .iter_mut()
+            .rfind(|line| line.event.accepted(Stdout).is_some());
+        last.unwrap().at_us = 700;
+        lines.sort_by_key(|line| line.at_us);
+        let after_us = 600;
+        add(
+            &mut history,
+            600,
+            Event::WriteEndClosed { stream, after_us },
+        );
+        shapes(&history)
+    };
+    // The last write to stderr is at 500.
+    assert_eq!(close(Stderr), []);
+    assert_eq!(close(Stdout), [Shape::Reopened]);
+}
+
+#[test]
 fn a_task_that_opens_its_stream_again_has_two_descriptors_of_it_for_a_moment() {
     let with = |steps: Vec<Step>, stream| {
         let mut history = both();
