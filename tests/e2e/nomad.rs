@@ -328,7 +328,7 @@ fn a_mistake_in_a_call_is_told_by_the_call_in_bounded_time() {
         ("leaves-out:PluginInfo", "call PluginInfo: "),
         (
             "hangs:TaskConfigSchema",
-            "call TaskConfigSchema: no answer within 4.5s",
+            "call TaskConfigSchema: no answer within 3.5s",
         ),
         (
             "dies:SetConfig",

@@ -24,7 +24,7 @@ use crate::suite::error_chain;
 pub(super) const CALL: Duration = Duration::from_secs(11);
 /// How long it may take from its start until it has answered all that it is asked before it gets a task, and is
 /// healthy. An agent has a minute for the start and no limit for the rest, but `hello` has 5 s.
-const GREETING: Duration = Duration::from_millis(4_500);
+const GREETING: Duration = Duration::from_millis(3_500);
 /// How long it may take to go. The process that speaks for it has 2 s.
 const GO: Duration = Duration::from_millis(700);
 
