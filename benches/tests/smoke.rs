@@ -98,7 +98,15 @@ fn an_unknown_work_is_refused_by_name() {
 #[test]
 fn a_launch_is_measured_beside_posix_spawn() {
     measure()
-        .args(["launch", "--pairs", "3", "--launches", "2"])
+        .args([
+            "launch",
+            "--pairs",
+            "3",
+            "--launches",
+            "2",
+            "--rest-ms",
+            "1",
+        ])
         .assert()
         .success()
         .stdout(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use predicates::str::contains;
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 
 use crate::nomad::doctor;
 use crate::program::{harness, path};
@@ -97,13 +97,21 @@ fn programs_that_are_no_plugins_are_told_by_the_step_in_bounded_time() {
     assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
+/// The doctor, which waits for each step for as long as it does unasked.
+fn patient_doctor(folder: &TempDir, words: &[&str]) -> Assert {
+    harness(folder)
+        .args(["nomad", "doctor"])
+        .args(words)
+        .assert()
+}
+
 /// The doctor of a mock driver that leaves everything out of one answer.
 fn doctor_without(call: &str, more: &[&str]) -> Assert {
     let mistake = format!("leaves-out:{call}");
     let plugin = [path(), "mock-driver", "plugin", "--mistake", &mistake];
     let folder = tempdir().unwrap();
     fs::write(folder.path().join("plugin.toml"), "enabled = true\n").unwrap();
-    doctor(&folder, &[more, &plugin].concat())
+    patient_doctor(&folder, &[more, &plugin].concat())
 }
 
 #[test]

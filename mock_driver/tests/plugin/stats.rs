@@ -16,8 +16,8 @@ async fn a_busy_task_is_told_with_its_processes_at_the_interval_that_is_asked_fo
     stage.start(&place.shell(script)).await;
     wait_until("the task", || drains[0].has(b"ready\n"));
     let interval = Duration::from_millis(200);
-    let mut stats = stage.driver().task_stats("a/web/1", interval);
     let begin = Instant::now();
+    let mut stats = stage.driver().task_stats("a/web/1", interval);
     // The host refuses an answer without stats, timestamp and aggregate.
     let mut busiest: f64 = 0.0;
     for _ in 0..4 {
