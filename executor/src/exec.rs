@@ -12,13 +12,12 @@ use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::environment;
 use crate::error::ExecError;
 use crate::exec_ends::{Near, pipes, terminal};
 use crate::exec_stream::ExecRequest;
+use crate::one_task::Starter;
 use crate::processes;
-use crate::program;
-use crate::spawn::{Birth, ChildEnds, Newborn, SpawnError, spawn};
+use crate::spawn::{ChildEnds, Newborn};
 use crate::status::{CommandEnd, End};
 use crate::tail::Tail;
 use crate::task::{Task, end_of, lock};
@@ -47,12 +46,13 @@ pub(crate) struct Done {
 
 /// Runs a command until it ends, so long, or until the caller does not want it any more.
 pub(crate) fn run(
+    starter: &dyn Starter,
     task: &Arc<Task>,
     limit: Option<Duration>,
     cancel: Cancel<'_>,
     (program, args): (&Path, &[OsString]),
 ) -> Result<Done, ExecError> {
-    let program = find(task, program)?;
+    let program = starter.find(task, program)?;
     let deadline = Deadline::of(limit);
     let failed = |source| ExecError::Wait {
         program: program.clone(),
@@ -62,7 +62,7 @@ pub(crate) fn run(
     ioctl_fionbio(&output, true).map_err(|errno| failed(errno.into()))?;
     let stderr = stdout.try_clone().map_err(failed)?;
     let ends = ChildEnds::of_output(stdout, stderr);
-    let command = start(task, &program, args, ends)?;
+    let command = start(starter, task, (&program, args), ends)?;
     let mut said = Said {
         output: &output,
         tail: Tail::default(),
@@ -79,8 +79,12 @@ pub(crate) fn run(
 }
 
 /// Starts a command that is spoken with; gives this side of what it speaks by.
-pub(crate) fn begin(task: &Arc<Task>, request: &ExecRequest) -> Result<(Near, Running), ExecError> {
-    let program = find(task, &request.program)?;
+pub(crate) fn begin(
+    starter: &dyn Starter,
+    task: &Arc<Task>,
+    request: &ExecRequest,
+) -> Result<(Near, Running), ExecError> {
+    let program = starter.find(task, &request.program)?;
     let (near, ends) = match request.terminal {
         None => pipes().map_err(|source| ExecError::Wait {
             program: program.clone(),
@@ -89,35 +93,21 @@ pub(crate) fn begin(task: &Arc<Task>, request: &ExecRequest) -> Result<(Near, Ru
         Some(size) => terminal(size, task.context.credentials.as_ref())
             .map_err(|source| ExecError::Terminal { source })?,
     };
-    Ok((near, start(task, &program, &request.args, ends)?))
-}
-
-/// Finds the program of a command as that of its task.
-fn find(task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
-    let context = &task.context;
-    let path = environment::value(&context.env, "PATH").map(ToOwned::to_owned);
-    let path = path.or_else(|| std::env::var_os("PATH"));
-    let found = program::find(
-        program,
-        context.task_folder.as_deref(),
-        path.as_deref(),
-        context.credentials.as_ref(),
-    );
-    Ok(found?)
+    let running = start(starter, task, (&program, &request.args), ends)?;
+    Ok((near, running))
 }
 
 /// Starts it, and has it on the list of the task by the time that anybody could take it for a stray.
 fn start(
+    starter: &dyn Starter,
     task: &Arc<Task>,
-    program: &Path,
-    args: &[OsString],
+    (program, args): (&Path, &[OsString]),
     ends: ChildEnds,
 ) -> Result<Running, ExecError> {
     let failed = |source| ExecError::Wait {
         program: program.to_owned(),
         source,
     };
-    let context = &task.context;
     let mut execs = lock(&task.execs);
     if task.stopping().is_asked().map_err(failed)? {
         return Err(ExecError::NotRunning);
@@ -127,20 +117,7 @@ fn start(
     if task.containment.is_frozen().map_err(failed)? {
         return Err(ExecError::Frozen);
     }
-    let birth = Birth {
-        program,
-        args,
-        env: &context.env,
-        cwd: &context.cwd,
-        credentials: context.credentials.as_ref(),
-        oom_score_adj: context.oom_score_adj,
-        entrances: task.containment.entrances()?,
-    };
-    let newborn = spawn(birth, ends).map_err(|SpawnError { stage, source }| ExecError::Start {
-        program: program.to_owned(),
-        stage,
-        source,
-    })?;
+    let newborn = starter.start_beside(task, (program, args), ends)?;
     execs.add(newborn.pid.as_raw_nonzero().get());
     Ok(Running {
         task: Arc::clone(task),

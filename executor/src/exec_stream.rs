@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use crate::error::ExecError;
 use crate::exec::{self, first_readable};
 use crate::exec_ends::{Near, WindowSize, end_character, resize};
+use crate::one_task::Starter;
 use crate::status::CommandEnd;
 use crate::task::{Task, lock};
 use crate::waiting::{Cancel, CancelSource, Deadline, poll_until};
@@ -66,7 +67,11 @@ pub struct ExecStream {
 
 /// Starts a command. A thread of its own ends it when its time is over, when its task is stopped, and when nobody
 /// listens any more.
-pub(crate) fn converse(task: &Arc<Task>, request: &ExecRequest) -> Result<ExecStream, ExecError> {
+pub(crate) fn converse(
+    starter: &dyn Starter,
+    task: &Arc<Task>,
+    request: &ExecRequest,
+) -> Result<ExecStream, ExecError> {
     let failed = |source| ExecError::Wait {
         program: request.program.clone(),
         source,
@@ -76,7 +81,7 @@ pub(crate) fn converse(task: &Arc<Task>, request: &ExecRequest) -> Result<ExecSt
         done: Arc::new(CancelSource::new().map_err(failed)?),
         cancel: Arc::new(CancelSource::new().map_err(failed)?),
     };
-    let (near, command) = exec::begin(task, request)?;
+    let (near, command) = exec::begin(starter, task, request)?;
     let deadline = Deadline::of(request.limit);
     let (end, done, cancel) = (
         Arc::clone(&own.end),

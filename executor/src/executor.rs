@@ -9,8 +9,9 @@ use crate::error::{
     ExecError, LaunchError, ShutdownError, SignalError, UnsupportedIsolation, WaitError,
 };
 use crate::exec_stream::{ExecRequest, ExecStream};
+use crate::one_task::Options;
 use crate::spec::LaunchSpec;
-use crate::standard::{Options, StandardExecutor};
+use crate::standard::StandardExecutor;
 use crate::status::{End, ExitStatus};
 use crate::stop::StopReport;
 use crate::waiting::Cancel;

@@ -17,10 +17,11 @@ use crate::error::{LaunchError, ShutdownError, SignalError, UnsupportedIsolation
 use crate::executor::{Executor, Isolation, Launched, Waited};
 use crate::exit::Exit;
 use crate::incoming::Incoming;
+use crate::one_task::Options;
 use crate::serve::{Reexec, serve};
 use crate::signal::Meaning;
 use crate::spec::LaunchSpec;
-use crate::standard::{Options, StandardExecutor};
+use crate::standard::StandardExecutor;
 use crate::stop::StopReport;
 use crate::waiting::{Cancel, CancelSource, Deadline, Woken, readable};
 use crate::warden::keep;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cgroup::CgroupParent;
+use crate::error::LaunchError;
 use crate::log_paths::LogPaths;
 
 /// How long a launch waits for the readers of both FIFOs, if nothing else is said.
@@ -61,6 +62,14 @@ impl LaunchSpec {
             open_limit: OPEN_LIMIT,
             cgroup: CgroupParent::default(),
             oom_score_adj: None,
+        }
+    }
+
+    /// Refuses what no executor can do.
+    pub(crate) fn check(&self) -> Result<(), LaunchError> {
+        match self.oom_score_adj {
+            Some(score) if !(-1000..=1000).contains(&score) => Err(LaunchError::OomScore { score }),
+            Some(_) | None => Ok(()),
         }
     }
 
