@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 use crate::cgroup::CgroupParent;
 use crate::executor::Isolation;
+use crate::isolate::{Capability, ContainerSpec, CpuShares, Device, Mount, NamespaceMode};
 use crate::log_paths::LogPaths;
 use crate::signal;
 use crate::spec::LaunchSpec;
@@ -54,19 +56,97 @@ pub(crate) enum Command {
         /// Its own folder.
         folder: PathBuf,
     },
-}
-
-/// What separates a task from the host.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum IsolationArg {
-    /// Its user and its control group.
-    Standard,
-    /// Files and processes of its own; not in this build.
-    Isolated,
+    /// Builds the container of a task, as told by whoever is at the other end of
+    /// stdin.
+    #[command(hide = true)]
+    Container,
 }
 
 const USAGE: &str = "executor run [OPTIONS] --stdout <FIFO> --stderr <FIFO> -- <COMMAND>...
-       executor run [OPTIONS] --log-disabled -- <COMMAND>...";
+       executor run [OPTIONS] --log-disabled -- <COMMAND>...
+       executor run --isolate --root <DIR> [OPTIONS] … -- <COMMAND>...";
+
+/// The heading of the options of isolation.
+const ISOLATION: &str = "Isolation";
+
+/// The options of isolation.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = ISOLATION)]
+pub(crate) struct IsolationArgs {
+    /// Gives the task a root, processes and capabilities of its own. It needs
+    /// root, and a build with the feature `isolate`.
+    #[arg(long, requires = "root", conflicts_with_all = ["task_dir", "cgroup_parent", "no_cgroup"])]
+    pub(crate) isolate: bool,
+    /// The folder that is the root of the task's files. Its program is looked for
+    /// in `/local` there, in `/`, and in the usual folders of programs.
+    #[arg(long, value_name = "DIR", requires = "isolate")]
+    pub(crate) root: Option<PathBuf>,
+    /// Shows the task a file or folder of the host; may be given many times.
+    #[arg(long, value_name = "HOST:TASK[:ro]", requires = "isolate", value_parser = Mount::from_str)]
+    pub(crate) mount: Vec<Mount>,
+    /// Gives the task a device of the host, to read, write and mknod; may be given
+    /// many times.
+    #[arg(long, value_name = "PATH[:rwm]", requires = "isolate", value_parser = Device::from_str)]
+    pub(crate) device: Vec<Device>,
+    /// Whether the task sees its own processes alone, or those of the host.
+    #[arg(long, value_enum, value_name = "MODE", requires = "isolate")]
+    pub(crate) pid_mode: Option<ModeArg>,
+    /// Whether the task has message queues of its own, or those of the host.
+    #[arg(long, value_enum, value_name = "MODE", requires = "isolate")]
+    pub(crate) ipc_mode: Option<ModeArg>,
+    /// How much memory the processes of the task may use together.
+    #[arg(long, value_name = "BYTES", requires = "isolate",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) memory_bytes: Option<u64>,
+    /// What the task gets of the processor when that is short: from 2 to 262144.
+    /// If all tasks together have more, say of how much it is a part.
+    #[arg(long, value_name = "SHARES[/ALL]", requires = "isolate", value_parser = CpuShares::from_str)]
+    pub(crate) cpu_shares: Option<CpuShares>,
+    /// Adds a capability to those of the task, such as NET_RAW, or ALL; may be
+    /// given many times.
+    #[arg(long, value_name = "NAME", requires = "isolate", value_parser = Capability::from_str)]
+    pub(crate) cap_add: Vec<Capability>,
+    /// Takes a capability from those of the task, or ALL; may be given many times.
+    #[arg(long, value_name = "NAME", requires = "isolate", value_parser = Capability::from_str)]
+    pub(crate) cap_drop: Vec<Capability>,
+}
+
+/// Whose namespace the task has.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// Its own.
+    Private,
+    /// That of the host.
+    Host,
+}
+
+impl From<ModeArg> for NamespaceMode {
+    fn from(mode: ModeArg) -> NamespaceMode {
+        match mode {
+            ModeArg::Private => NamespaceMode::Private,
+            ModeArg::Host => NamespaceMode::Host,
+        }
+    }
+}
+
+impl IsolationArgs {
+    /// What the task finds around it; none if it is not isolated.
+    pub(crate) fn into_container(self) -> Option<ContainerSpec> {
+        // Each of the two options requires the other one.
+        let root = self.root.filter(|_| self.isolate)?;
+        Some(ContainerSpec {
+            root,
+            pid: self.pid_mode.map(NamespaceMode::from),
+            ipc: self.ipc_mode.map(NamespaceMode::from),
+            mounts: self.mount,
+            devices: self.device,
+            memory_bytes: self.memory_bytes,
+            cpu_shares: self.cpu_shares,
+            add: self.cap_add,
+            drop: self.cap_drop,
+        })
+    }
+}
 
 /// The options of `executor run`.
 #[derive(Debug, clap::Args)]
@@ -102,7 +182,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
     /// The folder that the task starts in. Without this option it is that of
-    /// --task-dir, or else the current one.
+    /// --task-dir, of an isolated task /, or else the current one.
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
     /// The task's own folder: its program is looked for in `local` there, then
@@ -127,9 +207,8 @@ pub(crate) struct RunArgs {
     /// Makes no cgroup.
     #[arg(long, conflicts_with = "cgroup_parent")]
     pub(crate) no_cgroup: bool,
-    /// What separates the task from the host.
-    #[arg(long, value_enum, default_value = "standard")]
-    pub(crate) isolation: IsolationArg,
+    #[command(flatten)]
+    pub(crate) isolation: IsolationArgs,
     /// Says on stderr what contains the task, and what each step of its end did.
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -155,9 +234,10 @@ fn signal_name(text: &str) -> Result<String, String> {
 impl RunArgs {
     /// What separates the task from the host.
     pub(crate) fn isolation(&self) -> Isolation {
-        match self.isolation {
-            IsolationArg::Standard => Isolation::Standard,
-            IsolationArg::Isolated => Isolation::Isolated,
+        if self.isolation.isolate {
+            Isolation::Isolated
+        } else {
+            Isolation::Standard
         }
     }
 
@@ -185,9 +265,10 @@ impl RunArgs {
         }
         spec.env.extend(self.env);
         spec.user = self.user;
-        spec.cwd = self
-            .cwd
-            .or(if self.task_dir.is_some() { None } else { here });
+        spec.container = self.isolation.into_container();
+        // Where the executor is may be nowhere in the root of the task.
+        let has_own = self.task_dir.is_some() || spec.container.is_some();
+        spec.cwd = self.cwd.or(if has_own { None } else { here });
         spec.task_folder = self.task_dir;
         spec.trusted_root = self.trusted_root;
         spec.open_limit = Duration::from_millis(self.open_ms);
@@ -211,7 +292,9 @@ mod tests {
         let all = ["executor", "run"].iter().chain(words);
         Cli::try_parse_from(all).map(|cli| match cli.command {
             Command::Run(args) => *args,
-            other @ (Command::Serve | Command::Warden { .. }) => panic!("{other:?}"),
+            other @ (Command::Serve | Command::Warden { .. } | Command::Container) => {
+                panic!("{other:?}")
+            }
         })
     }
 
@@ -295,5 +378,74 @@ mod tests {
             cwd(&["--task-dir", "/task", "--cwd", "/there"]),
             Some("/there".into())
         );
+    }
+
+    #[test]
+    fn an_isolated_task_has_a_root_and_starts_in_it() {
+        let words = [
+            "--log-disabled",
+            "--isolate",
+            "--root",
+            "/srv/root",
+            "--mount",
+            "/a:/b:ro",
+            "--device",
+            "/dev/fuse:r",
+            "--pid-mode",
+            "host",
+            "--memory-bytes",
+            "1000",
+            "--cpu-shares",
+            "5/10",
+            "--cap-add",
+            "net_raw",
+            "--cap-drop",
+            "ALL",
+            "--",
+            "true",
+        ];
+        let args = parse(&words).unwrap();
+        assert_eq!(args.isolation(), Isolation::Isolated);
+        let spec = args.into_spec(Vec::new(), Some("/here".into()));
+        assert_eq!(spec.cwd, None);
+        let expected = ContainerSpec {
+            pid: Some(NamespaceMode::Host),
+            mounts: vec!["/a:/b:ro".parse().unwrap()],
+            devices: vec!["/dev/fuse:r".parse().unwrap()],
+            memory_bytes: Some(1000),
+            cpu_shares: Some("5/10".parse().unwrap()),
+            add: vec!["NET_RAW".parse().unwrap()],
+            drop: vec![Capability::All],
+            ..ContainerSpec::new("/srv/root")
+        };
+        assert_eq!(spec.container, Some(expected));
+        let plain = parse(&["--log-disabled", "--", "true"]).unwrap();
+        assert_eq!(plain.isolation(), Isolation::Standard);
+        assert_eq!(plain.into_spec(Vec::new(), None).container, None);
+    }
+
+    #[test]
+    fn nothing_of_isolation_is_taken_without_it() {
+        for words in [
+            &["--isolate"][..],
+            &["--root", "/a"],
+            &["--mount", "/a:/b"],
+            &["--pid-mode", "host"],
+            &["--ipc-mode", "host"],
+            &["--device", "/dev/fuse"],
+            &["--memory-bytes", "5"],
+            &["--cpu-shares", "5"],
+            &["--cap-add", "ALL"],
+            &["--cap-drop", "ALL"],
+            &["--isolate", "--root", "/a", "--task-dir", "/b"],
+            &["--isolate", "--root", "/a", "--no-cgroup"],
+            &["--isolate", "--root", "/a", "--cgroup-parent", "b"],
+            &["--isolate", "--root", "/a", "--memory-bytes", "0"],
+            &["--isolate", "--root", "/a", "--mount", "/a"],
+            &["--isolate", "--root", "/a", "--cap-add", "FLY"],
+        ] {
+            let words = [&["--log-disabled"], words, &["--", "true"]].concat();
+            assert!(parse(&words).is_err(), "{words:?}");
+        }
     }
 }

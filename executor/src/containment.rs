@@ -18,6 +18,7 @@ use crate::cgroup::{
     choose, entrance,
 };
 use crate::error::chain;
+use crate::isolate::{Bundle, Layout, lay_out};
 use crate::kin::{Stat, descendants};
 use crate::processes::{self, await_ends, kill_listed, open_few};
 use crate::task::{Execs, lock};
@@ -58,6 +59,15 @@ pub enum ContainError {
     /// This process has children before it has the task, who would be taken for some of the task's.
     #[error("can't become a child subreaper: this process has other children")]
     OtherChildren,
+    /// There is no cgroup that could hold a container.
+    #[error("there is no cgroup in which this process could make one")]
+    NoCgroup,
+    /// The folder of a container can't be made.
+    #[error("can't make the folder of a container")]
+    Bundle {
+        /// The error of `mkdir(2)`.
+        source: io::Error,
+    },
     /// This process can't become a child subreaper.
     #[error("can't become a child subreaper")]
     Subreaper {
@@ -82,6 +92,12 @@ pub(crate) struct Containment {
     kind: Kind,
     group: Option<Group>,
     counter: Option<Group>,
+    /// Of a container: its groups in the hierarchies that do not hold it.
+    beside: Vec<Group>,
+    /// Of a container: its folder.
+    bundle: Option<Bundle>,
+    /// Of a container: the path of its groups, as the container library wants it.
+    library_path: PathBuf,
     passed_over: Vec<String>,
     /// The subreaper to go back to, where this process became one.
     was_subreaper: Option<Option<Pid>>,
@@ -131,11 +147,64 @@ impl Containment {
         unreachable!("a plan that falls back ends with the process group, which can't fail")
     }
 
+    /// Makes what a container needs: a group in every hierarchy, all of one name that none has had, and a folder. What
+    /// has no group to hold it is no container.
+    pub(crate) fn of_container() -> Result<Containment, ContainError> {
+        let layout = lay_out(&hierarchies()?).ok_or(ContainError::NoCgroup)?;
+        let mut containment = Containment::without_group(layout.kind);
+        while containment.group.is_none() {
+            let name = Group::next_name();
+            containment.library_path = layout.path(&name);
+            let made = containment.make_groups(&layout, &name);
+            if !matches!(made, Ok(true)) {
+                // They are empty. Should one stay all the same, what matters is why it is of no use.
+                drop(containment.give_up());
+                containment.group = None;
+                containment.beside.clear();
+            }
+            made?;
+        }
+        containment.bundle = match Bundle::make() {
+            Ok(bundle) => Some(bundle),
+            Err(source) => {
+                drop(containment.give_up());
+                return Err(ContainError::Bundle { source });
+            }
+        };
+        Ok(containment)
+    }
+
+    /// Makes the groups of a container; says whether the name was free everywhere.
+    fn make_groups(&mut self, layout: &Layout, name: &str) -> Result<bool, ContainError> {
+        for parent in &layout.beside {
+            match Group::counter_named(parent, name)? {
+                Some(group) => self.beside.push(group),
+                None => return Ok(false),
+            }
+        }
+        self.group = Group::named(&layout.holding, name, layout.kind)?;
+        self.group.as_ref().map(Group::entrance).transpose()?;
+        Ok(self.group.is_some())
+    }
+
+    /// The folder of the container, if it is one.
+    pub(crate) fn bundle(&self) -> Option<&Bundle> {
+        self.bundle.as_ref()
+    }
+
+    /// The path of the container's groups, as the container library wants it.
+    pub(crate) fn library_path(&self) -> &Path {
+        &self.library_path
+    }
+
     fn without_group(kind: Kind) -> Containment {
         Containment {
             kind,
             group: None,
             counter: None,
+            beside: Vec::new(),
+            bundle: None,
+            library_path: PathBuf::new(),
             passed_over: Vec::new(),
             was_subreaper: None,
         }
@@ -169,7 +238,7 @@ impl Containment {
 
     /// How many processes were killed for want of memory; none if nobody counts.
     pub(crate) fn oom_kills(&self) -> Option<u64> {
-        let mut groups = self.group.iter().chain(&self.counter);
+        let mut groups = self.group.iter().chain(&self.counter).chain(&self.beside);
         groups.find_map(Group::oom_kills)
     }
 
@@ -269,15 +338,15 @@ impl Containment {
 
     /// True if there is a folder to remove.
     pub(crate) fn has_group(&self) -> bool {
-        self.group.is_some() || self.counter.is_some()
+        self.group.is_some() || self.counter.is_some() || !self.beside.is_empty()
     }
 
-    /// Removes the groups.
+    /// Removes the groups, and the folder of a container.
     pub(crate) fn remove_groups(&self, deadline: Deadline) -> io::Result<()> {
-        for group in self.group.iter().chain(&self.counter) {
+        for group in self.group.iter().chain(&self.counter).chain(&self.beside) {
             group.remove(deadline)?;
         }
-        Ok(())
+        self.bundle.as_ref().map_or(Ok(()), Bundle::remove)
     }
 
     /// Kills until this process has no child. The table of processes is not read in one moment, so one that

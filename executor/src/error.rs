@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::containment::ContainError;
+use crate::isolate::IsolateError;
 use crate::program::ProgramError;
 use crate::spawn::Stage;
 use crate::stop::{Step, StopReport};
@@ -30,7 +31,10 @@ impl std::fmt::Display for Stream {
 
 /// An isolation that this build has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this build of the executor can't isolate a task; ask for the standard isolation")]
+#[error(
+    "this build of the executor can't isolate a task; build it with `--features isolate`, or ask for the standard \
+     isolation"
+)]
 pub struct UnsupportedIsolation;
 
 /// Why a task was not launched. No process, no cgroup and no descriptor is left of the attempt. A FIFO that was given to
@@ -75,6 +79,14 @@ pub enum LaunchError {
     /// The task can't be contained as it was asked for.
     #[error(transparent)]
     Contain(#[from] ContainError),
+    /// The task can't be isolated as it was asked for.
+    #[error(transparent)]
+    Isolate(#[from] IsolateError),
+    /// A container was asked for from an executor that makes none.
+    #[error(
+        "this executor can't isolate a task; ask an isolating one, or say nothing of a container"
+    )]
+    Container,
     /// Nobody has opened a FIFO for reading in time.
     #[error("nobody has opened {}, the FIFO of {stream}, for reading within {limit:?}; start the log collector first, or wait longer", path.display())]
     NoReader {
@@ -292,6 +304,9 @@ pub enum ExecError {
     /// The cgroup of the task can't be entered.
     #[error(transparent)]
     Contain(#[from] ContainError),
+    /// The container of the task can't be entered.
+    #[error(transparent)]
+    Isolate(#[from] IsolateError),
     /// The process could not be started.
     #[error("can't start {}: it could not {stage}{}", program.display(), way_out(*stage))]
     Start {

@@ -77,7 +77,7 @@ pub(crate) fn pipes() -> io::Result<(Near, ChildEnds)> {
         ioctl_fionbio(fd, true)?;
     }
     let ends = ChildEnds {
-        stdin: theirs_in.into(),
+        stdin: Some(theirs_in.into()),
         stdout: theirs_out.into(),
         stderr: theirs_err.into(),
         terminal: None,
@@ -101,9 +101,9 @@ pub(crate) fn terminal(
     resize(&master, size)?;
     ioctl_fionbio(&master, true)?;
     let ends = ChildEnds {
-        stdin: theirs.try_clone()?.into(),
-        stdout: theirs.try_clone()?.into(),
-        stderr: theirs.try_clone()?.into(),
+        stdin: Some(theirs.try_clone()?),
+        stdout: theirs.try_clone()?,
+        stderr: theirs.try_clone()?,
         terminal: Some(theirs),
     };
     Ok((Near::Terminal(master), ends))

@@ -9,6 +9,7 @@ use crate::error::{
     ExecError, LaunchError, ShutdownError, SignalError, UnsupportedIsolation, WaitError,
 };
 use crate::exec_stream::{ExecRequest, ExecStream};
+use crate::isolate::{IsolatedExecutor, IsolatedOptions};
 use crate::one_task::Options;
 use crate::spec::LaunchSpec;
 use crate::standard::StandardExecutor;
@@ -25,7 +26,7 @@ pub enum Isolation {
     /// Nothing but its user and its control group: it sees the files, processes and network of the host.
     #[default]
     Standard,
-    /// It sees files and processes of its own. No build can do that yet.
+    /// It sees files and processes of its own, in a build with the feature `isolate`.
     Isolated,
 }
 
@@ -133,7 +134,8 @@ pub trait Executor: Send + Sync {
     fn version(&self) -> &'static str;
 }
 
-/// Makes an executor that isolates its task like this.
+/// Makes an executor that isolates its task like this. One of [`Isolation::Isolated`] starts this executable again,
+/// whose main must be [`main_with_args`](crate::main_with_args); any other program makes an [`IsolatedExecutor`].
 ///
 /// # Errors
 /// [`UnsupportedIsolation`]: never is less isolation taken in its place.
@@ -143,6 +145,6 @@ pub fn new(
 ) -> Result<Box<dyn Executor>, UnsupportedIsolation> {
     match isolation {
         Isolation::Standard => Ok(Box::new(StandardExecutor::new(options))),
-        Isolation::Isolated => Err(UnsupportedIsolation),
+        Isolation::Isolated => Ok(Box::new(IsolatedExecutor::new(IsolatedOptions::default())?)),
     }
 }

@@ -60,6 +60,8 @@ impl Exit {
             | LaunchError::OomScore { .. }
             | LaunchError::User(_)
             | LaunchError::Contain(_)
+            | LaunchError::Isolate(_)
+            | LaunchError::Container
             | LaunchError::NoReader { .. }
             | LaunchError::OpenLog { .. }
             | LaunchError::OpenNull { .. }

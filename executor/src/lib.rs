@@ -1,8 +1,9 @@
 //! Edge: the executor runs real commands as tasks, contained, waited for, and gone when they should be.
 //!
 //! A [`StandardExecutor`] has one task: a main process, whatever that starts, and the commands that are run beside
-//! it. Cores decide where a task is in its life (`life`), which step of a shutdown is the next one (`stop`),
-//! what contains it (`cgroup`) and where its program is looked for (`lookup`); edges do it.
+//! it. An [`IsolatedExecutor`] has one in a container (`isolate`). Cores decide where a task is in its life (`life`),
+//! which step of a shutdown is the next one (`stop`), what contains it (`cgroup`) and where its program is looked for
+//! (`lookup`); edges do it.
 //!
 //! # What it must never do
 //! - Wait for ever: for a reader of a FIFO, for a process that does not die, for a cgroup that stays.
@@ -44,6 +45,7 @@ mod exec_stream;
 mod executor;
 mod exit;
 mod incoming;
+mod isolate;
 pub mod kept;
 mod kin;
 mod life;
@@ -79,6 +81,10 @@ pub use exec_ends::WindowSize;
 pub use exec_stream::{ExecInput, ExecMessage, ExecOutput, ExecRequest, ExecStream};
 pub use executor::{DEFAULT_SIGNAL, Executed, Executor, Isolation, Launched, Waited, new};
 pub use exit::Exit;
+pub use isolate::{
+    BirthError, Capability, CapabilityError, ContainerSpec, CpuShares, Device, IsolateError,
+    IsolatedExecutor, IsolatedOptions, Missing, Mount, NamespaceMode,
+};
 pub use life::Phase;
 pub use log_paths::{LogPaths, NULL_DEVICE};
 pub use one_task::{Contained, Options};

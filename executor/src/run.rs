@@ -17,11 +17,14 @@ use crate::error::{LaunchError, ShutdownError, SignalError, UnsupportedIsolation
 use crate::executor::{Executor, Isolation, Launched, Waited};
 use crate::exit::Exit;
 use crate::incoming::Incoming;
-use crate::one_task::Options;
+#[cfg(feature = "isolate")]
+use crate::isolate::build;
+use crate::isolate::{InContainer, IsolatedOptions};
+use crate::one_task::{OneTask, Options, Starter};
 use crate::serve::{Reexec, serve};
 use crate::signal::Meaning;
 use crate::spec::LaunchSpec;
-use crate::standard::StandardExecutor;
+use crate::standard::OnHost;
 use crate::stop::StopReport;
 use crate::waiting::{Cancel, CancelSource, Deadline, Woken, readable};
 use crate::warden::keep;
@@ -39,6 +42,9 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>, reexec: Vec<OsSt
         Ok(Cli {
             command: Command::Warden { folder },
         }) => return keep(&folder),
+        Ok(Cli {
+            command: Command::Container,
+        }) => return build(),
         Err(error) => {
             // Nobody is left to tell that stdout or stderr is closed.
             drop(error.print());
@@ -50,7 +56,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>, reexec: Vec<OsSt
             };
         }
     };
-    match run(args) {
+    match run(args, reexec) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             say(format_args!("can't run the task: {}", chain(&failure)));
@@ -89,18 +95,19 @@ impl Failure {
     }
 }
 
-fn run(args: RunArgs) -> Result<Exit, Failure> {
+fn run(args: RunArgs, reexec: Vec<OsString>) -> Result<Exit, Failure> {
     let signals = Incoming::watch().map_err(|source| Failure::Signals { source })?;
-    if args.isolation() == Isolation::Isolated {
-        return Err(UnsupportedIsolation.into());
-    }
-    let executor = StandardExecutor::new(Options {
-        allowed: Allowed {
-            // This process has one task, and no children of its own.
-            subreaper: true,
-            ..Allowed::default()
+    let starter = starter(args.isolation(), reexec)?;
+    let executor = OneTask::new(
+        starter,
+        Options {
+            allowed: Allowed {
+                // This process has one task, and no children of its own.
+                subreaper: true,
+                ..Allowed::default()
+            },
         },
-    });
+    );
     let run = Run {
         executor,
         signals,
@@ -117,8 +124,27 @@ fn run(args: RunArgs) -> Result<Exit, Failure> {
     run.play(&args.into_spec(inherited, std::env::current_dir().ok()))
 }
 
+fn starter(
+    isolation: Isolation,
+    reexec: Vec<OsString>,
+) -> Result<Box<dyn Starter>, UnsupportedIsolation> {
+    Ok(match isolation {
+        Isolation::Standard => Box::new(OnHost),
+        Isolation::Isolated => Box::new(InContainer::new(IsolatedOptions {
+            reexec,
+            ..IsolatedOptions::default()
+        })?),
+    })
+}
+
+#[cfg(not(feature = "isolate"))]
+fn build() -> ExitCode {
+    say(UnsupportedIsolation);
+    Exit::Failed.into()
+}
+
 struct Run {
-    executor: StandardExecutor,
+    executor: OneTask,
     signals: Incoming,
     grace: Duration,
     kill_signal: Option<String>,

@@ -119,18 +119,19 @@ pub(crate) struct SpawnError {
 
 /// What a process gets as stdin, stdout and stderr.
 pub(crate) struct ChildEnds {
-    pub(crate) stdin: Stdio,
-    pub(crate) stdout: Stdio,
-    pub(crate) stderr: Stdio,
+    /// None: the null device.
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
     /// The terminal that controls its session.
     pub(crate) terminal: Option<OwnedFd>,
 }
 
 impl ChildEnds {
     /// Those of a process that hears nothing.
-    pub(crate) fn of_output(stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> ChildEnds {
+    pub(crate) fn of_output(stdout: impl Into<OwnedFd>, stderr: impl Into<OwnedFd>) -> ChildEnds {
         ChildEnds {
-            stdin: Stdio::null(),
+            stdin: None,
             stdout: stdout.into(),
             stderr: stderr.into(),
             terminal: None,
@@ -149,7 +150,7 @@ pub(crate) fn spawn(birth: Birth<'_>, ends: ChildEnds) -> Result<Newborn, SpawnE
         .args(birth.args)
         .env_clear()
         .envs(birth.env.iter().map(|(name, value)| (name, value)))
-        .stdin(ends.stdin)
+        .stdin(ends.stdin.map_or_else(Stdio::null, Stdio::from))
         .stdout(ends.stdout)
         .stderr(ends.stderr);
     prepare(

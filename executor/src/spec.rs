@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cgroup::CgroupParent;
 use crate::error::LaunchError;
+use crate::isolate::ContainerSpec;
 use crate::log_paths::LogPaths;
 
 /// How long a launch waits for the readers of both FIFOs, if nothing else is said.
@@ -44,6 +45,9 @@ pub struct LaunchSpec {
     /// Which of the processes of a machine without memory is killed first, `-1000..=1000`,
     /// proc_pid_oom_score_adj(5); none: as this process.
     pub oom_score_adj: Option<i16>,
+    /// What an isolated task finds around it, which an [`IsolatedExecutor`](crate::IsolatedExecutor) needs and no other
+    /// executor takes.
+    pub container: Option<ContainerSpec>,
 }
 
 impl LaunchSpec {
@@ -62,6 +66,7 @@ impl LaunchSpec {
             open_limit: OPEN_LIMIT,
             cgroup: CgroupParent::default(),
             oom_score_adj: None,
+            container: None,
         }
     }
 

@@ -64,6 +64,9 @@ impl Starter for OnHost {
         cancels: &[Cancel<'_>],
     ) -> Result<Task, LaunchError> {
         spec.check()?;
+        if spec.container.is_some() {
+            return Err(LaunchError::Container);
+        }
         let credentials = spec.user.as_deref().map(user::resolve).transpose()?;
         let identity = credentials
             .as_ref()
@@ -88,6 +91,7 @@ impl Starter for OnHost {
             task_folder,
             cwd: cwd.unwrap_or_else(|| "/".into()),
             oom_score_adj: spec.oom_score_adj,
+            container: None,
         };
         let containment = Containment::make(allowed, &spec.cgroup)?;
         let started = start_in(&containment, spec, &context, (program, cancels));

@@ -16,6 +16,7 @@ use rustix::process::{
 };
 
 use crate::containment::Containment;
+use crate::isolate::{Container, does_nothing};
 use crate::processes;
 use crate::spawn::Newborn;
 use crate::status::{End, ExitStatus};
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) task_folder: Option<PathBuf>,
     pub(crate) cwd: PathBuf,
     pub(crate) oom_score_adj: Option<i16>,
+    /// What it is isolated by, if it is.
+    pub(crate) container: Option<Container>,
 }
 
 /// The commands that run in the task beside its main process.
@@ -130,6 +133,17 @@ impl Task {
     /// Sends a signal to the main process alone; says whether it was there.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
         Ok(!self.has_ended()? && processes::signal(&self.pidfd, signal)?)
+    }
+
+    /// How long the main process may take to end after a signal: no time if it is the first one of its namespace, and is
+    /// not told of the signal.
+    pub(crate) fn grace_after(&self, signal: Signal, grace: Duration) -> Duration {
+        let is_first =
+            (self.context.container.as_ref()).is_some_and(|container| container.is_first);
+        let path = format!("/proc/{}/status", self.pid());
+        let is_told = !is_first
+            || std::fs::read_to_string(path).is_ok_and(|status| !does_nothing(&status, signal));
+        if is_told { grace } else { Duration::ZERO }
     }
 
     /// Kills the process group of the main process, if its number is certain to be this task's.

@@ -80,22 +80,45 @@ impl Group {
         }
     }
 
+    /// A name that no group of this process has had: `executor-PID-NUMBER`.
+    pub(crate) fn next_name() -> String {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        format!("executor-{}-{number}", std::process::id())
+    }
+
+    /// Makes a group of this name that holds a task; none if there is one already.
+    pub(crate) fn named(
+        parent: &Path,
+        name: &str,
+        kind: Kind,
+    ) -> Result<Option<Group>, GroupError> {
+        let group = Group::found(&parent.join(name), Some(kind));
+        Group::try_make(group.path, group.version)
+    }
+
+    /// Makes a group of version 1 and of this name that only counts and limits; none if there is one already.
+    pub(crate) fn counter_named(parent: &Path, name: &str) -> Result<Option<Group>, GroupError> {
+        Group::try_make(parent.join(name), Version::Counter)
+    }
+
     fn make(parent: &Path, version: Version) -> Result<Group, GroupError> {
         loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = parent.join(format!("executor-{}-{number}", std::process::id()));
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Group { path, version }),
-                // An executor with this pid was killed, and left it.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => {
-                    return Err(GroupError {
-                        what: "make the cgroup",
-                        path,
-                        source,
-                    });
-                }
+            if let Some(group) = Group::try_make(parent.join(Group::next_name()), version)? {
+                return Ok(group);
             }
+        }
+    }
+
+    fn try_make(path: PathBuf, version: Version) -> Result<Option<Group>, GroupError> {
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Some(Group { path, version })),
+            // An executor with this pid was killed, and left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(source) => Err(GroupError {
+                what: "make the cgroup",
+                path,
+                source,
+            }),
         }
     }
 

@@ -11,6 +11,22 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
+/// The controllers of version 1, cgroups(7).
+const CONTROLLERS: [&str; 12] = [
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+];
+
 /// One mount of a hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mount {
@@ -51,6 +67,16 @@ impl Hierarchies {
         self.mounts.iter().filter(move |mount| {
             let controllers = mount.controllers.as_deref().unwrap_or_default();
             controllers.iter().any(|one| one == controller)
+        })
+    }
+
+    /// The mounts of version 1 that limit or count something: all but those that have a name only.
+    pub(crate) fn version_1_with_controllers(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter().filter(|mount| {
+            let controllers = mount.controllers.as_deref().unwrap_or_default();
+            controllers
+                .iter()
+                .any(|one| CONTROLLERS.contains(&one.as_str()))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The words that start this program in front of a subcommand of ours.
@@ -14,6 +15,14 @@ impl Reexec {
     /// The given words; without any, the running executable alone, even if its file was replaced since.
     pub(crate) fn new(words: Vec<OsString>) -> Reexec {
         Reexec { words }
+    }
+
+    /// The program, and its arguments but the subcommand.
+    pub(crate) fn line(&self) -> (PathBuf, Vec<OsString>) {
+        match self.words.split_first() {
+            Some((program, rest)) => (program.into(), rest.to_vec()),
+            None => ("/proc/self/exe".into(), Vec::new()),
+        }
     }
 
     /// A command for the subcommand.
@@ -53,5 +62,14 @@ mod tests {
             ["/bin/suite", "executor", "warden"]
         );
         assert_eq!(line(&[]), ["/proc/self/exe", "warden"]);
+        let words = vec!["/bin/suite".into(), "executor".into()];
+        assert_eq!(
+            Reexec::new(words).line(),
+            ("/bin/suite".into(), vec!["executor".into()])
+        );
+        assert_eq!(
+            Reexec::new(Vec::new()).line().0,
+            PathBuf::from("/proc/self/exe")
+        );
     }
 }

@@ -22,6 +22,7 @@ const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 /// Stops a task, and all that it has started; says what came of each step.
 pub(crate) fn stop(task: &Task, signal: Signal, grace: Duration) -> StopReport {
     task.stop_execs();
+    let grace = task.grace_after(signal, grace);
     let wanted = Wanted {
         // Who can't be looked at gets the signal.
         has_ended: task.has_ended().unwrap_or(false),

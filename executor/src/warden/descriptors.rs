@@ -20,7 +20,7 @@ const MOST: usize = 3;
 const LONGEST: usize = 64 * 1024;
 
 /// Writes a message and its newline, with descriptors, at most three.
-pub(super) fn write_line_with<T: Serialize>(
+pub(crate) fn write_line_with<T: Serialize>(
     to: &UnixStream,
     message: &T,
     fds: &[BorrowedFd<'_>],

@@ -12,7 +12,7 @@ mod remains;
 mod subscribers;
 
 pub(crate) use boot::boot_id;
-pub(crate) use descriptors::read_line_with;
+pub(crate) use descriptors::{read_line_with, write_line_with};
 pub(crate) use end::EndNote;
 pub(crate) use folder::Folder;
 pub use message::KeptSpec;

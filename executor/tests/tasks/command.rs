@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use rustix::io::FdFlags;
 
 use crate::escaping::FAMILY;
@@ -156,10 +156,6 @@ fn failures_of_the_executor_have_codes_and_one_line_of_their_own() {
             "can't make a cgroup below /tmp",
         ),
         (
-            &["--isolation", "isolated"],
-            "this build of the executor can't isolate a task",
-        ),
-        (
             &["--cwd", "/no/such/folder"],
             "it could not enter the folder that it starts in",
         ),
@@ -177,6 +173,26 @@ fn failures_of_the_executor_have_codes_and_one_line_of_their_own() {
     // An option that is not understood.
     let output = run(&["--log-disbaled", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn an_isolation_that_can_t_be_had_is_an_error_that_says_how_to_get_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    let words = ["--isolate", "--root", root, "--log-disabled", "--", "true"];
+    let mut command = run(&words);
+    if geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let (code, text) = outcome(&command.output().unwrap());
+    let why = if cfg!(feature = "isolate") {
+        "can't isolate a task: only root can; start the executor as root"
+    } else {
+        "this build of the executor can't isolate a task; build it with `--features isolate`, or ask for the standard \
+         isolation"
+    };
+    let expected = format!("executor: can't run the task: {why}\n");
+    assert_eq!((code, text), (Some(125), expected));
 }
 
 #[test]

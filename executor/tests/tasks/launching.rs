@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use executor::{
-    Cancel, CancelSource, CgroupParent, End, Executor, Isolation, Kind, LaunchError, LogPaths,
-    Options, Phase, StandardExecutor, WaitError,
+    Cancel, CancelSource, CgroupParent, ContainerSpec, End, Executor, Isolation, Kind, LaunchError,
+    LogPaths, Options, Phase, StandardExecutor, UnsupportedIsolation, WaitError,
 };
 use fifo::{Readable, Reader};
 use nix::sys::signal::{SigSet, Signal};
@@ -421,15 +421,19 @@ fn a_task_whose_log_is_disabled_writes_to_the_null_device_itself() {
 
 #[test]
 fn another_isolation_is_refused_and_not_replaced() {
-    let error = executor::new(Isolation::Isolated, Options::default())
-        .map(drop)
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "this build of the executor can't isolate a task; ask for the standard isolation"
-    );
+    let isolating = executor::new(Isolation::Isolated, Options::default()).map(drop);
+    let expected = if cfg!(feature = "isolate") {
+        Ok(())
+    } else {
+        Err(UnsupportedIsolation)
+    };
+    assert_eq!(isolating, expected);
     let executor = executor::new(Isolation::Standard, Options::default()).unwrap();
     assert_eq!(executor.version(), "2.0.0");
+    let mut spec = sh("exit 0", LogPaths::disabled("/tmp"));
+    spec.container = Some(ContainerSpec::new("/tmp"));
+    let error = executor.launch(&spec, Cancel::never()).unwrap_err();
+    assert!(matches!(error, LaunchError::Container), "{error:?}");
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! Commands that are run in a container, beside its main process (edge).
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use executor::{End, ExecError, Executed, Executor, IsolatedExecutor, ProgramError};
+
+use nix::sys::signal::Signal;
+
+use crate::root::{Root, is_ignored, launch, needs_containers, script};
+use crate::stage::{LONG, Stage, line, words};
+
+fn sh(executor: &IsolatedExecutor, limit: Duration, text: &str) -> Result<Executed, ExecError> {
+    let args: Vec<OsString> = words(&["-c", text]);
+    executor.exec(limit, Path::new("sh"), &args)
+}
+
+/// A container that waits.
+fn waiting(stage: &Stage, root: &Root) -> IsolatedExecutor {
+    let mut spec = script(stage, root, "echo up; exec sleep 1000");
+    spec.env.push(("A".into(), "1".into()));
+    spec.cwd = Some("/tmp".into());
+    let (executor, _) = launch(&spec);
+    assert_eq!(line(&stage.stdout), "up");
+    executor
+}
+
+#[test]
+fn a_command_is_in_the_container_with_all_that_the_task_has() {
+    needs_containers!("a_command_is_in_the_container_with_all_that_the_task_has");
+    let (stage, root) = (Stage::new(), Root::new());
+    let executor = waiting(&stage, &root);
+    let text = "echo $A $PWD; readlink /proc/1/ns/mnt /proc/self/ns/mnt; \
+                grep -E 'CapBnd|NoNewPrivs|SigIgn' /proc/self/status; cat /proc/self/cgroup; echo e >&2; exit 4";
+    let done = sh(&executor, LONG, text).unwrap();
+    assert_eq!(done.end, End::Code(4));
+    let output = String::from_utf8(done.output).unwrap();
+    let mut lines = output.lines();
+    assert_eq!(lines.next(), Some("1 /tmp"));
+    assert_eq!(lines.next(), lines.next(), "{output}");
+    let main = crate::stage::status_field(executor.contained().unwrap().leader(), "CapBnd");
+    assert!(output.contains(&main), "{main} in {output}");
+    assert!(output.contains("NoNewPrivs:\t1"), "{output}");
+    assert!(!is_ignored(&output, Signal::SIGPIPE), "{output}");
+    assert!(output.ends_with("e\n"), "{output}");
+    let name = crate::root::own_name(executor.contained().unwrap().leader());
+    let groups = output
+        .lines()
+        .filter(|line| line.split(':').count() == 3 && line.contains('/'));
+    let own = groups
+        .filter(|line| !line.contains("name="))
+        .collect::<Vec<_>>();
+    assert!(
+        !own.is_empty() && own.iter().all(|line| line.ends_with(&name)),
+        "{output}"
+    );
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_killed_and_the_task_lives_on() {
+    needs_containers!("a_command_that_takes_too_long_is_killed_and_the_task_lives_on");
+    let (stage, root) = (Stage::new(), Root::new());
+    let executor = waiting(&stage, &root);
+    let limit = Duration::from_millis(500);
+    let late = sh(&executor, limit, "echo begun; sleep 1000").unwrap_err();
+    let ExecError::Deadline { output, .. } = &late else {
+        panic!("{late:?}");
+    };
+    assert_eq!(output, b"begun\n");
+    assert_eq!(sh(&executor, LONG, "exit 2").unwrap().code(), 2);
+}
+
+#[test]
+fn a_command_that_is_nowhere_or_can_t_be_executed_is_an_error_and_the_task_lives_on() {
+    needs_containers!(
+        "a_command_that_is_nowhere_or_can_t_be_executed_is_an_error_and_the_task_lives_on"
+    );
+    let (stage, root) = (Stage::new(), Root::new());
+    crate::stage::program(&root.path().join("local/closed"), "#!/bin/sh\n", 0o644);
+    let executor = waiting(&stage, &root);
+    let error = executor.exec(LONG, Path::new("env"), &[]).unwrap_err();
+    let is_right = matches!(&error, ExecError::Program(ProgramError::NotFound { .. }));
+    assert!(is_right, "{error:?}");
+    let error = executor.exec(LONG, Path::new("closed"), &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "can't execute /local/closed; use chmod +x on it"
+    );
+    assert_eq!(sh(&executor, LONG, "exit 2").unwrap().code(), 2);
+}
+
+#[test]
+fn a_shutdown_ends_a_command() {
+    needs_containers!("a_shutdown_ends_a_command");
+    let (stage, root) = (Stage::new(), Root::new());
+    let executor = waiting(&stage, &root);
+    std::thread::scope(|scope| {
+        let command = scope.spawn(|| sh(&executor, LONG, "echo run >&2; exec sleep 1000"));
+        crate::stage::until("a second process", || {
+            let pids = executor.contained().unwrap().pids().unwrap();
+            if pids.len() == 2 {
+                Ok(())
+            } else {
+                Err(format!("{pids:?}"))
+            }
+        });
+        let start = Instant::now();
+        executor.shutdown(Some("SIGKILL"), Duration::ZERO).unwrap();
+        assert!(start.elapsed() < LONG / 2);
+        let error = command.join().unwrap();
+        // It may have been killed before it was the program.
+        assert!(error.is_err(), "{error:?}");
+    });
+    let over = sh(&executor, LONG, "exit 0").unwrap_err();
+    assert!(matches!(over, ExecError::NotRunning), "{over:?}");
+}
