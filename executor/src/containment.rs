@@ -177,7 +177,7 @@ impl Containment {
     /// Makes the groups of a container; says whether the name was free everywhere.
     fn make_groups(&mut self, layout: &Layout, name: &str) -> Result<bool, ContainError> {
         for parent in &layout.beside {
-            match Group::counter_named(parent, name)? {
+            match Group::beside_named(parent, name)? {
                 Some(group) => self.beside.push(group),
                 None => return Ok(false),
             }
@@ -275,12 +275,17 @@ impl Containment {
 
     /// True if a process that enters the task stands still before it is a program.
     pub(crate) fn is_frozen(&self) -> io::Result<bool> {
-        self.group.as_ref().map_or(Ok(false), Group::is_frozen)
+        let mut groups = self.group.iter().chain(&self.beside);
+        groups.try_fold(
+            false,
+            |is_frozen, group| Ok(is_frozen || group.is_frozen()?),
+        )
     }
 
     /// Has what was killed die although somebody has frozen it.
     pub(crate) fn thaw(&self) -> io::Result<()> {
-        self.group.as_ref().map_or(Ok(()), Group::thaw)
+        let groups = self.group.iter().chain(&self.beside);
+        groups.map(Group::thaw).fold(Ok(()), Result::and)
     }
 
     /// Waits until nobody but the leader is left; says whether that came.

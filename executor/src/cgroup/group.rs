@@ -96,9 +96,18 @@ impl Group {
         Group::try_make(group.path, group.version)
     }
 
-    /// Makes a group of version 1 and of this name that only counts and limits; none if there is one already.
-    pub(crate) fn counter_named(parent: &Path, name: &str) -> Result<Option<Group>, GroupError> {
-        Group::try_make(parent.join(name), Version::Counter)
+    /// Makes a group of version 1 and of this name that counts, limits or freezes, as the hierarchy of its parent does;
+    /// none if there is one already.
+    pub(crate) fn beside_named(parent: &Path, name: &str) -> Result<Option<Group>, GroupError> {
+        let made = Group::try_make(parent.join(name), Version::Counter)?;
+        Ok(made.map(|group| {
+            // The group at the root of a hierarchy has no such file.
+            if group.path.join("freezer.state").exists() {
+                Group::found(&group.path, Some(Kind::Freezer))
+            } else {
+                group
+            }
+        }))
     }
 
     fn make(parent: &Path, version: Version) -> Result<Group, GroupError> {

@@ -1,7 +1,8 @@
 //! Commands that are run in a container, beside its main process (edge).
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use executor::{End, ExecError, Executed, Executor, IsolatedExecutor, ProgramError};
@@ -114,4 +115,44 @@ fn a_shutdown_ends_a_command() {
     });
     let over = sh(&executor, LONG, "exit 0").unwrap_err();
     assert!(matches!(over, ExecError::NotRunning), "{over:?}");
+}
+
+/// The file of a task's groups that freezes it, and the words for that, in each hierarchy that can.
+fn freezers(executor: &IsolatedExecutor) -> Vec<(PathBuf, &'static str, &'static str)> {
+    let folders = crate::root::group_folders(executor.contained().unwrap().leader());
+    let files = folders.iter().flat_map(|folder| {
+        [
+            (folder.join("cgroup.freeze"), "1", "0"),
+            (folder.join("freezer.state"), "FROZEN", "THAWED"),
+        ]
+    });
+    files.filter(|(file, ..)| file.exists()).collect()
+}
+
+#[test]
+fn a_command_in_a_frozen_container_is_refused_and_its_task_is_stopped() {
+    needs_containers!("a_command_in_a_frozen_container_is_refused_and_its_task_is_stopped");
+    let (stage, root) = (Stage::new(), Root::new());
+    let count = freezers(&waiting(&stage, &root)).len();
+    assert!(count > 0, "nothing can freeze it");
+    for one in 0..count {
+        let (stage, root) = (Stage::new(), Root::new());
+        let executor = waiting(&stage, &root);
+        let (file, frozen, thawed) = freezers(&executor).remove(one);
+        fs::write(&file, frozen).unwrap();
+        let refused = sh(&executor, LONG, "exit 2");
+        assert!(
+            matches!(refused, Err(ExecError::Frozen)),
+            "{}: {refused:?}",
+            file.display()
+        );
+        fs::write(&file, thawed).unwrap();
+        let done = crate::stage::until("it runs again", || {
+            sh(&executor, LONG, "exit 2").map_err(|error| error.to_string())
+        });
+        assert_eq!(done.code(), 2);
+        fs::write(&file, frozen).unwrap();
+        let report = executor.shutdown(Some("SIGKILL"), Duration::ZERO).unwrap();
+        assert_eq!(report.failure(), None, "{}", file.display());
+    }
 }
