@@ -7,10 +7,13 @@ mod around;
 mod beside;
 mod command;
 mod ending;
+#[path = "../tasks/hearing.rs"]
+mod hearing;
 mod limits;
 mod output;
 mod rights;
 mod root;
+mod speaking;
 #[expect(
     dead_code,
     unused_imports,

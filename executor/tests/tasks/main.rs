@@ -6,6 +6,7 @@ mod command;
 mod commands_within;
 mod ending;
 mod escaping;
+mod hearing;
 mod identity;
 mod launching;
 mod lookups;

@@ -1,46 +1,22 @@
 //! Commands that are spoken with while they run (edge).
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::{
-    Cancel, CancelSource, CommandEnd, End, ExecError, ExecMessage, ExecOutput, ExecRequest,
-    ExecStream, Executor, StandardExecutor, WindowSize,
+    Cancel, CancelSource, CommandEnd, ExecError, ExecMessage, ExecOutput, ExecRequest, ExecStream,
+    Executor, StandardExecutor, WindowSize,
 };
 
+use crate::hearing::{Watchdog, all, code, hear, texts};
 use crate::stage::{LONG, Stage, has_ended_within, skip, until, words};
 
 const WINDOW: WindowSize = WindowSize {
     rows: 24,
     columns: 80,
 };
-
-/// Ends a wait that takes too long, and says so.
-struct Watchdog {
-    barks: Arc<CancelSource>,
-    _stop: Sender<()>,
-}
-
-impl Watchdog {
-    fn new() -> Watchdog {
-        let barks = Arc::new(CancelSource::new().unwrap());
-        let (stop, stopped) = channel();
-        let source = Arc::clone(&barks);
-        thread::spawn(move || {
-            if stopped.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
-                source.cancel();
-            }
-        });
-        Watchdog { barks, _stop: stop }
-    }
-
-    fn cancel(&self) -> Cancel<'_> {
-        Cancel::when_readable(&*self.barks)
-    }
-}
 
 fn request(script: &str, terminal: Option<WindowSize>) -> ExecRequest {
     ExecRequest {
@@ -57,50 +33,6 @@ fn speak(script: &str, terminal: Option<WindowSize>) -> (Stage, StandardExecutor
     let (executor, _) = stage.launch("exec sleep 1000");
     let stream = executor.exec_streaming(&request(script, terminal)).unwrap();
     (stage, executor, stream)
-}
-
-/// Hears until its stdout is this, or longer.
-fn hear(output: &mut ExecOutput, until: impl Fn(&str) -> bool) -> String {
-    let watchdog = Watchdog::new();
-    let mut heard = String::new();
-    while !until(&heard) {
-        match output.next(watchdog.cancel()).unwrap() {
-            Some(ExecMessage::Stdout(bytes)) => heard.push_str(str::from_utf8(&bytes).unwrap()),
-            other => panic!("{other:?} behind {heard:?}"),
-        }
-    }
-    heard
-}
-
-/// Hears all, and the end.
-fn all(output: &mut ExecOutput) -> (Vec<u8>, Vec<u8>, CommandEnd) {
-    let watchdog = Watchdog::new();
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    loop {
-        match output.next(watchdog.cancel()).unwrap() {
-            Some(ExecMessage::Stdout(bytes)) => out.extend(bytes),
-            Some(ExecMessage::Stderr(bytes)) => err.extend(bytes),
-            Some(ExecMessage::Ended(end)) => {
-                assert_eq!(
-                    output.next(Cancel::never()).unwrap(),
-                    None,
-                    "it is the last"
-                );
-                return (out, err, end);
-            }
-            None => panic!("no end behind {out:?}, {err:?}"),
-        }
-    }
-}
-
-fn texts(output: &mut ExecOutput) -> (String, String, CommandEnd) {
-    let (out, err, end) = all(output);
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(out), text(err), end)
-}
-
-fn code(code: i32) -> CommandEnd {
-    CommandEnd::Ended(End::Code(code))
 }
 
 #[test]
