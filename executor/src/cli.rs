@@ -98,6 +98,11 @@ pub(crate) struct IsolationArgs {
     #[arg(long, value_name = "BYTES", requires = "isolate",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) memory_bytes: Option<u64>,
+    /// How much of its memory the task keeps while others have more than they keep,
+    /// when the machine is short of it.
+    #[arg(long, value_name = "BYTES", requires = "isolate",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) memory_reserve_bytes: Option<u64>,
     /// What the task gets of the processor when that is short: from 2 to 262144.
     /// If all tasks together have more, say of how much it is a part.
     #[arg(long, value_name = "SHARES[/ALL]", requires = "isolate", value_parser = CpuShares::from_str)]
@@ -141,6 +146,7 @@ impl IsolationArgs {
             mounts: self.mount,
             devices: self.device,
             memory_bytes: self.memory_bytes,
+            memory_reserve_bytes: self.memory_reserve_bytes,
             cpu_shares: self.cpu_shares,
             add: self.cap_add,
             drop: self.cap_drop,
@@ -395,6 +401,8 @@ mod tests {
             "host",
             "--memory-bytes",
             "1000",
+            "--memory-reserve-bytes",
+            "500",
             "--cpu-shares",
             "5/10",
             "--cap-add",
@@ -413,6 +421,7 @@ mod tests {
             mounts: vec!["/a:/b:ro".parse().unwrap()],
             devices: vec!["/dev/fuse:r".parse().unwrap()],
             memory_bytes: Some(1000),
+            memory_reserve_bytes: Some(500),
             cpu_shares: Some("5/10".parse().unwrap()),
             add: vec!["NET_RAW".parse().unwrap()],
             drop: vec![Capability::All],
@@ -434,6 +443,7 @@ mod tests {
             &["--ipc-mode", "host"],
             &["--device", "/dev/fuse"],
             &["--memory-bytes", "5"],
+            &["--memory-reserve-bytes", "5"],
             &["--cpu-shares", "5"],
             &["--cap-add", "ALL"],
             &["--cap-drop", "ALL"],

@@ -91,6 +91,7 @@ pub(crate) struct Parts {
     pub(crate) nodes: Vec<Node>,
     pub(crate) cgroups_path: String,
     pub(crate) memory_bytes: Option<u64>,
+    pub(crate) memory_reserve_bytes: Option<u64>,
     pub(crate) cpu_shares: Option<u64>,
 }
 
@@ -210,7 +211,10 @@ pub(crate) fn config(parts: &Parts) -> Value {
     let namespaces: Vec<Value> = own.iter().map(|kind| json!({ "type": kind })).collect();
     let mut resources = json!({ "devices": device_rules(&parts.nodes) });
     if let Some(bytes) = parts.memory_bytes {
-        resources["memory"] = json!({ "limit": bytes });
+        resources["memory"]["limit"] = bytes.into();
+    }
+    if let Some(bytes) = parts.memory_reserve_bytes {
+        resources["memory"]["reservation"] = bytes.into();
     }
     if let Some(shares) = parts.cpu_shares {
         resources["cpu"] = json!({ "shares": shares });
@@ -262,6 +266,7 @@ mod tests {
             nodes: Vec::new(),
             cgroups_path: "/one".into(),
             memory_bytes: None,
+            memory_reserve_bytes: None,
             cpu_shares: None,
         }
     }
@@ -379,6 +384,22 @@ mod tests {
         });
         assert_eq!(both["memory"], json!({"limit": 67_108_864}));
         assert_eq!(both["cpu"], json!({"shares": 500}));
+    }
+
+    #[test]
+    fn what_is_kept_and_what_is_the_most_are_said_each_for_itself() {
+        for (limit, kept, expected) in [
+            (Some(9), None, json!({"limit": 9})),
+            (Some(9), Some(4), json!({"limit": 9, "reservation": 4})),
+            (None, Some(4), json!({"reservation": 4})),
+        ] {
+            let config = config(&Parts {
+                memory_bytes: limit,
+                memory_reserve_bytes: kept,
+                ..parts()
+            });
+            assert_eq!(config["linux"]["resources"]["memory"], expected);
+        }
     }
 
     #[test]

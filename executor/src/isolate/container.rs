@@ -132,6 +132,9 @@ pub struct ContainerSpec {
     pub devices: Vec<Device>,
     /// How much memory its processes may use together, in bytes, 1 or more; none: no limit.
     pub memory_bytes: Option<u64>,
+    /// How much of that the kernel takes from them after what others have beyond theirs, in bytes, from 1 to the limit;
+    /// none: nothing is kept for them.
+    pub memory_reserve_bytes: Option<u64>,
     /// Its part of the processor when it is short; none: as any other group.
     pub cpu_shares: Option<CpuShares>,
     /// The capabilities that it has beyond those that every task has. `ALL` is every one that the executor has.
@@ -151,6 +154,7 @@ impl ContainerSpec {
             mounts: Vec::new(),
             devices: Vec::new(),
             memory_bytes: None,
+            memory_reserve_bytes: None,
             cpu_shares: None,
             add: Vec::new(),
             drop: Vec::new(),
@@ -161,9 +165,18 @@ impl ContainerSpec {
     pub(crate) fn fault(&self) -> Option<String> {
         let mounts = self.mounts.iter().filter_map(Mount::fault);
         let devices = self.devices.iter().filter_map(Device::fault);
-        let no_memory =
-            (self.memory_bytes == Some(0)).then(|| "no task runs without memory".into());
-        mounts.chain(devices).chain(no_memory).next()
+        mounts.chain(devices).chain(self.memory_fault()).next()
+    }
+
+    fn memory_fault(&self) -> Option<String> {
+        match (self.memory_bytes, self.memory_reserve_bytes) {
+            (Some(0), _) => Some("no task runs without memory".into()),
+            (_, Some(0)) => Some("to keep no memory for it is to say nothing of it".into()),
+            (Some(limit), Some(kept)) if kept > limit => Some(format!(
+                "{kept} bytes of memory can't be kept for a task that may use {limit}"
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -222,7 +235,17 @@ mod tests {
         let mut spec = ContainerSpec::new("/srv/root");
         assert_eq!(spec.fault(), None);
         spec.memory_bytes = Some(0);
-        assert!(spec.fault().unwrap().contains("memory"));
+        assert!(spec.fault().unwrap().contains("without memory"));
+        for (limit, kept, is_right) in [
+            (None, Some(1), true),
+            (Some(5), Some(5), true),
+            (Some(5), Some(6), false),
+            (Some(5), Some(0), false),
+            (None, Some(0), false),
+        ] {
+            (spec.memory_bytes, spec.memory_reserve_bytes) = (limit, kept);
+            assert_eq!(spec.fault().is_none(), is_right, "{limit:?}, {kept:?}");
+        }
         spec.mounts.push(Mount {
             host: "/a".into(),
             task: "/../b".into(),

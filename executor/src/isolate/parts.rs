@@ -84,6 +84,7 @@ pub(super) fn parts(
         nodes: around.devices.iter().map(node).collect::<Result<_, _>>()?,
         cgroups_path: path,
         memory_bytes: around.memory_bytes,
+        memory_reserve_bytes: around.memory_reserve_bytes,
         cpu_shares: around.cpu_shares.map(CpuShares::of_kernel),
     })
 }

@@ -51,6 +51,35 @@ fn the_limits_are_those_that_were_asked_for_and_gone_with_the_task() {
 }
 
 #[test]
+fn memory_is_kept_for_a_task_with_a_limit_and_without_one() {
+    let name = "memory_is_kept_for_a_task_with_a_limit_and_without_one";
+    needs_containers!("memory_is_kept_for_a_task_with_a_limit_and_without_one");
+    let unlimited = |number: u64| number > 1 << 60;
+    for (limit, kept) in [
+        (Some(64 << 20), None),
+        (Some(64 << 20), Some(16 << 20)),
+        (None, Some(16 << 20)),
+    ] {
+        let (stage, root) = (Stage::new(), Root::new());
+        let mut spec = script(&stage, &root, "echo up; exec sleep 1000");
+        let around = spec.container.as_mut().unwrap();
+        (around.memory_bytes, around.memory_reserve_bytes) = (limit, kept);
+        let (executor, launched) = launch(&spec);
+        assert_eq!(line(&stage.stdout), "up");
+        let Some(most) = file(launched.pid, "memory.limit_in_bytes") else {
+            return eprintln!("skipped: {name}: no memory controller of version 1");
+        };
+        let low = file(launched.pid, "memory.soft_limit_in_bytes").unwrap();
+        for (path, wanted) in [(most, limit), (low, kept)] {
+            let set = number(&path);
+            let is_right = wanted.map_or_else(|| unlimited(set), |wanted| set == wanted);
+            assert!(is_right, "{}: {set}, not {wanted:?}", path.display());
+        }
+        executor.shutdown(Some("SIGKILL"), Duration::ZERO).unwrap();
+    }
+}
+
+#[test]
 fn a_task_that_wants_too_much_memory_is_killed_and_that_is_told() {
     needs_containers!("a_task_that_wants_too_much_memory_is_killed_and_that_is_told");
     let (stage, root) = (Stage::new(), Root::new());
