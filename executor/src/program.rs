@@ -97,13 +97,13 @@ pub(crate) fn find(
     })
 }
 
-enum Found {
+pub(crate) enum Found {
     Executable,
     NotExecutable,
     Nothing,
 }
 
-fn open_folder(folder: &Path) -> Result<OwnedFd, ProgramError> {
+pub(crate) fn open_folder(folder: &Path) -> Result<OwnedFd, ProgramError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(CWD, folder, flags, Mode::empty())
         .map_err(|errno| failed("open task folder", folder, errno))
@@ -116,15 +116,38 @@ fn look_in_task(
     user: Option<&Credentials>,
 ) -> Result<Found, ProgramError> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    match look_below(folder, (below, resolve), path, user)? {
+        Some(found) => Ok(found),
+        // A link leads out of the folder. What it leads to is the host's, and stays as it is.
+        None => look_on_host(path),
+    }
+}
+
+/// Looks at a path below a folder, and makes the file there executable if it is the task's own; none if the path leads
+/// to where `resolve` forbids.
+pub(crate) fn look_below(
+    folder: &OwnedFd,
+    (below, resolve): (&Path, ResolveFlags),
+    path: &Path,
+    user: Option<&Credentials>,
+) -> Result<Option<Found>, ProgramError> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = match openat2(folder, below, flags, Mode::empty(), resolve) {
         Ok(file) => file,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Found::Nothing),
-        // A link leads out of the folder. What it leads to is the host's, and stays as it is.
-        Err(Errno::XDEV | Errno::LOOP) => return look_on_host(path),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Some(Found::Nothing)),
+        Err(Errno::XDEV | Errno::LOOP) => return Ok(None),
         Err(errno) => return Err(failed("look at", path, errno)),
     };
-    let stat = fstat(&file).map_err(|errno| failed("look at", path, errno))?;
+    make_executable(&file, path, user).map(Some)
+}
+
+/// Sees whether a file can be executed, and makes it so if it is the task's own.
+fn make_executable(
+    file: &OwnedFd,
+    path: &Path,
+    user: Option<&Credentials>,
+) -> Result<Found, ProgramError> {
+    let stat = fstat(file).map_err(|errno| failed("look at", path, errno))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(Found::Nothing);
     }

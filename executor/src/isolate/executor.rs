@@ -11,6 +11,7 @@ use super::container::{ContainerSpec, NamespaceMode};
 use super::error::IsolateError;
 use super::message::{Order, Place};
 use super::needs::{Facts, Missing};
+use super::own_program::make_executable;
 use super::parts::{main_process, parts, text, words};
 use super::places::places;
 use crate::cgroup::{Allowed, CgroupParent};
@@ -55,7 +56,11 @@ impl Default for IsolatedOptions {
 /// namespace; it has the network of the host. With a pid namespace its main process is the first one there, and such a
 /// process is not ended by a signal that it does not catch, pid_namespaces(7): a shutdown gives no time for one then.
 ///
-/// When it is dropped the task is killed, with all that it has started.
+/// A command in the task runs in the container, too. If it has a terminal, that is one of the host: `/dev/tty` is it, but
+/// it has no name in the `/dev/pts` of the task.
+///
+/// When it is dropped the task is killed, with all that it has started, unless a shutdown has told before that not all
+/// of it could be done.
 #[derive(Debug)]
 pub struct IsolatedExecutor(OneTask);
 
@@ -82,6 +87,8 @@ pub(crate) struct Container {
     pub(crate) is_first: bool,
     /// The main process, as it was configured.
     main: Process,
+    /// What was asked for; its root is absolute, as commands may come after this process has gone elsewhere.
+    around: ContainerSpec,
 }
 
 /// Starts processes in a container.
@@ -105,12 +112,13 @@ impl InContainer {
     /// Makes the main process of a container.
     fn bear(
         &self,
-        (spec, context): (&LaunchSpec, &Context),
+        (spec, around, context): (&LaunchSpec, &ContainerSpec, &Context),
         parts: Parts,
         containment: &Containment,
         cancels: &[Cancel<'_>],
     ) -> Result<Newborn, LaunchError> {
         let user = context.credentials.as_ref();
+        make_executable(around, &spec.program, user)?;
         let (stdout, stderr) = outputs::open(spec, cancels, user)?;
         let bundle = containment.bundle().ok_or(IsolateError::NoContainer)?;
         let folder = |source| IsolateError::Folder { source };
@@ -149,7 +157,7 @@ impl Starter for InContainer {
         cancels: &[Cancel<'_>],
     ) -> Result<Task, LaunchError> {
         spec.check()?;
-        let around = spec.container.as_ref().ok_or(IsolateError::NoContainer)?;
+        let around = &rooted(spec.container.as_ref().ok_or(IsolateError::NoContainer)?)?;
         check(spec, around)?;
         let (pid, ipc) = (
             mode(around.pid, self.options.pid),
@@ -177,6 +185,7 @@ impl Starter for InContainer {
             container: Some(Container {
                 is_first: pid == NamespaceMode::Private,
                 main: main.clone(),
+                around: around.clone(),
             }),
         };
         let started = parts(around, main, (pid, ipc), &containment)
@@ -184,7 +193,7 @@ impl Starter for InContainer {
             .and_then(|parts| {
                 let stopping =
                     CancelSource::new().map_err(|source| LaunchError::Descriptor { source })?;
-                let newborn = self.bear((spec, &context), parts, &containment, cancels)?;
+                let newborn = self.bear((spec, around, &context), parts, &containment, cancels)?;
                 Ok((newborn, stopping))
             });
         match started {
@@ -197,7 +206,14 @@ impl Starter for InContainer {
         }
     }
 
-    fn find(&self, _task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
+    fn find(&self, task: &Task, program: &Path) -> Result<PathBuf, ExecError> {
+        if let Some(container) = &task.context.container {
+            make_executable(
+                &container.around,
+                program,
+                task.context.credentials.as_ref(),
+            )?;
+        }
         // It is looked for in the root of the task, by the process that is to become it.
         Ok(program.to_owned())
     }
@@ -253,6 +269,19 @@ fn check(spec: &LaunchSpec, around: &ContainerSpec) -> Result<(), IsolateError> 
             "its control groups are made in that of the executor and nowhere else",
         )),
     }
+}
+
+/// What was asked for, with a root that is found from anywhere.
+fn rooted(around: &ContainerSpec) -> Result<ContainerSpec, IsolateError> {
+    let root = std::path::absolute(&around.root).map_err(|source| IsolateError::Use {
+        what: "the root",
+        path: around.root.clone(),
+        source,
+    })?;
+    Ok(ContainerSpec {
+        root,
+        ..around.clone()
+    })
 }
 
 fn order(

@@ -14,6 +14,7 @@ mod groups;
 mod limits;
 mod message;
 mod needs;
+mod own_program;
 mod parts;
 mod places;
 #[cfg(feature = "isolate")]

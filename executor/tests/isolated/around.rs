@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use executor::{
 };
 
 use crate::root::{Root, isolating, launch, needs_containers, said, script};
-use crate::stage::{Stage, all, end};
+use crate::stage::{LONG, Stage, all, end};
 
 use NamespaceMode::{Host, Private};
 
@@ -173,7 +174,7 @@ fn local_wins_and_links_and_mounts_lead_where_they_lead_for_the_task() {
 fn a_program_that_can_t_be_executed_is_named() {
     needs_containers!("a_program_that_can_t_be_executed_is_named");
     let (stage, root) = (Stage::new(), Root::new());
-    crate::stage::program(&root.path().join("local/closed"), "#!/bin/sh\n", 0o644);
+    root.closed();
     crate::stage::program(&root.path().join("local/lost"), "#!/no/shell\n", 0o755);
     let error = |program: &str| {
         let mut spec = script(&stage, &root, "");
@@ -248,4 +249,23 @@ fn a_task_can_t_get_at_the_file_of_the_executor() {
     assert_eq!(end(&executor).end, End::Code(0), "{}", all(&stage.stderr));
     let seen = fs::read_to_string(root.path().join("tmp/seen")).unwrap();
     assert_eq!(seen, "/memfd:executor (deleted)\nrefused\n");
+}
+
+#[test]
+fn a_program_of_the_task_is_made_executable_and_runs() {
+    needs_containers!("a_program_of_the_task_is_made_executable_and_runs");
+    let (stage, root) = (Stage::new(), Root::new());
+    let path = root.path().join("local/script");
+    crate::stage::program(&path, "#!/bin/sh\necho ran; exec sleep 1000\n", 0o610);
+    let mut spec = script(&stage, &root, "");
+    (spec.program, spec.args) = ("script".into(), Vec::new());
+    spec.user = Some("nobody".into());
+    let (executor, _) = launch(&spec);
+    assert_eq!(crate::stage::line(&stage.stdout), "ran");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&path), 0o755);
+    let path = root.path().join("local/command");
+    crate::stage::program(&path, "#!/bin/sh\nexit 4\n", 0o600);
+    let done = executor.exec(LONG, Path::new("command"), &[]).unwrap();
+    assert_eq!((done.code(), mode(&path)), (4, 0o755));
 }

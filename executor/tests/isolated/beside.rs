@@ -78,7 +78,7 @@ fn a_command_that_is_nowhere_or_can_t_be_executed_is_an_error_and_the_task_lives
         "a_command_that_is_nowhere_or_can_t_be_executed_is_an_error_and_the_task_lives_on"
     );
     let (stage, root) = (Stage::new(), Root::new());
-    crate::stage::program(&root.path().join("local/closed"), "#!/bin/sh\n", 0o644);
+    root.closed();
     let executor = waiting(&stage, &root);
     let error = executor.exec(LONG, Path::new("env"), &[]).unwrap_err();
     let is_right = matches!(&error, ExecError::Program(ProgramError::NotFound { .. }));

@@ -90,6 +90,13 @@ impl Root {
         }
     }
 
+    /// Makes a program `closed` that can't be executed and that the executor does not change: it has a second name.
+    pub(crate) fn closed(&self) {
+        let path = self.path().join("local/closed");
+        crate::stage::program(&path, "#!/bin/sh\n", 0o644);
+        fs::hard_link(&path, self.path().join("local/second")).unwrap();
+    }
+
     /// What a task with this root finds around it, and nothing more.
     pub(crate) fn container(&self) -> ContainerSpec {
         ContainerSpec::new(self.path())
