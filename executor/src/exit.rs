@@ -2,7 +2,7 @@
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 0..=255 | the task's own code, or 128 and the number of the signal that ended it; then nothing stands on stderr, unless something could not be cleaned up |
+//! | 0..=255 | the task's own code, or 128 and the number of the signal that ended it; then nothing stands on stderr but what `--verbose` asks for, unless something could not be cleaned up |
 //! | 125 | the task was not started, or how it ended is lost: a wrong option, no reader, no such user, no cgroup |
 //! | 126 | its program is there and can't be executed |
 //! | 127 | its program is not there |
@@ -11,7 +11,7 @@
 //! with `executor: can't run the task: `, and stderr is never the task's: that goes to its FIFO.
 //!
 //! `executor serve` ends with 0 after a detach, or when its stdin has ended and no task is left; else with 125 and a line
-//! on stderr for each reason.
+//! on stderr for each reason. If its stdin can't be read any more, the tasks live on.
 
 use std::process::ExitCode;
 

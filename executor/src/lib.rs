@@ -13,7 +13,7 @@
 //! - Take less than it was asked for without a word: another isolation, another cgroup, another user.
 //!
 //! # Laws
-//! 1. What a launch that failed has made is gone, and a shutdown is right at any time.
+//! 1. No process and no control group of a launch that failed is left, and a shutdown is right at any time.
 //! 2. After a shutdown that gives no error no process of the task lives, if a cgroup or a child subreaper
 //!    contained it ([`Kind::gap`] says what may survive otherwise). The children of a dropped executor die too.
 //! 3. A task has the groups of its user and no others, blocks and ignores no signal, and has no descriptor but
