@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::place::LONG;
+use crate::place::{LONG, has_ended_within};
 
 /// A driver, which is killed when a test is surprised.
 pub(crate) struct Driver {
@@ -151,6 +151,10 @@ impl Driver {
     /// Closes its stdin; gives how it ended.
     pub(crate) fn close(mut self) -> ExitStatus {
         drop(self.stdin.take());
+        if !has_ended_within(self.pid(), LONG) {
+            self.child.kill().unwrap();
+            panic!("it does not end");
+        }
         self.child.wait().unwrap()
     }
 

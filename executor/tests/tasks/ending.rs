@@ -1,5 +1,8 @@
 //! The end of a task: by itself, by a signal, by a shutdown, and who is told (edge).
 
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
 use executor::{
@@ -7,8 +10,9 @@ use executor::{
     StandardExecutor, Step, Waited,
 };
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::gettid;
 
-use crate::stage::{LONG, Stage, all, end, has_ended_within, line};
+use crate::stage::{LONG, Stage, all, end, has_ended_within, line, until};
 
 /// Far shorter than a grace that a test must not wait for.
 const SOON: Duration = Duration::from_secs(20);
@@ -119,18 +123,41 @@ fn a_task_that_does_not_obey_is_killed_after_its_grace() {
     assert_eq!(end(&executor).end, End::Signal(9));
 }
 
+/// Waits until a thread of this process sleeps.
+fn await_sleep(thread: i32) {
+    until("the thread sleeps", || {
+        let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
+        if stat.contains(") S ") {
+            Ok(())
+        } else {
+            Err(stat)
+        }
+    });
+}
+
 #[test]
 fn a_kill_wakes_whoever_waits() {
     for grace in [Duration::ZERO, Duration::from_millis(100)] {
         let stage = Stage::new();
         let (executor, _) = stage.launch("exec sleep 1000");
-        std::thread::scope(|scope| {
-            let waiters: Vec<_> = (0..3).map(|_| scope.spawn(|| end(&executor))).collect();
-            executor.shutdown(Some("SIGKILL"), grace).unwrap();
-            for waiter in waiters {
-                assert_eq!(waiter.join().unwrap().end, End::Signal(9));
-            }
-        });
+        let executor = Arc::new(executor);
+        let (tell, threads) = channel();
+        let (say, ends) = channel();
+        for _ in 0..3 {
+            let (executor, tell, say) = (Arc::clone(&executor), tell.clone(), say.clone());
+            std::thread::spawn(move || {
+                tell.send(gettid().as_raw_nonzero().get()).unwrap();
+                say.send(executor.wait(None, Cancel::never()).unwrap())
+            });
+        }
+        threads.iter().take(3).for_each(await_sleep);
+        executor.shutdown(Some("SIGKILL"), grace).unwrap();
+        for _ in 0..3 {
+            let Ok(Waited::Ended(status)) = ends.recv_timeout(LONG) else {
+                panic!("not all were woken");
+            };
+            assert_eq!(status.end, End::Signal(9));
+        }
     }
 }
 
@@ -169,6 +196,25 @@ fn a_shutdown_may_be_repeated_and_the_hastier_of_two_counts() {
     assert!(start.elapsed() < SOON, "after {:?}", start.elapsed());
     assert_eq!(executor.phase(), Phase::Closed { was_launched: true });
     assert_eq!(executor.shutdown(None, LONG).unwrap().steps(), []);
+}
+
+#[test]
+fn without_a_signal_s_name_the_task_gets_sigint_and_without_a_grace_nothing() {
+    for name in [None, Some("")] {
+        let script = "trap 'echo asked; exit 5' INT; echo ready; while :; do sleep 0.05; done";
+        for (grace, says, ends) in [
+            (LONG, "asked\n", End::Code(5)),
+            (Duration::ZERO, "", End::Signal(9)),
+        ] {
+            let stage = Stage::new();
+            let (executor, launched) = stage.launch(script);
+            assert_eq!(line(&stage.stdout), "ready");
+            executor.shutdown(name, grace).unwrap();
+            assert!(has_ended_within(launched.pid, Duration::ZERO));
+            let said = (all(&stage.stdout), end(&executor).end);
+            assert_eq!(said, (says.to_owned(), ends), "{name:?} {grace:?}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! takes all children of its process.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use executor::{
@@ -234,37 +234,53 @@ fn a_cgroup_that_a_task_made_in_its_own_is_removed_with_it() {
     assert!(!folder.exists(), "{} stays", folder.display());
 }
 
+/// The group of a process in a hierarchy, which `0::` or `:freezer:` stands for.
+fn group_of(pid: i32, hierarchy: &str) -> PathBuf {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let group = text
+        .lines()
+        .find_map(|line| Some(line.split_once(hierarchy)?.1));
+    group.unwrap_or_else(|| panic!("{text}")).into()
+}
+
+/// The same folder as it is seen from the mount that it lies below.
+fn below_its_mount(folder: &Path) -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let found = points.filter_map(|point| folder.strip_prefix(point).ok());
+    let shortest = found.min_by_key(|below| below.as_os_str().len());
+    shortest.unwrap().to_owned()
+}
+
 #[test]
 fn a_task_is_made_in_the_cgroup_that_was_named() {
-    let Some(own) = cgroup2() else {
-        skip!(
-            "a_task_is_made_in_the_cgroup_that_was_named",
-            "no cgroup of version 2 can be made here"
-        );
-    };
-    let parent = own.join(format!("test-of-executor-{}", std::process::id()));
-    fs::create_dir(&parent).unwrap();
-    let stage = Stage::new();
-    let executor = only(true, true);
-    let mut spec = stage.script("exec sleep 1000");
-    spec.cgroup = CgroupParent::Below(parent.clone());
-    let launched = executor.launch(&spec, Cancel::never());
-    let folder = launched.as_ref().ok().map(|launched| {
-        let group = fs::read_to_string(format!("/proc/{}/cgroup", launched.pid)).unwrap();
-        let group = group
-            .lines()
-            .find_map(|line| line.strip_prefix("0::"))
-            .unwrap();
-        Path::new(group)
-            .parent()
-            .unwrap()
-            .file_name()
-            .unwrap()
-            .to_owned()
-    });
-    drop(executor);
-    fs::remove_dir(&parent).unwrap();
-    assert_eq!(folder.as_deref(), parent.file_name(), "{launched:?}");
+    let name = "a_task_is_made_in_the_cgroup_that_was_named";
+    let all = [
+        ("0::", cgroup2(), true),
+        (":freezer:", cgroup1("freezer"), false),
+    ];
+    for (hierarchy, own, has_cgroup2) in all {
+        let Some(own) = own else {
+            eprintln!("skipped: {name}: {hierarchy} no cgroup can be made here");
+            continue;
+        };
+        let parent = own.join(format!("test-of-executor-{}", std::process::id()));
+        fs::create_dir(&parent).unwrap();
+        let made = [parent.clone(), below_its_mount(&parent)].map(|path| {
+            let stage = Stage::new();
+            let executor = only(has_cgroup2, true);
+            let mut spec = stage.script("exec sleep 1000");
+            spec.cgroup = CgroupParent::Below(path);
+            let launched = executor.launch(&spec, Cancel::never());
+            launched.map(|launched| group_of(launched.pid, hierarchy))
+        });
+        fs::remove_dir(&parent).unwrap();
+        for group in made {
+            let group = group.unwrap();
+            let around = group.parent().and_then(Path::file_name);
+            assert_eq!(around, parent.file_name(), "{}", group.display());
+        }
+    }
 }
 
 #[test]

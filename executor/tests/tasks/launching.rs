@@ -379,6 +379,18 @@ fn each_cgroup_of_a_task_holds_its_process_and_not_the_executor() {
 }
 
 #[test]
+fn a_task_that_gets_no_cgroup_stays_in_those_of_the_executor() {
+    let stage = Stage::new();
+    let executor = new();
+    let mut spec = stage.script("exec sleep 1000");
+    spec.cgroup = CgroupParent::Off;
+    let launched = executor.launch(&spec, Cancel::never()).unwrap();
+    assert_eq!(launched.contained_by, Kind::ProcessGroup);
+    let groups = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert_eq!(groups(&launched.pid.to_string()), groups("self"));
+}
+
+#[test]
 fn a_parent_cgroup_that_can_be_none_is_an_error_with_its_cause() {
     let stage = Stage::new();
     for (parent, cause) in [

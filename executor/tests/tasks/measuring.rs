@@ -1,9 +1,9 @@
 //! What a task uses, as its executor has it measured (edge).
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use executor::stats::{CpuSource, Interval, Quantity, SwapDetail};
+use executor::stats::{Cancel, CpuSource, Interval, Quantity, SwapDetail};
 use executor::{End, Executor, Kind};
 
 use crate::stage::{LONG, Stage, end, line};
@@ -15,8 +15,13 @@ fn a_task_is_measured_with_all_of_its_processes_until_it_is_killed() {
     assert_eq!(line(&stage.stdout), "ready");
     let contained = executor.contained().unwrap();
     let sampler = contained.sampler(SwapDetail::Measured).unwrap();
-    let interval = Interval::new(Duration::from_secs(1));
-    let sample = sampler.sample(interval).unwrap();
+    // The first one is not waited for.
+    let hour = Interval::new(Duration::from_secs(3600));
+    let (begin, before) = (Instant::now(), SystemTime::now());
+    let mut samples = sampler.samples(hour, Cancel::at(begin + LONG));
+    let sample = samples.next().expect("it comes within a minute").unwrap();
+    let taken = sample.taken.wall;
+    assert!(before <= taken && taken <= SystemTime::now(), "{taken:?}");
     let pids: BTreeSet<i32> = contained.pids().unwrap().into_iter().collect();
     let measured: BTreeSet<i32> = sample
         .processes
