@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// What it needs to find a task again lies in a folder `.executor-PID-NUMBER`
     /// of the task's own folder, until the task is destroyed. When stdin ends
     /// without a detach, all tasks are killed.
-    Serve,
+    Serve(ServeArgs),
     /// Keeps one task of `serve`, which is at the other end of stdin.
     #[command(hide = true)]
     Warden {
@@ -60,6 +60,16 @@ pub(crate) enum Command {
     /// stdin.
     #[command(hide = true)]
     Container,
+}
+
+/// The options of `executor serve`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// A folder that only trusted users can change, from / on. The FIFOs of all
+    /// tasks must lie below it, and from it on no symbolic link is followed.
+    /// Without it, links in the folders above a FIFO are.
+    #[arg(long, value_name = "DIR", value_parser = absolute)]
+    pub(crate) trusted_root: Option<String>,
 }
 
 const USAGE: &str = "executor run [OPTIONS] --stdout <FIFO> --stderr <FIFO> -- <COMMAND>...
@@ -230,6 +240,14 @@ fn variable(text: &str) -> Result<(OsString, OsString), String> {
     }
 }
 
+fn absolute(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err("write it from / on".into())
+    }
+}
+
 fn signal_name(text: &str) -> Result<String, String> {
     match signal::named(text) {
         Some(_) => Ok(text.to_owned()),
@@ -298,7 +316,7 @@ mod tests {
         let all = ["executor", "run"].iter().chain(words);
         Cli::try_parse_from(all).map(|cli| match cli.command {
             Command::Run(args) => *args,
-            other @ (Command::Serve | Command::Warden { .. } | Command::Container) => {
+            other @ (Command::Serve(_) | Command::Warden { .. } | Command::Container) => {
                 panic!("{other:?}")
             }
         })
@@ -350,6 +368,29 @@ mod tests {
             (spec.program, spec.args),
             ("true".into(), vec!["-x".into()])
         );
+    }
+
+    #[test]
+    fn a_trusted_root_of_many_tasks_is_told_from_the_root_on() {
+        let root = |words: &[&str]| {
+            let all = ["executor", "serve"].iter().chain(words);
+            Cli::try_parse_from(all).map(|cli| match cli.command {
+                Command::Serve(args) => args.trusted_root,
+                other @ (Command::Run(_) | Command::Warden { .. } | Command::Container) => {
+                    panic!("{other:?}")
+                }
+            })
+        };
+        assert_eq!(root(&[]).unwrap(), None);
+        let told = root(&["--trusted-root", "/srv/logs"]).unwrap();
+        assert_eq!(told.as_deref(), Some("/srv/logs"));
+        for relative in ["", "logs", "./logs"] {
+            let error = root(&["--trusted-root", relative]).unwrap_err().to_string();
+            assert!(
+                error.contains("write it from / on"),
+                "{relative:?}: {error}"
+            );
+        }
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>, reexec: Vec<OsSt
             command: Command::Run(args),
         }) => *args,
         Ok(Cli {
-            command: Command::Serve,
-        }) => return serve(&Reexec::new(reexec)),
+            command: Command::Serve(args),
+        }) => return serve(&Reexec::new(reexec), args.trusted_root),
         Ok(Cli {
             command: Command::Warden { folder },
         }) => return keep(&folder),

@@ -35,6 +35,7 @@ fn spec(folder: &Path, script: &str) -> KeptSpec {
         task_dir: folder.to_str().unwrap().into(),
         cwd: None,
         open_ms: 8000,
+        trusted_root: None,
     }
 }
 

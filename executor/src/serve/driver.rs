@@ -3,6 +3,7 @@
 //! Each call has a thread of its own, so none waits for another. Whoever starts this process may end it at any
 //! time: the tasks live on, unless its stdin has ended before.
 
+use std::fs;
 use std::io::{self, BufRead, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
@@ -27,12 +28,14 @@ use crate::warden::boot_id;
 /// How long a request may be, in bytes, with its newline.
 const LONGEST: u64 = (1 << 20) + 1;
 
-/// Answers requests until stdin ends or a detach comes.
-pub(crate) fn serve(reexec: &Reexec) -> ExitCode {
+/// Answers requests until stdin ends or a detach comes. The FIFOs of all tasks must lie below the trusted root, if one is
+/// named.
+pub(crate) fn serve(reexec: &Reexec, trusted_root: Option<String>) -> ExitCode {
     let prepared = expect_children()
         .map_err(io::Error::from)
         // A warden outlives this process, and whoever waits for the end of a pipe would wait for the warden.
         .and_then(|()| keep_from_programs())
+        .and_then(|()| trusted_root.as_deref().map_or(Ok(()), require_folder))
         .and_then(|()| boot_id());
     let boot = match prepared {
         Ok(boot) => boot,
@@ -44,6 +47,7 @@ pub(crate) fn serve(reexec: &Reexec) -> ExitCode {
     let driver = Driver {
         tasks: Arc::new(Tasks::new(reexec.clone(), boot)),
         out: Arc::new(Out::default()),
+        trusted_root,
     };
     match driver.play() {
         Ok(Close::Detached) => ExitCode::SUCCESS,
@@ -59,6 +63,17 @@ pub(crate) fn serve(reexec: &Reexec) -> ExitCode {
     }
 }
 
+/// Sees that a trusted root is there. Each start looks at it again.
+fn require_folder(root: &str) -> io::Result<()> {
+    let failed = |why: String| io::Error::other(format!("--trusted-root {root}: {why}"));
+    let found = fs::symlink_metadata(root).map_err(|error| failed(error.to_string()))?;
+    if found.is_dir() {
+        Ok(())
+    } else {
+        Err(failed("it is no folder; name the folder itself".into()))
+    }
+}
+
 /// What is done with the tasks for one request.
 type Act = Box<dyn FnOnce(&Tasks) -> Answer + Send>;
 
@@ -71,6 +86,7 @@ enum Close {
 struct Driver {
     tasks: Arc<Tasks>,
     out: Arc<Out>,
+    trusted_root: Option<String>,
 }
 
 impl Driver {
@@ -125,7 +141,8 @@ impl Driver {
         }
     }
 
-    fn start(&self, seq: u64, start: Start) {
+    fn start(&self, seq: u64, mut start: Start) {
+        start.task.trusted_root.clone_from(&self.trusted_root);
         let id = start.id.clone();
         let called = self.tasks.admit(&id).and_then(|()| {
             let called = self.call(seq, Box::new(move |tasks| tasks.start(&start)));

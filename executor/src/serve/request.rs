@@ -172,6 +172,8 @@ fn start(fields: &mut Fields) -> Result<Start, String> {
             task_dir: absolute(fields, "task_dir")?,
             cwd: None,
             open_ms: OPEN_MS,
+            // That is for whoever starts the driver to say.
+            trusted_root: None,
         },
     })
 }

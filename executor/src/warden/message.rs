@@ -49,6 +49,9 @@ pub struct KeptSpec {
     pub cwd: Option<String>,
     /// How long the start waits for the readers of both FIFOs, in milliseconds.
     pub open_ms: u64,
+    /// An absolute path, as [`LaunchSpec::trusted_root`](crate::LaunchSpec::trusted_root) says; none: links in the
+    /// folders above a FIFO are followed.
+    pub trusted_root: Option<String>,
 }
 
 /// What is to be started.

@@ -138,6 +138,7 @@ fn launch(executor: &StandardExecutor, order: &Order, link: &UnixStream) -> Resu
     spec.task_folder = Some(task.task_dir.clone().into());
     spec.cwd = task.cwd.clone().map(Into::into);
     spec.open_limit = Duration::from_millis(task.open_ms);
+    spec.trusted_root = task.trusted_root.clone().map(Into::into);
     let launched = executor
         .launch(&spec, Cancel::when_readable(link))
         .map_err(|error| chain(&error))?;

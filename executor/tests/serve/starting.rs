@@ -3,8 +3,9 @@
 use std::fs::{self, DirBuilder};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -214,4 +215,74 @@ fn a_task_that_gets_no_word_to_go_on_is_ended() {
     assert!(has_ended(main));
     assert_eq!(place.files(), Vec::<String>::new());
     assert_eq!(place.processes(), Vec::<i32>::new());
+}
+
+/// A driver with a trusted root.
+fn rooted(place: &Place, root: &Path) -> Driver {
+    Driver::start_with(place.path(), |command| {
+        command.arg("--trusted-root").arg(root);
+    })
+}
+
+#[test]
+fn below_a_trusted_root_no_link_leads_to_a_fifo() {
+    let place = Place::new();
+    let link = place.path().join("logs");
+    symlink(place.path(), &link).unwrap();
+    let linked = |stream: &str, name: &str| {
+        let mut start = place.script("t", "echo linked; exit 3");
+        start[stream] = json!(link.join(name));
+        start
+    };
+    let exit = |code: i32| json!({"exit": code, "signal": null});
+    // Without a root it is followed.
+    let mut driver = Driver::start(place.path());
+    driver.say("start", linked("stdout", "out"));
+    assert_eq!(place.line(), "linked");
+    assert_eq!(driver.say("wait", json!({"id": "t"})), exit(3));
+    driver.destroy("t");
+    let mut driver = rooted(&place, place.path());
+    for (stream, name) in [("stdout", "out"), ("stderr", "err")] {
+        let why = driver.refusal("start", linked(stream, name));
+        let expected = format!("open {}: it is a symbolic link", link.display());
+        assert!(why.contains(&expected), "{stream}: {why}");
+        assert_eq!(place.files(), Vec::<String>::new());
+    }
+    driver.say("start", place.script("t", "echo below; exit 4"));
+    assert_eq!(place.line(), "below");
+    assert_eq!(driver.say("wait", json!({"id": "t"})), exit(4));
+    driver.destroy("t");
+    // It is for the FIFOs; the null device is none.
+    driver.say("start", place.silent("n", "exit 5"));
+    assert_eq!(driver.say("wait", json!({"id": "n"})), exit(5));
+    driver.destroy("n");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut driver = rooted(&place, elsewhere.path());
+    let why = driver.refusal("start", place.script("t", "exit 0"));
+    let expected = format!("not below the trusted root {}", elsewhere.path().display());
+    assert!(why.contains(&expected), "{why}");
+}
+
+#[test]
+fn a_trusted_root_that_is_none_ends_the_driver_before_a_request() {
+    let place = Place::new();
+    let (file, link) = (place.path().join("file"), place.path().join("link"));
+    fs::write(&file, "").unwrap();
+    symlink(place.path(), &link).unwrap();
+    for (root, cause) in [
+        ("/no/such/folder", "No such file or directory"),
+        (file.to_str().unwrap(), "it is no folder"),
+        (link.to_str().unwrap(), "it is no folder"),
+        ("logs", "write it from / on"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_executor"))
+            .args(["serve", "--trusted-root", root])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(125), "{text}");
+        assert!(text.contains("--trusted-root"), "{text}");
+        assert!(text.contains(cause), "no {cause:?} in {text}");
+    }
 }

@@ -126,6 +126,7 @@ fn spec_of(config: &TaskConfig, plan: &Plan, argv: Vec<String>) -> Result<KeptSp
         task_dir: text("alloc_dir", task_folder(config))?,
         cwd: Some(text("work_dir", start_folder(config, plan))?),
         open_ms: OPEN_MS,
+        trusted_root: None,
     })
 }
 
