@@ -15,7 +15,7 @@ use rustix::process::{
 
 use crate::cgroup::{
     Allowed, Candidate, CgroupParent, Group, GroupError, Hierarchies, Kind, Plan, RefusedParent,
-    choose, entrance,
+    choose, entrance, remove_left_in,
 };
 use crate::error::chain;
 use crate::isolate::{Bundle, Layout, lay_out};
@@ -421,6 +421,24 @@ pub(crate) fn hierarchies() -> Result<Hierarchies, ContainError> {
     };
     let mounts = read("/proc/self/mountinfo")?;
     Ok(Hierarchies::parse(&mounts, &read("/proc/self/cgroup")?))
+}
+
+/// Removes the empty groups that executors which were killed have left where a task with this parent gets its own.
+pub(crate) fn remove_left(parent: &CgroupParent) {
+    let plan = hierarchies().ok().and_then(|host| {
+        // What is wrong about the parent is told by the launch.
+        choose(&host, Allowed::default(), parent).ok()
+    });
+    let Some(Plan { candidates, memory }) = plan else {
+        return;
+    };
+    let parents = candidates.into_iter().filter_map(|one| match one {
+        Candidate::Cgroup2(parent) | Candidate::Freezer(parent) => Some(parent),
+        Candidate::Subreaper | Candidate::ProcessGroup => None,
+    });
+    for parent in parents.chain(memory) {
+        remove_left_in(&parent);
+    }
 }
 
 fn refused(parent: &CgroupParent, why: &RefusedParent) -> ContainError {

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cgroup::CgroupParent;
+use crate::containment::remove_left;
 use crate::exec_ends::WindowSize;
 use crate::exec_stream::ExecStream;
 pub use crate::serve::Ended;
@@ -67,14 +69,17 @@ pub struct Keeper {
 
 impl Keeper {
     /// Makes one. `words` start this program again in front of its subcommand `warden`, which calls [`keep`];
-    /// without any it is the running executable.
+    /// without any it is the running executable. Empty control groups that wardens and executors which were killed have
+    /// left are removed.
     ///
     /// # Errors
     /// That of reading `/proc/sys/kernel/random/boot_id`: without it no task could be told from a stranger later.
     pub fn new(words: Vec<OsString>) -> io::Result<Keeper> {
+        let boot = boot_id()?;
+        remove_left(&CgroupParent::Own);
         Ok(Keeper {
             reexec: Reexec::new(words),
-            boot: boot_id()?,
+            boot,
         })
     }
 

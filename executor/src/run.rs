@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::cgroup::Allowed;
 use crate::cli::{Cli, Command, RunArgs};
+use crate::containment::remove_left;
 use crate::diagnostics::say;
 use crate::environment;
 use crate::error::{LaunchError, ShutdownError, SignalError, UnsupportedIsolation, chain};
@@ -153,6 +154,7 @@ struct Run {
 
 impl Run {
     fn play(&self, spec: &LaunchSpec) -> Result<Exit, Failure> {
+        remove_left(&spec.cgroup);
         let launched = self.launch(spec)?;
         self.tell_launched(&launched);
         let failed = match self.attend()? {

@@ -12,6 +12,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 
 use super::choose::Kind;
+use super::left::mark;
 use super::mounts::oom_kills;
 use crate::processes::{AT_ONCE, await_ends, few, kill_all, open_all};
 use crate::waiting::{Deadline, Pauses, poll_until};
@@ -120,7 +121,11 @@ impl Group {
 
     fn try_make(path: PathBuf, version: Version) -> Result<Option<Group>, GroupError> {
         match fs::create_dir(&path) {
-            Ok(()) => Ok(Some(Group { path, version })),
+            Ok(()) => {
+                // Where the kernel has no such mark it stays if this process is killed, and does no harm.
+                drop(mark(&path));
+                Ok(Some(Group { path, version }))
+            }
             // An executor with this pid was killed, and left it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(source) => Err(GroupError {

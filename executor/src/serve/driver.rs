@@ -17,6 +17,8 @@ use super::answer::{Answer, greeting, line, unsupported};
 use super::reexec::Reexec;
 use super::request::{BadRequest, Order, Request, Start, read};
 use super::tasks::Tasks;
+use crate::cgroup::CgroupParent;
+use crate::containment::remove_left;
 use crate::descriptors::keep_from_programs;
 use crate::diagnostics::say;
 use crate::exit::Exit;
@@ -44,6 +46,7 @@ pub(crate) fn serve(reexec: &Reexec, trusted_root: Option<String>) -> ExitCode {
             return Exit::Failed.into();
         }
     };
+    remove_left(&CgroupParent::Own);
     let driver = Driver {
         tasks: Arc::new(Tasks::new(reexec.clone(), boot)),
         out: Arc::new(Out::default()),

@@ -9,6 +9,7 @@ mod escaping;
 mod hearing;
 mod identity;
 mod launching;
+mod leftovers;
 mod lookups;
 mod measuring;
 mod signals;
