@@ -196,6 +196,18 @@ fn an_isolation_that_can_t_be_had_is_an_error_that_says_how_to_get_it() {
 }
 
 #[test]
+fn to_serve_isolated_tasks_is_refused_and_not_done_otherwise() {
+    let serve = Command::new(env!("CARGO_BIN_EXE_executor"))
+        .args(["serve", "--isolate", "--root", "/"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (code, text) = outcome(&serve);
+    assert_eq!(code, Some(125));
+    assert!(text.contains("unexpected argument '--isolate'"), "{text}");
+}
+
+#[test]
 fn without_a_reader_the_run_fails_at_its_deadline() {
     let (_folder, logs) = crate::stage::fifos();
     let path = logs.stdout().to_str().unwrap();
