@@ -1,8 +1,7 @@
 //! What holds a task together, and kills what is in it (edge). Which means that is, was decided in `cgroup`.
 
-use std::fs;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,8 +13,8 @@ use rustix::process::{
 };
 
 use crate::cgroup::{
-    Allowed, Candidate, CgroupParent, Group, GroupError, Hierarchies, Kind, Plan, RefusedParent,
-    choose, entrance, remove_left_in,
+    Allowed, Candidate, CgroupParent, Entrance, Group, GroupError, Hierarchies, Kind, Plan,
+    RefusedParent, choose, list_of_processes, remove_left_in,
 };
 use crate::error::chain;
 use crate::isolate::{Bundle, Layout, lay_out};
@@ -26,6 +25,9 @@ use crate::waiting::{Deadline, Pauses};
 
 /// How long the kernel may take to let go of a cgroup that nothing was started in.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(1);
+
+/// How much of the table of mounts is read at once, in bytes. Most are shorter.
+const MOUNTS_BYTES: usize = 16 * 1024;
 
 /// Why a task can't be contained as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -229,10 +231,10 @@ impl Containment {
         &self.passed_over
     }
 
-    /// Opens what a new process enters all groups of the task by.
-    pub(crate) fn entrances(&self) -> Result<Vec<OwnedFd>, ContainError> {
+    /// Opens what a new process gets into all groups of the task by.
+    pub(crate) fn entrances(&self) -> Result<Vec<Entrance>, ContainError> {
         let groups = self.group.iter().chain(&self.counter);
-        let open: Result<Vec<OwnedFd>, GroupError> = groups.map(Group::entrance).collect();
+        let open: Result<Vec<Entrance>, GroupError> = groups.map(Group::entrance).collect();
         Ok(open?)
     }
 
@@ -412,11 +414,14 @@ fn has_children() -> io::Result<bool> {
 /// Reads which hierarchies of control groups there are.
 pub(crate) fn hierarchies() -> Result<Hierarchies, ContainError> {
     let read = |path: &str| -> Result<String, ContainError> {
-        // A path in it may be no text.
-        let bytes = fs::read(path).map_err(|source| ContainError::Read {
+        // The kernel does not say how long it is, and makes the text anew for each part of it that is read.
+        let mut bytes = Vec::with_capacity(MOUNTS_BYTES);
+        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|source| ContainError::Read {
             path: path.into(),
             source,
         })?;
+        // A path in it may be no text.
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let mounts = read("/proc/self/mountinfo")?;
@@ -464,7 +469,7 @@ fn in_group(
         if is_asked_for {
             Ok(())
         } else {
-            entrance(parent).map(drop)
+            list_of_processes(parent).map(drop)
         }
     });
     if let Err(error) = may_enter {

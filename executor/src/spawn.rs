@@ -1,26 +1,35 @@
 //! Starts one process of a task (edge).
 //!
-//! What a new process does to itself before it becomes the program, it does in this order, and tells each step
-//! before it begins it through a pipe: so an error has the name of its step, where fork(2) and exec(2) leave
-//! only a number. The user comes last but the folder, as what is before it needs the rights of this process;
-//! the folder is entered as the user that has to be allowed to.
+//! What a new process does to itself before it becomes the program, it does in this order, and an error has the name of
+//! its step, where exec(2) leaves only a number. The user comes last but the folder, as what is before it needs the
+//! rights of this process; the folder is entered as the user that has to be allowed to. Signals are unblocked when all
+//! is done: one that has come meanwhile ends a process that is complete.
 
+use std::convert::Infallible;
 use std::ffi::{CString, OsString};
 use std::fmt;
-use std::io::{self, PipeWriter, Read};
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::process::{Pid, PidfdFlags, chdir, ioctl_tiocsctty, pidfd_open, setsid};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::process::{chdir, ioctl_tiocsctty, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use crate::descriptors::keep_from_programs;
+use crate::cgroup::Entrance;
+use crate::descriptors::{FIRST, keep_from_programs};
+use crate::image::Image;
+use crate::log_paths::NULL_DEVICE;
+use crate::signal_state::{block_none, default_all};
 use crate::user::Credentials;
+use crate::vfork::{self, Memory, Place, Unborn};
+
+pub(crate) use crate::vfork::Newborn;
 
 /// What a new process does before it is the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +70,8 @@ impl Stage {
         Stage::Program,
     ];
 
-    /// What it is told by.
-    fn byte(self) -> u8 {
-        self as u8
-    }
-
-    fn of_byte(byte: Option<&u8>) -> Stage {
-        let found = Stage::ALL
-            .into_iter()
-            .find(|stage| Some(&stage.byte()) == byte);
+    fn of_number(number: u32) -> Stage {
+        let found = Stage::ALL.into_iter().find(|stage| *stage as u32 == number);
         found.unwrap_or(Stage::Fork)
     }
 }
@@ -100,14 +102,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) credentials: Option<&'a Credentials>,
     pub(crate) oom_score_adj: Option<i16>,
     /// What it enters its control groups by.
-    pub(crate) entrances: Vec<OwnedFd>,
-}
-
-/// A process that was started. It is this process's child, and not reaped yet.
-#[derive(Debug)]
-pub(crate) struct Newborn {
-    pub(crate) pid: Pid,
-    pub(crate) pidfd: OwnedFd,
+    pub(crate) entrances: Vec<Entrance>,
 }
 
 /// What failed, and in which step.
@@ -141,127 +136,160 @@ impl ChildEnds {
 
 /// Starts a process. What it gets as stdin, stdout and stderr is closed here by then.
 pub(crate) fn spawn(birth: Birth<'_>, ends: ChildEnds) -> Result<Newborn, SpawnError> {
-    let at = |stage: Stage| move |source: io::Error| SpawnError { stage, source };
-    let (mut told, tell) = io::pipe().map_err(at(Stage::Fork))?;
-    let cwd = CString::new(birth.cwd.as_os_str().as_bytes())
-        .map_err(|error| at(Stage::Folder)(error.into()))?;
-    let mut command = Command::new(birth.program);
-    command
-        .args(birth.args)
-        .env_clear()
-        .envs(birth.env.iter().map(|(name, value)| (name, value)))
-        .stdin(ends.stdin.map_or_else(Stdio::null, Stdio::from))
-        .stdout(ends.stdout)
-        .stderr(ends.stderr);
-    prepare(
-        &mut command,
-        Preparation {
-            tell,
-            terminal: ends.terminal,
-            entrances: birth.entrances,
-            oom_score_adj: birth
-                .oom_score_adj
-                .map(|score| score.to_string().into_bytes()),
-            credentials: birth.credentials.filter(|user| !user.is_own).cloned(),
-            cwd,
+    let preparation = Preparation::new(birth, ends)?;
+    let memory = match preparation.credentials {
+        None => Memory::Shared,
+        Some(_) => Memory::Copied,
+    };
+    let mut groups = preparation.entrances.iter();
+    let group = groups.find_map(Entrance::folder);
+    let child = |place| {
+        let Err(failure) = preparation.run(place);
+        failure.code()
+    };
+    #[expect(
+        unsafe_code,
+        reason = "only the new process can enter a session, a cgroup and another user in time"
+    )]
+    // SAFETY: it makes system calls, with values that were made before; it allocates nothing, takes no lock, writes to
+    // nothing but its stack, and unblocks signals behind the step that leaves none a handler.
+    let started = unsafe { vfork::start(memory, group, &child) };
+    started.map_err(|unborn| match unborn {
+        Unborn::Refused(source) => SpawnError {
+            stage: Stage::Fork,
+            source,
         },
-    );
-    let spawned = command.spawn();
-    // It holds copies of what the process got: while it lives no reader sees the end of the output.
-    drop(command);
-    let mut child = spawned.map_err(|source| {
-        // All of it is in the pipe by now, and one read takes it. Without a process there is none.
-        let mut steps = [0; Stage::ALL.len()];
-        let bytes = told.read(&mut steps).unwrap_or(0);
-        at(Stage::of_byte(steps[..bytes].last()))(source)
-    })?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.expect("a pid is positive and fits");
-    match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(Newborn { pid, pidfd }),
-        Err(errno) => {
-            // Nothing else holds it. That it is gone already is as good.
-            drop(child.kill());
-            drop(child.wait());
-            Err(at(Stage::Fork)(errno.into()))
+        Unborn::Failed(code) => Failure::of_code(code).into(),
+    })
+}
+
+/// A step that a new process could not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Failure {
+    stage: Stage,
+    errno: Errno,
+}
+
+impl Failure {
+    /// How it is told.
+    fn code(self) -> NonZeroU32 {
+        let number = self.errno.raw_os_error().cast_unsigned() & 0xffff;
+        NonZeroU32::MIN.saturating_add(((self.stage as u32) << 16) | number)
+    }
+
+    fn of_code(code: NonZeroU32) -> Failure {
+        let code = code.get() - 1;
+        Failure {
+            stage: Stage::of_number(code >> 16),
+            errno: Errno::from_raw_os_error((code & 0xffff).cast_signed()),
+        }
+    }
+}
+
+impl From<Failure> for SpawnError {
+    fn from(failure: Failure) -> SpawnError {
+        SpawnError {
+            stage: failure.stage,
+            source: failure.errno.into(),
         }
     }
 }
 
 /// Everything that the new process needs, made before it is there: it must not allocate.
-struct Preparation {
-    tell: PipeWriter,
+struct Preparation<'a> {
+    image: Image,
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
     terminal: Option<OwnedFd>,
-    entrances: Vec<OwnedFd>,
+    entrances: Vec<Entrance>,
     oom_score_adj: Option<Vec<u8>>,
-    credentials: Option<Credentials>,
+    credentials: Option<&'a Credentials>,
     cwd: CString,
 }
 
-impl Preparation {
-    fn run(&self) -> io::Result<()> {
-        self.begin(Stage::Signals)?;
-        default_signals()?;
-        SigSet::empty().thread_set_mask()?;
-        self.begin(Stage::Descriptors)?;
-        keep_from_programs()?;
-        self.begin(Stage::Session)?;
-        setsid()?;
+impl<'a> Preparation<'a> {
+    fn new(birth: Birth<'a>, ends: ChildEnds) -> Result<Preparation<'a>, SpawnError> {
+        let at = |stage: Stage| move |source: io::Error| SpawnError { stage, source };
+        let image = Image::new(birth.program, birth.args, birth.env)
+            .map_err(|error| at(Stage::Program)(error.into()))?;
+        let cwd = CString::new(birth.cwd.as_os_str().as_bytes())
+            .map_err(|error| at(Stage::Folder)(error.into()))?;
+        let kept = |end: OwnedFd| above_standard(end).map_err(at(Stage::Fork));
+        let stdin = match ends.stdin {
+            Some(end) => end,
+            None => File::open(NULL_DEVICE).map_err(at(Stage::Fork))?.into(),
+        };
+        Ok(Preparation {
+            image,
+            stdin: kept(stdin)?,
+            stdout: kept(ends.stdout)?,
+            stderr: kept(ends.stderr)?,
+            terminal: ends.terminal.map(kept).transpose()?,
+            entrances: birth.entrances,
+            oom_score_adj: birth
+                .oom_score_adj
+                .map(|score| score.to_string().into_bytes()),
+            credentials: birth.credentials.filter(|user| !user.is_own),
+            cwd,
+        })
+    }
+
+    /// The steps of the new process.
+    fn run(&self, place: Place) -> Result<Infallible, Failure> {
+        let at = |stage: Stage| move |errno: Errno| Failure { stage, errno };
+        default_all().map_err(at(Stage::Signals))?;
+        self.keep_three().map_err(at(Stage::Descriptors))?;
+        setsid().map_err(at(Stage::Session))?;
         if let Some(terminal) = &self.terminal {
-            self.begin(Stage::Terminal)?;
-            ioctl_tiocsctty(terminal)?;
+            ioctl_tiocsctty(terminal).map_err(at(Stage::Terminal))?;
         }
-        self.begin(Stage::Cgroup)?;
         for entrance in &self.entrances {
-            rustix::io::write(entrance, b"0")?;
+            entrance.enter(place).map_err(at(Stage::Cgroup))?;
         }
         if let Some(score) = &self.oom_score_adj {
-            self.begin(Stage::OomScore)?;
-            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-            let file = openat(CWD, c"/proc/self/oom_score_adj", flags, Mode::empty())?;
-            rustix::io::write(file, score)?;
+            set_oom_score(score).map_err(at(Stage::OomScore))?;
         }
-        if let Some(user) = &self.credentials {
-            self.begin(Stage::User)?;
-            // The calls of the kernel, which are those of one thread: here is only one.
-            set_thread_groups(&user.groups)?;
-            set_thread_res_gid(user.gid, user.gid, user.gid)?;
-            set_thread_res_uid(user.uid, user.uid, user.uid)?;
+        if let Some(user) = self.credentials {
+            become_user(user).map_err(at(Stage::User))?;
         }
-        self.begin(Stage::Folder)?;
-        chdir(self.cwd.as_c_str())?;
-        self.begin(Stage::Program)
+        chdir(self.cwd.as_c_str()).map_err(at(Stage::Folder))?;
+        block_none().map_err(at(Stage::Signals))?;
+        let errno = self.image.replace_process();
+        Err(at(Stage::Program)(errno))
     }
 
-    fn begin(&self, stage: Stage) -> io::Result<()> {
-        rustix::io::write(&self.tell, &[stage.byte()])?;
-        Ok(())
+    /// Has what is for the program in its place, and all else closed when it begins.
+    fn keep_three(&self) -> Result<(), Errno> {
+        let put = dup2_stdin(&self.stdin)
+            .and_then(|()| dup2_stdout(&self.stdout))
+            .and_then(|()| dup2_stderr(&self.stderr));
+        put.map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
+        keep_from_programs().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 }
 
-/// Whoever started this process may have ignored some, as a shell does that starts it in the background: then a task
-/// would not hear what it is stopped by. Those of real time have no name here, and stay.
-fn default_signals() -> nix::Result<()> {
-    for one in Signal::iterator().filter(|one| !matches!(one, Signal::SIGKILL | Signal::SIGSTOP)) {
-        #[expect(
-            unsafe_code,
-            reason = "signal(2) has no safe cover, not even for SIG_DFL"
-        )]
-        // SAFETY: it is async-signal-safe and the default runs no code of ours; the process is about to become another
-        // program, which no handler survives.
-        unsafe { signal(one, SigHandler::SigDfl) }?;
+/// Whoever of the three is put in its place must not take that of another one which is needed yet.
+fn above_standard(end: OwnedFd) -> io::Result<OwnedFd> {
+    if end.as_raw_fd() >= FIRST {
+        return Ok(end);
     }
-    Ok(())
+    Ok(fcntl_dupfd_cloexec(&end, FIRST)?)
 }
 
-fn prepare(command: &mut Command, preparation: Preparation) {
-    #[expect(
-        unsafe_code,
-        reason = "only the new process can enter a session, a cgroup and another user in time"
-    )]
-    // SAFETY: the closure makes system calls and sigprocmask(2), which are async-signal-safe, with values that
-    // were made before fork(2); it allocates nothing and takes no lock.
-    unsafe {
-        command.pre_exec(move || preparation.run());
-    }
+fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(CWD, c"/proc/self/oom_score_adj", flags, Mode::empty())?;
+    rustix::io::write(file, score).map(drop)
 }
+
+fn become_user(user: &Credentials) -> Result<(), Errno> {
+    // The calls of the kernel, which are those of one thread: here is only one.
+    set_thread_groups(&user.groups)?;
+    set_thread_res_gid(user.gid, user.gid, user.gid)?;
+    set_thread_res_uid(user.uid, user.uid, user.uid)
+}
+
+#[cfg(test)]
+#[path = "spawn_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! The control group of one task, a folder that is made with it and removed after it (edge).
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -12,6 +12,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 
 use super::choose::Kind;
+use super::entrance::Entrance;
 use super::left::mark;
 use super::mounts::oom_kills;
 use crate::processes::{AT_ONCE, await_ends, few, kill_all, open_all};
@@ -140,10 +141,12 @@ impl Group {
         &self.path
     }
 
-    /// Opens what a process enters the group by: it writes `0` to it. The rights are those of who opens it,
-    /// so a process that has become another user may still write.
-    pub(crate) fn entrance(&self) -> Result<OwnedFd, GroupError> {
-        entrance(&self.path)
+    /// Opens what a new process gets into the group by.
+    pub(crate) fn entrance(&self) -> Result<Entrance, GroupError> {
+        match self.version {
+            Version::Two => Entrance::version_2(&self.path),
+            Version::Freezer | Version::Counter => Entrance::version_1(&self.path),
+        }
     }
 
     /// Gives the processes in the group and below it. Zombies are none, cgroups(7). A group that is gone has
@@ -340,17 +343,6 @@ impl Group {
         };
         oom_kills(&fs::read_to_string(self.path.join(name)).ok()?)
     }
-}
-
-/// Opens the file of a group that processes enter it by. Who can do that may move processes there.
-pub(crate) fn entrance(group: &Path) -> Result<OwnedFd, GroupError> {
-    let path = group.join("cgroup.procs");
-    let open = OpenOptions::new().write(true).open(&path);
-    open.map(OwnedFd::from).map_err(|source| GroupError {
-        what: "open the cgroup's list of processes,",
-        path,
-        source,
-    })
 }
 
 /// True if a group was removed: its files are not found, or their content is not (ENODEV).

@@ -19,6 +19,7 @@ use rustix::process::{
 };
 
 use super::message::{Order, Outcome, Place, Report, outcome};
+use crate::cgroup::Entrance;
 use crate::containment::Containment;
 use crate::processes;
 use crate::serve::Reexec;
@@ -123,7 +124,11 @@ pub(crate) fn bear(
 
 /// Starts the builder: a copy of this program that nothing can write to. A task whose program is the link
 /// `/proc/self/exe` would become this very program, and could open its file then.
-fn start(reexec: &Reexec, entrances: Vec<OwnedFd>, ends: ChildEnds) -> Result<Newborn, BirthError> {
+fn start(
+    reexec: &Reexec,
+    entrances: Vec<Entrance>,
+    ends: ChildEnds,
+) -> Result<Newborn, BirthError> {
     let (program, mut args) = reexec.line();
     args.push("container".into());
     let copy = sealed_copy(&program).map_err(failed("copy the program for"))?;

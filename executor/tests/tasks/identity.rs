@@ -6,6 +6,7 @@ use std::path::Path;
 
 use executor::{Cancel, Executor, LaunchError, LogPaths, Options, StandardExecutor, UserError};
 use nix::unistd::{Uid, User, geteuid, getgrouplist};
+use rustix::process::{DumpableBehavior, dumpable_behavior};
 
 use crate::stage::{Stage, all, sh, skip, status_field};
 
@@ -59,6 +60,9 @@ fn a_task_of_another_user_has_exactly_the_groups_of_that_user() {
         assert!(!groups.contains(&0), "group 0 in {groups:?}");
     }
     drop(executor);
+    // The kernel marks the memory of a process that changes its user, and with it all that share it.
+    let dumps = dumpable_behavior().unwrap();
+    assert_eq!(dumps, DumpableBehavior::Dumpable, "this process");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use executor::{
     Cancel, CancelSource, CgroupParent, ContainerSpec, End, Executor, Isolation, Kind, LaunchError,
-    LogPaths, Options, Phase, StandardExecutor, UnsupportedIsolation, WaitError,
+    LaunchSpec, LogPaths, Options, Phase, StandardExecutor, UnsupportedIsolation, WaitError,
 };
 use fifo::{Readable, Reader};
 use nix::sys::signal::{SigSet, Signal};
@@ -317,6 +317,21 @@ fn an_oom_score_is_visible_in_the_task_and_one_out_of_range_is_refused() {
     let launched = executor.launch(&spec, Cancel::never()).unwrap();
     let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", launched.pid)).unwrap();
     assert_eq!(score.trim(), "1000");
+    // Whoever shares memory shares the score, unless the kernel knows better.
+    let own = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert_ne!(own.trim(), "1000");
+}
+
+#[test]
+fn a_script_that_names_no_interpreter_is_one_of_the_shell() {
+    let stage = Stage::new();
+    let program = stage.path("tool");
+    stage::program(&program, "echo \"$0-$1\"\n", 0o755);
+    let spec = LaunchSpec::new(&program, stage.logs.clone()).args(["one"]);
+    let executor = new();
+    executor.launch(&spec, Cancel::never()).unwrap();
+    assert_eq!(all(&stage.stdout), format!("{}-one\n", program.display()));
+    assert_eq!(end(&executor).end, End::Code(0));
 }
 
 /// The control groups of a process that were made for a task, by controller; that of version 2 has none.
