@@ -1,7 +1,7 @@
 //! What holds a task together, and kills what is in it (edge). Which means that is, was decided in `cgroup`.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::cgroup::{
 use crate::error::chain;
 use crate::isolate::{Bundle, Layout, lay_out};
 use crate::kin::{Stat, descendants};
+use crate::mount_table::{MOUNTS, mounts};
 use crate::processes::{self, await_ends, kill_listed, open_few};
 use crate::task::{Execs, lock};
 use crate::waiting::{Deadline, Pauses};
@@ -26,8 +27,8 @@ use crate::waiting::{Deadline, Pauses};
 /// How long the kernel may take to let go of a cgroup that nothing was started in.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(1);
 
-/// How much of the table of mounts is read at once, in bytes. Most are shorter.
-const MOUNTS_BYTES: usize = 16 * 1024;
+/// The groups of this process.
+const OWN_GROUPS: &str = "/proc/self/cgroup";
 
 /// Why a task can't be contained as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -413,19 +414,14 @@ fn has_children() -> io::Result<bool> {
 
 /// Reads which hierarchies of control groups there are.
 pub(crate) fn hierarchies() -> Result<Hierarchies, ContainError> {
-    let read = |path: &str| -> Result<String, ContainError> {
-        // The kernel does not say how long it is, and makes the text anew for each part of it that is read.
-        let mut bytes = Vec::with_capacity(MOUNTS_BYTES);
-        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
-        read.map_err(|source| ContainError::Read {
-            path: path.into(),
-            source,
-        })?;
-        // A path in it may be no text.
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let failed = |path: &str| {
+        let path = path.into();
+        move |source| ContainError::Read { path, source }
     };
-    let mounts = read("/proc/self/mountinfo")?;
-    Ok(Hierarchies::parse(&mounts, &read("/proc/self/cgroup")?))
+    let mounts = mounts().map_err(failed(MOUNTS))?;
+    // A path in it may be no text.
+    let own = fs::read(OWN_GROUPS).map_err(failed(OWN_GROUPS))?;
+    Ok(Hierarchies::parse(&mounts, &String::from_utf8_lossy(&own)))
 }
 
 /// Removes the empty groups that executors which were killed have left where a task with this parent gets its own.
@@ -465,7 +461,7 @@ fn in_group(
     (parent, is_asked_for): (&Path, bool),
 ) -> Result<Containment, ContainError> {
     let group = group?;
-    let may_enter = group.entrance().and_then(|_| {
+    let may_enter = list_of_processes(group.path()).and_then(|_| {
         if is_asked_for {
             Ok(())
         } else {

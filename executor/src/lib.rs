@@ -52,6 +52,7 @@ mod kin;
 mod life;
 mod log_paths;
 mod lookup;
+mod mount_table;
 mod one_task;
 mod outputs;
 mod processes;

@@ -106,18 +106,17 @@ pub(super) fn leaves(path: &Path) -> bool {
 
 fn mount(line: &str) -> Option<Mount> {
     let (place, kind) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(3);
-    let root = PathBuf::from(unescaped(place.next()?));
-    let point = PathBuf::from(unescaped(place.next()?));
+    // Most mounts are of another kind.
     let mut kind = kind.split(' ');
     let controllers = match kind.next()? {
         "cgroup2" => None,
         "cgroup" => Some(kind.nth(1)?.split(',').map(str::to_owned).collect()),
         _ => return None,
     };
+    let mut place = place.split(' ').skip(3);
     Some(Mount {
-        point,
-        root,
+        root: PathBuf::from(unescaped(place.next()?)),
+        point: PathBuf::from(unescaped(place.next()?)),
         controllers,
     })
 }
@@ -131,6 +130,9 @@ fn membership(line: &str) -> Option<(Vec<String>, PathBuf)> {
 
 /// Spaces, tabs, newlines and backslashes of a path stand as three octal digits behind a backslash.
 fn unescaped(text: &str) -> OsString {
+    if !text.contains('\\') {
+        return text.into();
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
