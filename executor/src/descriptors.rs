@@ -38,6 +38,9 @@ fn mark_all() -> Result<(), Errno> {
     Err(Errno::from_raw_os_error(nix::errno::Errno::last_raw()))
 }
 
+/// Marks one after the other. What it needs of the stack is not to be taken where all are marked at once.
+#[cold]
+#[inline(never)]
 fn mark_listed() -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let list = openat(CWD, c"/proc/self/fd", flags, Mode::empty())?;

@@ -1,5 +1,4 @@
-//! Makes a process without a copy of this one's memory, where it can be inside of a control group from its first
-//! instruction (edge).
+//! Makes a process that shares the memory of this one until it is a program, and may be born in a control group (edge).
 //!
 //! fork(2) copies the tables of all pages, and each page again that either side writes to; that costs more than all else of
 //! a launch. So the new process shares the memory until it becomes a program, as with vfork(2) and posix_spawn(3), and the
@@ -24,6 +23,7 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::libc;
@@ -31,6 +31,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::signal_state::Blocked;
+use crate::task::lock;
 
 /// Below the stack nothing can be used, in bytes: the largest page of the processors that there are programs for.
 const GUARD_BYTES: usize = 64 * 1024;
@@ -103,9 +104,21 @@ pub(crate) unsafe fn start(
     child: Child<'_>,
 ) -> Result<Newborn, Unborn> {
     let refused = |errno: Errno| Unborn::Refused(errno.into());
-    let room = Room::map(memory).map_err(refused)?;
+    let room = Room::of(memory).map_err(refused)?;
+    let outcome = born_with(&room, memory, group, child);
+    room.leave();
+    outcome
+}
+
+fn born_with(
+    room: &Room,
+    memory: Memory,
+    group: Option<BorrowedFd<'_>>,
+    child: Child<'_>,
+) -> Result<Newborn, Unborn> {
+    let refused = |errno: Errno| Unborn::Refused(errno.into());
     let _blocked = Blocked::all().map_err(refused)?;
-    let newborn = born(&room, memory, group, child).map_err(refused)?;
+    let newborn = born(room, memory, group, child).map_err(refused)?;
     match NonZeroU32::new(room.report().load(Ordering::Acquire)) {
         None => Ok(newborn),
         Some(said) => {
@@ -323,11 +336,37 @@ fn clone3(_: &CloneArgs, _: &Job<'_>) -> Result<libc::pid_t, Errno> {
     Err(Errno::NOSYS)
 }
 
+/// The stack that the next new process may have: mapping one costs a tenth of a launch.
+static SPARE: Mutex<Option<Room>> = Mutex::new(None);
+
 /// The stack of one new process, and what it says, above that. It is mapped while the process may use it: the thread that
 /// made the process stands still meanwhile.
-struct Room(NonNull<c_void>);
+struct Room {
+    base: NonNull<c_void>,
+    memory: Memory,
+}
+
+#[expect(
+    unsafe_code,
+    reason = "a pointer to memory that is mapped is good in any thread"
+)]
+// SAFETY: nothing of a thread is in it, and who has it is the only one who uses what it points to.
+unsafe impl Send for Room {}
 
 impl Room {
+    /// Takes the spare one, or maps another one.
+    fn of(memory: Memory) -> Result<Room, Errno> {
+        let spare = match memory {
+            Memory::Shared => lock(&SPARE).take(),
+            Memory::Copied => None,
+        };
+        let Some(room) = spare else {
+            return Room::map(memory);
+        };
+        room.report().store(0, Ordering::Release);
+        Ok(room)
+    }
+
     fn map(memory: Memory) -> Result<Room, Errno> {
         let sharing = match memory {
             Memory::Shared => libc::MAP_PRIVATE,
@@ -342,11 +381,19 @@ impl Room {
         if mapped == libc::MAP_FAILED {
             return Err(last());
         }
-        let room = Room(NonNull::new(mapped).expect("mmap(2) maps nothing at 0 unasked"));
+        let room = Room {
+            base: NonNull::new(mapped).expect("mmap(2) maps nothing at 0 unasked"),
+            memory,
+        };
         #[expect(unsafe_code, reason = "a guard below a stack needs pages of its own")]
         // SAFETY: these are the first pages of it, and nobody uses them.
         let outcome = unsafe { libc::mprotect(mapped, GUARD_BYTES, libc::PROT_NONE) };
-        if outcome == -1 { Err(last()) } else { Ok(room) }
+        if outcome == -1 {
+            let errno = last();
+            room.unmap();
+            return Err(errno);
+        }
+        Ok(room)
     }
 
     /// The lowest address of the stack.
@@ -376,15 +423,26 @@ impl Room {
         #[expect(unsafe_code, reason = "an address within what was mapped")]
         // SAFETY: no more than ROOM_BYTES are asked for.
         unsafe {
-            self.0.byte_add(bytes)
+            self.base.byte_add(bytes)
         }
     }
-}
 
-impl Drop for Room {
-    fn drop(&mut self) {
+    /// Leaves it to the next one, or gives it back if there is a spare one. Nobody uses it: the new process is gone, or
+    /// another program.
+    fn leave(self) {
+        if self.memory == Memory::Shared {
+            let mut spare = lock(&SPARE);
+            if spare.is_none() {
+                *spare = Some(self);
+                return;
+            }
+        }
+        self.unmap();
+    }
+
+    fn unmap(self) {
         #[expect(unsafe_code, reason = "what was mapped is given back")]
-        // SAFETY: nobody uses it: the new process is gone, or another program. It can't fail with what was mapped.
-        let _gone = unsafe { libc::munmap(self.0.as_ptr(), ROOM_BYTES) };
+        // SAFETY: it is mapped, and this is the end of who had it. It can't fail with what was mapped.
+        let _gone = unsafe { libc::munmap(self.base.as_ptr(), ROOM_BYTES) };
     }
 }
