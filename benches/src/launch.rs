@@ -53,8 +53,8 @@ impl std::ops::Add for Took {
 }
 
 /// Starts the program so often in each way, in turn, each time after a rest, and gives a table. After a rest the
-/// first process that enters a cgroup waits in the kernel until all processors have passed a quiet point
-/// (`synchronize_rcu`); those that follow soon do not.
+/// first process that enters a cgroup by its list of processes waits in the kernel until all processors have passed a
+/// quiet point (`synchronize_rcu`); those that follow soon do not, nor does one that is made inside of it.
 pub(crate) fn measure(pairs: u32, launches: u32, rest: Duration) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let logs = LogPaths::of_task(folder.path(), "task");
