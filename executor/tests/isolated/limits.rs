@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use executor::{Cancel, End, Executor};
@@ -9,7 +10,7 @@ use executor::{Cancel, End, Executor};
 use crate::root::{
     Root, group_folders, groups, isolating, launch, needs_containers, own_name, script,
 };
-use crate::stage::{Stage, end, line, status_field};
+use crate::stage::{Stage, end, line, status_field, until};
 
 /// The file of a task's control group that has this name in any hierarchy.
 fn file(pid: i32, name: &str) -> Option<PathBuf> {
@@ -138,25 +139,52 @@ fn a_group_that_somebody_is_in_is_never_a_task_s() {
         .unwrap();
     first.shutdown(Some("SIGKILL"), Duration::ZERO).unwrap();
     // Other tests take numbers meanwhile, so there are stale groups for all that may come next.
-    let stale: Vec<PathBuf> = (number + 1..number + 40)
+    let stale = (number + 1..number + 40)
         .map(|number| folders[0].with_file_name(format!("{prefix}{number}")))
-        .filter(|folder| fs::create_dir(folder).is_ok())
-        .collect();
+        .filter(|folder| fs::create_dir(folder).is_ok());
+    let mut stale: Vec<Stale> = stale.map(Stale::with_somebody_in).collect();
     let (second, launched) = launch(&script(&stage, &root, "echo up; exec sleep 1000"));
     assert_eq!(line(&stage.stdout), "up");
-    let is_stale = group_folders(launched.pid)
-        .iter()
-        .any(|folder| stale.contains(folder));
+    for folder in group_folders(launched.pid) {
+        let inside = fs::read_to_string(folder.join("cgroup.procs")).unwrap();
+        let of_task: Vec<&str> = inside.lines().collect();
+        assert_eq!(of_task, [launched.pid.to_string()], "{}", folder.display());
+    }
     second.shutdown(Some("SIGKILL"), Duration::ZERO).unwrap();
-    let are_left: Vec<bool> = stale
-        .iter()
-        .map(|folder| fs::remove_dir(folder).is_ok())
-        .collect();
-    assert!(!is_stale, "it is in a group that was there before");
-    assert!(
-        are_left.iter().all(|is_left| *is_left),
-        "one was taken away"
-    );
+    for one in &mut stale {
+        let ended = one.somebody.try_wait().unwrap();
+        assert_eq!(ended, None, "in {}", one.folder.display());
+        assert!(one.folder.is_dir(), "{} is gone", one.folder.display());
+    }
+}
+
+/// A group that looks like one of a task, with a process in it that is none of the task's.
+struct Stale {
+    folder: PathBuf,
+    somebody: Child,
+}
+
+impl Stale {
+    fn with_somebody_in(folder: PathBuf) -> Stale {
+        let somebody = Command::new("sleep").arg("1000").spawn().unwrap();
+        fs::write(folder.join("cgroup.procs"), somebody.id().to_string()).unwrap();
+        Stale { folder, somebody }
+    }
+}
+
+impl Drop for Stale {
+    fn drop(&mut self) {
+        drop(self.somebody.kill());
+        drop(self.somebody.wait());
+        // The kernel may still count the process for a moment.
+        until("the group is empty", || {
+            match fs::remove_dir(&self.folder) {
+                Ok(()) => Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+    }
 }
 
 #[test]

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use executor::{
-    Cancel, ContainerSpec, Executor, IsolatedExecutor, IsolatedOptions, LaunchSpec, Launched,
+    Cancel, ContainerSpec, End, Executor, IsolatedExecutor, IsolatedOptions, LaunchSpec, Launched,
 };
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use crate::stage::{Stage, all};
+use crate::stage::{Stage, all, end};
 
 /// What a task finds in `/bin`.
 const PROGRAMS: [&str; 9] = [
@@ -146,6 +146,7 @@ pub(crate) fn said(change: impl FnOnce(&mut LaunchSpec), text: &str) -> String {
     let (executor, _) = launch(&spec);
     let said = all(&stage.stdout);
     assert_eq!(all(&stage.stderr), "", "{text}");
+    assert_eq!(end(&executor).end, End::Code(0), "{text}");
     executor.shutdown(None, std::time::Duration::ZERO).unwrap();
     said
 }
