@@ -213,6 +213,20 @@ fn a_start_that_is_refused_is_told_with_its_reason_and_stands_in_the_history() {
 }
 
 #[test]
+fn what_a_driver_holds_for_tasks_that_it_is_about_to_forget_is_no_growth() {
+    if !has("python3") {
+        return;
+    }
+    let folder = tempdir().unwrap();
+    harness(&folder)
+        .args(["run", "--driver-stdio", &wrong("forgets-late")])
+        .args(["--filter", "life/restarts-100"])
+        .assert()
+        .code(0)
+        .stdout(contains("1 pass"));
+}
+
+#[test]
 fn what_a_driver_says_does_nothing_to_the_terminal_of_the_reader() {
     let driver =
         r#"sh -c 'read hello; printf "\033[2J\033]0;mine\007 no answer\n"; cat >/dev/null'"#;

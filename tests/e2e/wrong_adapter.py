@@ -6,7 +6,8 @@ import json, os, signal, subprocess, sys, threading
 
 mistake, example = sys.argv[1:]
 child = subprocess.Popen([sys.executable, example], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-asked, held = {}, []
+asked, held, late = {}, [], []
+writing = threading.Lock()
 
 
 def say(line):
@@ -14,6 +15,12 @@ def say(line):
         print(line if isinstance(line, str) else json.dumps(line), flush=True)
     except BrokenPipeError:
         pass
+
+
+def pass_on(line):
+    with writing:
+        child.stdin.write(line.encode())
+        child.stdin.flush()
 
 
 def to_child():
@@ -32,8 +39,13 @@ def to_child():
         if mistake == "forgets-nothing" and op == "destroy":
             say({"seq": seq})
             continue
-        child.stdin.write(line.encode())
-        child.stdin.flush()
+        if mistake == "forgets-late" and op == "destroy":  # Which it may.
+            late.append(threading.Timer(0.7, pass_on, [line]))
+            late[-1].start()
+            continue
+        pass_on(line)
+    for timer in late:
+        timer.join()
     if mistake != "outlives-its-stdin":
         child.stdin.close()
         child.wait()

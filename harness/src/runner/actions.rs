@@ -81,10 +81,7 @@ impl Stage {
                 self.record_look("plan");
                 Ok(())
             }
-            Action::Measure { of } => {
-                self.measure(*of);
-                Ok(())
-            }
+            Action::Measure { of } => self.measure(*of),
             Action::Break { what } => self.break_host(*what),
             Action::Mend { what } => self.mend_host(*what),
             Action::KillOften {
@@ -243,7 +240,11 @@ impl Stage {
         Ok(())
     }
 
-    fn measure(&mut self, of: Who) {
+    fn measure(&mut self, of: Who) -> Result<(), Stop> {
+        if of == Who::Driver {
+            // What it holds for a task that it is about to forget is no growth.
+            self.await_orders()?;
+        }
         self.look_at_processes();
         let parts: &[Part] = match of {
             Who::Logmon => &[Part::Logmon],
@@ -258,5 +259,6 @@ impl Stage {
             rss_kib: used.rss_kib,
             wakeups: used.wakeups,
         });
+        Ok(())
     }
 }

@@ -385,6 +385,20 @@ impl Stage {
         exit == Exit::Signal(Signal::SIGKILL as i32) && self.is_killing
     }
 
+    /// Waits until the driver has answered all that it was only told to do, such as to forget a task. Nobody does so
+    /// between one task and the next.
+    pub(in super::super) fn await_orders(&mut self) -> Result<(), Stop> {
+        let is_owed = |open: &Open| matches!(open, Open::Order);
+        let answered = self.wait(ANSWER + ENDS, |stage| {
+            let owes = stage.stdio.as_ref().is_some_and(|stdio| {
+                stdio.state == State::Talks && stdio.open.values().any(is_owed)
+            });
+            (!owes).then_some(())
+        });
+        // Who does not answer in time has broken the protocol by then.
+        answered.map(drop)
+    }
+
     /// Has every task forgotten and the adapter ended, once the plan is over.
     pub(in super::super) fn close_adapter(&mut self) -> Result<(), Stop> {
         let Some(stdio) = &self.stdio else {
@@ -396,12 +410,7 @@ impl Stage {
         for number in stdio.known.clone() {
             self.destroy(number);
         }
-        self.wait(ANSWER + ENDS, |stage| {
-            let stdio = stage.stdio.as_ref()?;
-            let is_owed = |open: &Open| matches!(open, Open::Order);
-            let is_over = stdio.state != State::Talks || !stdio.open.values().any(is_owed);
-            is_over.then_some(())
-        })?;
+        self.await_orders()?;
         if let Some(stdio) = &mut self.stdio
             && stdio.state == State::Talks
         {
