@@ -235,6 +235,22 @@ fn a_task_that_dies_of_a_signal_is_reported_as_128_and_its_number() {
 }
 
 #[test]
+fn a_task_ignores_no_signal_that_whoever_started_the_driver_ignores() {
+    let fifos = Fifos::new();
+    let drains = fifos.drains();
+    let driver = fifos.run(&["grep", "SigIgn", "/proc/self/status"]);
+    let mut shell = std::process::Command::new("sh");
+    let script = "trap '' HUP INT QUIT USR1 PIPE; exec \"$0\" \"$@\"";
+    shell.args(["-c", script]).arg(driver.get_program());
+    assert!(shell.args(driver.get_args()).status().unwrap().success());
+    let told = drains.map(Drain::until_writers_are_gone)[0].clone();
+    let told = String::from_utf8(told).unwrap();
+    let ignored = u64::from_str_radix(told.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    // Those of real time belong to the C library.
+    assert_eq!(ignored & 0x7fff_ffff, 0, "{told}");
+}
+
+#[test]
 fn a_command_that_does_not_exist_is_reported_as_127() {
     let fifos = Fifos::new();
     let output = fifos.run(&["/nonexistent/program"]).output().unwrap();

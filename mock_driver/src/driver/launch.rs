@@ -157,18 +157,24 @@ fn sockets() -> Result<(OwnedFd, OwnedFd), NotStarted> {
     make().map_err(|source| NotStarted::Pipe { source })
 }
 
-/// Gives the task no blocked signal, and SIGPIPE as the policy says (FIFO-11).
+/// Gives the task no blocked signal and none that it ignores, and SIGPIPE as the policy says (FIFO-11). Whoever started
+/// this driver may have ignored some, as a shell does that starts it in the background: a task could not be stopped by
+/// those.
 ///
 /// A command inherits the mask of the thread that starts it, and the driver's threads block what
 /// the driver watches for; to unblock it for the start would leave a moment in which a stop kills
 /// the driver and not the task.
 fn set_signals(command: &mut Command, sigpipe: Sigpipe) {
     let prepare = move || {
-        SigSet::all().thread_unblock()?;
-        // The standard library has just set the default.
+        let can_be_set = |one: &Signal| !matches!(one, Signal::SIGKILL | Signal::SIGSTOP);
+        for one in Signal::iterator().filter(can_be_set) {
+            disposition::set(one, Disposition::Default)?;
+        }
         if sigpipe == Sigpipe::Ignore {
             disposition::set(Signal::SIGPIPE, Disposition::Ignore)?;
         }
+        // Last: what has come meanwhile ends a process that is complete.
+        SigSet::all().thread_unblock()?;
         Ok(())
     };
     #[expect(
