@@ -15,8 +15,9 @@ use crate::observe::lives;
 use crate::trace::Event;
 use crate::trace::adapter::{AdapterEvent, LostTask};
 
-/// How long a recovery may take: the 10 s of LIFE-9, and a moment for the machine.
-const RECOVER: Duration = Duration::from_secs(11);
+/// How long a recovery may take: the 10 s of LIFE-9, and a moment for the machine. What speaks for a plugin gives up
+/// after 11 s, and then answers: who hangs must have been told by then.
+const RECOVER: Duration = Duration::from_millis(10_500);
 
 impl Stage {
     /// Has the driver leave its tasks alone, and waits until its process has ended.
