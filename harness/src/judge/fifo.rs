@@ -12,7 +12,7 @@ use super::timeline::{Generation, Timeline};
 use crate::capability::Capability;
 use crate::finding::{Finding, Shape};
 use crate::outcome::Verdict;
-use crate::scenario::FifoKind;
+use crate::scenario::{FifoKind, PlantKind};
 use crate::trace::{Event, Holder};
 
 /// The null device: major 1, minor 3.
@@ -202,6 +202,17 @@ fn opened(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
             .iter()
             .any(|one| is_subjects(one) && one.writes)
     });
+    // The host looks now and then; who opened late and was done between two looks has left its bytes.
+    let has_arrived = history.entries.iter().any(|entry| {
+        matches!(
+            entry.event,
+            Event::Pipe { stream: of, bytes, .. } | Event::Logged { stream: of, bytes }
+                if of == stream && bytes > 0
+        )
+    });
+    let plants = &history.case.scenario.host.plant;
+    let has_old_logs = plants.iter().any(|plant| plant.kind == PlantKind::OldLog);
+    let was_used = was_held || (has_arrived && !has_old_logs);
     for generation in &timeline.generations {
         let mut lines = generation.driver_journal.iter().chain(generation.journal);
         let says_so = lines.any(|line| {
@@ -217,7 +228,7 @@ fn opened(timeline: &Timeline<'_>, stream: Stream, verdict: &mut Verdict) {
             .driver_journal
             .iter()
             .any(|line| matches!(line.event, journal::Event::Opened { .. }));
-        if says_so || (was_held && !has_openings) {
+        if says_so || (was_used && !has_openings) {
             continue;
         }
         let headline = format!(

@@ -147,3 +147,21 @@ fn a_driver_that_could_read_is_blamed_only_for_what_is_missing() {
     );
     assert!(shapes(&history).contains(&Shape::ForeignReader));
 }
+
+#[test]
+fn who_was_never_seen_with_a_fifo_has_opened_it_if_bytes_came() {
+    let mut history = both(5, 0);
+    history.case.scenario.expect.both_streams_opened = true;
+    let held = |stream| Event::Holders {
+        stream,
+        when: "at gate middle".into(),
+        holders: vec![holder(4, false, "driver")],
+    };
+    add(&mut history, 600, held(Stdout));
+    assert_eq!(shapes(&history), [Shape::StreamNotOpened]);
+    let stream = Stream::Stderr;
+    add(&mut history, 700, Event::Logged { stream, bytes: 0 });
+    assert_eq!(shapes(&history), [Shape::StreamNotOpened]);
+    add(&mut history, 800, Event::Logged { stream, bytes: 1 });
+    assert_eq!(shapes(&history), []);
+}
