@@ -18,11 +18,9 @@ pub(crate) enum Place {
     OnHost(PathBuf),
 }
 
-/// Gives the places of a program, in the order in which they are looked at: the task's `local/`, the task folder,
-/// the host's own file if the path is absolute, and the folders of `$PATH` for a name without a slash. A path with
-/// `..` is not looked for in the task folder, which it could leave. No place is looked at twice.
-pub(crate) fn places(program: &Path, has_task_folder: bool, path: Option<&OsStr>) -> Vec<Place> {
-    let mut places = Vec::new();
+/// Gives the path of a program from a folder that is taken for the root; none if it is empty, or if a `..` in it could
+/// leave that folder.
+pub(crate) fn below_a_folder(program: &Path) -> Option<PathBuf> {
     let below: Option<PathBuf> = program
         .components()
         .filter(|part| !matches!(part, Component::RootDir | Component::CurDir))
@@ -34,7 +32,15 @@ pub(crate) fn places(program: &Path, has_task_folder: bool, path: Option<&OsStr>
             | Component::Prefix(_) => None,
         })
         .collect();
-    if let Some(below) = below.filter(|below| has_task_folder && !below.as_os_str().is_empty()) {
+    below.filter(|below| !below.as_os_str().is_empty())
+}
+
+/// Gives the places of a program, in the order in which they are looked at: the task's `local/`, the task folder,
+/// the host's own file if the path is absolute, and the folders of `$PATH` for a name without a slash. A path with
+/// `..` is not looked for in the task folder, which it could leave. No place is looked at twice.
+pub(crate) fn places(program: &Path, has_task_folder: bool, path: Option<&OsStr>) -> Vec<Place> {
+    let mut places = Vec::new();
+    if let Some(below) = below_a_folder(program).filter(|_| has_task_folder) {
         places.push(Place::InTask(Path::new(LOCAL).join(&below)));
         places.push(Place::InTask(below));
     }

@@ -3,7 +3,9 @@
 //! The process that becomes the program looks there itself, when it is in the root already: so links and mounts lead
 //! where they lead for the task, and nothing of the host can be found.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::lookup::below_a_folder;
 
 /// Where a name without a slash is looked for behind the task's own folders.
 const FOLDERS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
@@ -11,18 +13,7 @@ const FOLDERS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 /// Gives the absolute paths in the task, in the order in which they are looked at: of an absolute path it alone, else
 /// below `/local` and `/`, and of a name without a slash the folders of programs. A path with `..` is nowhere.
 pub(crate) fn places(program: &Path) -> Vec<PathBuf> {
-    let below: Option<PathBuf> = program
-        .components()
-        .filter(|part| !matches!(part, Component::RootDir | Component::CurDir))
-        .map(|part| match part {
-            Component::Normal(name) => Some(name),
-            Component::ParentDir
-            | Component::RootDir
-            | Component::CurDir
-            | Component::Prefix(_) => None,
-        })
-        .collect();
-    let Some(below) = below.filter(|below| !below.as_os_str().is_empty()) else {
+    let Some(below) = below_a_folder(program) else {
         return Vec::new();
     };
     if program.is_absolute() {
@@ -40,6 +31,8 @@ pub(crate) fn places(program: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Component;
+
     use proptest::prelude::*;
 
     use super::*;
