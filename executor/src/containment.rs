@@ -150,6 +150,18 @@ impl Containment {
         unreachable!("a plan that falls back ends with the process group, which can't fail")
     }
 
+    /// Makes the best control group that works, and takes no other means. Nothing that only counts is made.
+    pub(crate) fn group_alone() -> Result<Group, ContainError> {
+        let parent = CgroupParent::Own;
+        let plan = choose(&hierarchies()?, Allowed::default(), &parent);
+        let plan = Plan {
+            memory: None,
+            ..plan.map_err(|why| refused(&parent, &why))?
+        };
+        let containment = Containment::of_plan(plan, false)?;
+        containment.group.ok_or(ContainError::NoCgroup)
+    }
+
     /// Makes what a container needs: a group in every hierarchy, all of one name that none has had, and a folder. What
     /// has no group to hold it is no container.
     pub(crate) fn of_container() -> Result<Containment, ContainError> {

@@ -14,7 +14,8 @@ const SHELL: &CStr = c"/bin/sh";
 
 /// A program, ready to be executed. Each list of pointers ends with a null pointer, and points into `strings`.
 pub(crate) struct Image {
-    /// The program, its arguments, its environment. Nothing is added: the text of each stays where it is.
+    /// The path of the program, its name, its arguments, its environment. Nothing is added: the text of each stays where
+    /// it is.
     strings: Vec<CString>,
     arguments: Vec<*const libc::c_char>,
     shell_arguments: Vec<*const libc::c_char>,
@@ -22,16 +23,20 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Makes one.
+    /// Makes one. The name is what the program is told as its own.
     ///
     /// # Errors
-    /// There is a byte 0 in the path, in an argument or in a variable.
+    /// There is a byte 0 in the path, in the name, in an argument or in a variable.
     pub(crate) fn new(
         program: &Path,
+        name: &OsStr,
         args: &[OsString],
         env: &[(OsString, OsString)],
     ) -> Result<Image, NulError> {
-        let mut strings = vec![CString::new(program.as_os_str().as_bytes())?];
+        let mut strings = vec![
+            CString::new(program.as_os_str().as_bytes())?,
+            CString::new(name.as_bytes())?,
+        ];
         for arg in args {
             strings.push(CString::new(arg.as_bytes())?);
         }
@@ -40,10 +45,12 @@ impl Image {
             strings.push(CString::new(variable(name, value))?);
         }
         let (words, variables) = strings.split_at(first_variable);
-        let shell = [SHELL.as_ptr()].into_iter();
+        let (path, words) = words.split_at(1);
+        let script = [SHELL, &path[0]].into_iter();
+        let args = words.iter().skip(1).map(CString::as_c_str);
         Ok(Image {
             arguments: ended(words.iter().map(|word| word.as_ptr())),
-            shell_arguments: ended(shell.chain(words.iter().map(|word| word.as_ptr()))),
+            shell_arguments: ended(script.chain(args).map(CStr::as_ptr)),
             environment: ended(variables.iter().map(|variable| variable.as_ptr())),
             strings,
         })
@@ -88,7 +95,8 @@ mod tests {
     fn a_byte_0_is_refused_wherever_it_is() {
         let made = |program: &str, arg: &str, value: &str| {
             let env = [(OsString::from("A"), OsString::from(value))];
-            Image::new(Path::new(program), &[arg.into()], &env).is_ok()
+            let name = OsStr::new(program);
+            Image::new(Path::new(program), name, &[arg.into()], &env).is_ok()
         };
         assert!(made("/bin/true", "a", "b"));
         assert!(!made("/bin/tr\0ue", "a", "b"));

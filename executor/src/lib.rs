@@ -25,6 +25,10 @@
 //! own (`warden`), which is told over stdin what to do (`serve`); docs/adapters.md has the protocol. Another driver keeps
 //! tasks in the same way by [`kept`].
 //!
+//! # What is no task
+//! [`process`] starts one program in the way of a task and leaves the rest to the caller; an [`Enclosure`] finds and ends
+//! what such programs have started.
+//!
 //! # The process that uses it
 //! It must not ignore SIGCHLD, and nobody in it may wait for any child, as waitpid(2) does for -1: the status of
 //! a task would be lost ([`WaitError::StatusLost`]).
@@ -37,6 +41,7 @@ mod cli;
 mod containment;
 mod descriptors;
 mod diagnostics;
+mod enclosure;
 mod environment;
 mod error;
 mod exec;
@@ -55,6 +60,7 @@ mod lookup;
 mod mount_table;
 mod one_task;
 mod outputs;
+pub mod process;
 mod processes;
 mod program;
 mod run;
@@ -78,6 +84,7 @@ pub mod stats;
 
 pub use cgroup::{Allowed, CgroupParent, Kind};
 pub use containment::ContainError;
+pub use enclosure::Enclosure;
 pub use error::{
     ExecError, LaunchError, ShutdownError, SignalError, Stream, UnsupportedIsolation, WaitError,
 };
@@ -94,7 +101,7 @@ pub use log_paths::{LogPaths, NULL_DEVICE};
 pub use one_task::{Contained, Options};
 pub use program::ProgramError;
 pub use run::main_with_args;
-pub use spawn::Stage;
+pub use spawn::{Leads, Stage};
 pub use spec::{LaunchSpec, OPEN_LIMIT};
 pub use standard::StandardExecutor;
 pub use status::{CommandEnd, End, ExitStatus};

@@ -6,7 +6,7 @@
 //! is done: one that has come meanwhile ends a process that is complete.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -18,7 +18,7 @@ use std::path::Path;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::process::{chdir, ioctl_tiocsctty, setsid};
+use rustix::process::{chdir, ioctl_tiocsctty, setpgid, setsid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::cgroup::Entrance;
@@ -40,7 +40,7 @@ pub enum Stage {
     Signals,
     /// Keep what this process has open from the program.
     Descriptors,
-    /// Become the leader of a session, and so of a process group.
+    /// Become the leader of a session, and so of a process group, or of a process group alone.
     Session,
     /// Have its terminal control the session, if it has one.
     Terminal,
@@ -82,7 +82,7 @@ impl fmt::Display for Stage {
             Stage::Fork => "make a process",
             Stage::Signals => "set its signals to their defaults",
             Stage::Descriptors => "keep what is open from its program",
-            Stage::Session => "begin a session",
+            Stage::Session => "begin a session or a process group",
             Stage::Terminal => "take its terminal",
             Stage::Cgroup => "enter its cgroup",
             Stage::OomScore => "set its oom_score_adj",
@@ -93,12 +93,35 @@ impl fmt::Display for Stage {
     }
 }
 
+/// What a new process is the leader of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leads {
+    /// A session, and so a process group: no terminal of this process reaches it.
+    Session,
+    /// A process group in the session of this process.
+    ProcessGroup,
+}
+
+impl Leads {
+    /// Has the process that calls it lead. It is async-signal-safe.
+    fn become_leader(self) -> Result<(), Errno> {
+        match self {
+            Leads::Session => setsid().map(drop),
+            Leads::ProcessGroup => setpgid(None, None),
+        }
+    }
+}
+
 /// A process to be started.
 pub(crate) struct Birth<'a> {
     pub(crate) program: &'a Path,
+    /// What it is told as its own name; none: the path of the program.
+    pub(crate) name: Option<&'a OsStr>,
     pub(crate) args: &'a [OsString],
     pub(crate) env: &'a [(OsString, OsString)],
-    pub(crate) cwd: &'a Path,
+    /// None: where this process is.
+    pub(crate) cwd: Option<&'a Path>,
+    pub(crate) leads: Leads,
     pub(crate) credentials: Option<&'a Credentials>,
     pub(crate) oom_score_adj: Option<i16>,
     /// What it enters its control groups by.
@@ -205,15 +228,19 @@ struct Preparation<'a> {
     entrances: Vec<Entrance>,
     oom_score_adj: Option<Vec<u8>>,
     credentials: Option<&'a Credentials>,
-    cwd: CString,
+    cwd: Option<CString>,
+    leads: Leads,
 }
 
 impl<'a> Preparation<'a> {
     fn new(birth: Birth<'a>, ends: ChildEnds) -> Result<Preparation<'a>, SpawnError> {
         let at = |stage: Stage| move |source: io::Error| SpawnError { stage, source };
-        let image = Image::new(birth.program, birth.args, birth.env)
+        let name = birth.name.unwrap_or(birth.program.as_os_str());
+        let image = Image::new(birth.program, name, birth.args, birth.env)
             .map_err(|error| at(Stage::Program)(error.into()))?;
-        let cwd = CString::new(birth.cwd.as_os_str().as_bytes())
+        let cwd = birth.cwd.map(|cwd| CString::new(cwd.as_os_str().as_bytes()));
+        let cwd = cwd
+            .transpose()
             .map_err(|error| at(Stage::Folder)(error.into()))?;
         let kept = |end: OwnedFd| above_standard(end).map_err(at(Stage::Fork));
         let stdin = match ends.stdin {
@@ -232,6 +259,7 @@ impl<'a> Preparation<'a> {
                 .map(|score| score.to_string().into_bytes()),
             credentials: birth.credentials.filter(|user| !user.is_own),
             cwd,
+            leads: birth.leads,
         })
     }
 
@@ -240,7 +268,7 @@ impl<'a> Preparation<'a> {
         let at = |stage: Stage| move |errno: Errno| Failure { stage, errno };
         default_all().map_err(at(Stage::Signals))?;
         self.keep_three().map_err(at(Stage::Descriptors))?;
-        setsid().map_err(at(Stage::Session))?;
+        self.leads.become_leader().map_err(at(Stage::Session))?;
         if let Some(terminal) = &self.terminal {
             ioctl_tiocsctty(terminal).map_err(at(Stage::Terminal))?;
         }
@@ -253,7 +281,9 @@ impl<'a> Preparation<'a> {
         if let Some(user) = self.credentials {
             become_user(user).map_err(at(Stage::User))?;
         }
-        chdir(self.cwd.as_c_str()).map_err(at(Stage::Folder))?;
+        if let Some(cwd) = &self.cwd {
+            chdir(cwd.as_c_str()).map_err(at(Stage::Folder))?;
+        }
         block_none().map_err(at(Stage::Signals))?;
         let errno = self.image.replace_process();
         Err(at(Stage::Program)(errno))

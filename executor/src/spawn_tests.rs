@@ -84,9 +84,11 @@ fn silent() -> ChildEnds {
 fn of(program: &str) -> Birth<'_> {
     Birth {
         program: Path::new(program),
+        name: None,
         args: &[],
         env: &[],
-        cwd: Path::new("/"),
+        cwd: Some(Path::new("/")),
+        leads: Leads::Session,
         credentials: None,
         oom_score_adj: None,
         entrances: Vec::new(),
@@ -191,7 +193,7 @@ fn a_step_that_fails_has_its_name() {
     };
     assert_eq!(failure(many, silent()), (Stage::User, why));
     let nowhere = Birth {
-        cwd: Path::new("/no/such/folder"),
+        cwd: Some(Path::new("/no/such/folder")),
         ..of("/bin/true")
     };
     assert_eq!(failure(nowhere, silent()), (Stage::Folder, Errno::NOENT));

@@ -14,7 +14,7 @@ use crate::exec_stream::ExecRequest;
 use crate::one_task::{OneTask, Options, Starter, executor_of_one_task};
 use crate::outputs;
 use crate::program;
-use crate::spawn::{Birth, ChildEnds, Newborn, SpawnError, spawn};
+use crate::spawn::{Birth, ChildEnds, Leads, Newborn, SpawnError, spawn};
 use crate::spec::LaunchSpec;
 use crate::task::{Context, Task};
 use crate::user;
@@ -127,9 +127,11 @@ impl Starter for OnHost {
         let context = &task.context;
         let birth = Birth {
             program,
+            name: None,
             args,
             env: &context.env,
-            cwd: &context.cwd,
+            cwd: Some(&context.cwd),
+            leads: Leads::Session,
             credentials: context.credentials.as_ref(),
             oom_score_adj: context.oom_score_adj,
             entrances: task.containment.entrances()?,
@@ -163,9 +165,11 @@ fn start_in(
     let (stdout, stderr) = outputs::open(spec, cancels, user)?;
     let birth = Birth {
         program: &program,
+        name: None,
         args: &spec.args,
         env: &context.env,
-        cwd: &context.cwd,
+        cwd: Some(&context.cwd),
+        leads: Leads::Session,
         credentials: context.credentials.as_ref(),
         oom_score_adj: context.oom_score_adj,
         entrances,

@@ -290,7 +290,7 @@ impl Group {
     pub(crate) fn remove(&self, deadline: Deadline) -> io::Result<()> {
         let mut pauses = Pauses::until(deadline);
         loop {
-            let error = match self.try_remove() {
+            let error = match self.remove_if_empty() {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -301,7 +301,8 @@ impl Group {
         }
     }
 
-    fn try_remove(&self) -> io::Result<()> {
+    /// Removes the group and those that were made below it, if nobody is in one.
+    pub(crate) fn remove_if_empty(&self) -> io::Result<()> {
         // Those below come behind those above.
         for folder in self.folders()?.iter().rev() {
             match fs::remove_dir(folder) {

@@ -4,7 +4,8 @@
 //! that cgroups have since Linux 5.7. It is removed if it was made in the namespace of this process, nobody has the
 //! number any more, and it is empty, which rmdir(2) sees to. Two namespaces that live have not the same number; of one
 //! that is gone all processes are gone, too. So what has no such attribute stays, and so does a group whose number
-//! somebody else has got. Nobody is killed.
+//! somebody else has got. Nobody is killed. An executor may have been killed in the group of another one: what is left
+//! in a group goes first.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -39,8 +40,9 @@ pub(crate) fn remove_left_in(parent: &Path) {
         let path = entry.path();
         let is_left = |pid: Pid| has_mark(&path, &namespace) && is_free(pid);
         // Its maker is looked for last.
-        if maker(&entry.file_name()).is_some_and(is_left) && fs::remove_dir(&path).is_ok() {
-            removed += 1;
+        if maker(&entry.file_name()).is_some_and(is_left) {
+            remove_left_in(&path);
+            removed += usize::from(fs::remove_dir(&path).is_ok());
         }
         if removed == AT_MOST {
             return;

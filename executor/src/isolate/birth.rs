@@ -23,7 +23,7 @@ use crate::cgroup::Entrance;
 use crate::containment::Containment;
 use crate::processes;
 use crate::serve::Reexec;
-use crate::spawn::{Birth, ChildEnds, Newborn, SpawnError, spawn};
+use crate::spawn::{Birth, ChildEnds, Leads, Newborn, SpawnError, spawn};
 use crate::waiting::{Cancel, Deadline, Pauses, Woken, readable};
 use crate::warden::{write_line, write_line_with};
 
@@ -135,9 +135,11 @@ fn start(
     let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
     let birth = Birth {
         program: Path::new(&path),
+        name: None,
         args: &args,
         env: &[],
-        cwd: Path::new("/"),
+        cwd: Some(Path::new("/")),
+        leads: Leads::Session,
         credentials: None,
         oom_score_adj: None,
         entrances,
