@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn what_left_its_session_its_parent_and_its_environment_is_found_and_killed() {
-        let Some(enclosure) = enclosure(
-            "what_left_its_session_its_parent_and_its_environment_is_found_and_killed",
-        ) else {
+        let Some(enclosure) =
+            enclosure("what_left_its_session_its_parent_and_its_environment_is_found_and_killed")
+        else {
             return;
         };
         assert_eq!(enclosure.processes().unwrap(), [0; 0]);

@@ -238,7 +238,9 @@ impl<'a> Preparation<'a> {
         let name = birth.name.unwrap_or(birth.program.as_os_str());
         let image = Image::new(birth.program, name, birth.args, birth.env)
             .map_err(|error| at(Stage::Program)(error.into()))?;
-        let cwd = birth.cwd.map(|cwd| CString::new(cwd.as_os_str().as_bytes()));
+        let cwd = birth
+            .cwd
+            .map(|cwd| CString::new(cwd.as_os_str().as_bytes()));
         let cwd = cwd
             .transpose()
             .map_err(|error| at(Stage::Folder)(error.into()))?;

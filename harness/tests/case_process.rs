@@ -244,6 +244,102 @@ fn a_case_process_that_is_killed_leaves_nothing_running() {
     assert_eq!(fifos(&dir), Vec::<std::path::PathBuf>::new());
 }
 
+/// Waits for the number that somebody writes into a file.
+fn number_in(file: &Path) -> i32 {
+    let read = || std::fs::read_to_string(file).unwrap_or_default();
+    until("a number is written", || read().ends_with('\n'));
+    read().trim().parse().unwrap()
+}
+
+#[test]
+fn what_nobody_knows_for_the_case_s_own_does_not_outlive_it_and_is_told() {
+    if let Err(error) = executor::Enclosure::make() {
+        let name = "what_nobody_knows_for_the_case_s_own_does_not_outlive_it_and_is_told";
+        return eprintln!("skipped: {name}: {error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("number");
+    // Neither the session of the case nor anything in the environment.
+    let daemon = format!("echo $$ >{}; exec sleep 10000", file.display());
+    let driver = format!(
+        "sh -c \"env -i setsid sh -c '{daemon}' & exec {{task}} >{{stdout}} 2>{{stderr}}\""
+    );
+    let driver = driver.replace("$$", "\\$\\$");
+    let case = case(&format!("{START}[[plan]]\ndo = \"await-exit\"\n"), &driver);
+    let dir = CaseDir::new(folder.path().canonicalize().unwrap().join("case"));
+    let (result, daemon) = std::thread::scope(|scope| {
+        let played = scope.spawn(|| runner::play(&case, &dir, Duration::from_secs(30)));
+        let daemon = number_in(&file);
+        let process = Snapshot::take()
+            .all()
+            .find(|stat| {
+                let words =
+                    std::fs::read(format!("/proc/{}/cmdline", stat.pid)).unwrap_or_default();
+                words.ends_with(format!("__case\0{}\0", dir.path().display()).as_bytes())
+            })
+            .map(|stat| stat.pid);
+        kill(Pid::from_raw(process.unwrap()), Signal::SIGKILL).unwrap();
+        (played.join().unwrap(), daemon)
+    });
+    assert!(
+        matches!(result, Err(runner::RunnerError::Failed { .. })),
+        "{result:?}"
+    );
+    assert!(!harness::observe::lives(daemon));
+    let trace = std::fs::read_to_string(dir.trace()).unwrap();
+    let told = format!("and killed: {daemon} `sleep 10000`");
+    assert!(trace.contains(&told), "{trace}");
+}
+
+#[test]
+fn a_driver_ignores_no_signal_though_the_suite_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = CaseDir::new(folder.path().canonicalize().unwrap().join("case"));
+    std::fs::create_dir(dir.path()).unwrap();
+    let file = dir.path().join("ignored");
+    let driver = format!("sh -c 'grep SigIgn /proc/self/status >{}'", file.display());
+    let case = case(&format!("{START}[[plan]]\ndo = \"await-exit\"\n"), &driver);
+    std::fs::write(dir.case(), serde_json::to_string(&case).unwrap()).unwrap();
+    // As a shell does to what it starts in the background.
+    let script = format!(
+        "trap '' INT QUIT ALRM; exec {HARNESS} __case {}",
+        dir.path().display()
+    );
+    let status = Command::new("sh").arg("-c").arg(script).status().unwrap();
+    assert!(status.success(), "{status}");
+    let ignored = std::fs::read_to_string(file).unwrap();
+    assert_eq!(ignored, "SigIgn:\t0000000000000000\n");
+}
+
+#[test]
+fn a_driver_that_is_in_the_middle_of_something_is_measured_when_it_rests() {
+    let folder = tempfile::tempdir().unwrap();
+    // It takes its time to let go of what it needs for a start, and the task is quicker.
+    let many =
+        "3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
+    let none = "3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-";
+    let driver = format!(
+        "sh -c 'exec {many}; {{task}} >{{stdout}} 2>{{stderr}} {none} & i=0; \
+         while [ $i -lt 400000 ]; do i=$((i+1)); done; exec {none}; wait $!'"
+    );
+    let plan = format!(
+        "{START}[[plan]]\ndo = \"measure\"\nof = \"driver\"\n[[plan]]\ndo = \"release\"\ngate = \"go\"\n\
+         [[plan]]\ndo = \"await-exit\"\n"
+    );
+    let history = play(
+        &case(&plan, &driver),
+        folder.path(),
+        Duration::from_secs(30),
+    );
+    let fds = history.entries.iter().find_map(|entry| match &entry.event {
+        Event::Measured { fds, .. } => Some(*fds),
+        _ => None,
+    });
+    // Three of the shell, which has one more by which it reads its terminal if it has one, and those of the task.
+    let fds = fds.unwrap();
+    assert!(fds <= 10, "{fds} descriptors");
+}
+
 #[test]
 fn a_logmon_that_hangs_instead_of_refusing_is_neither_ready_nor_late_to_stop() {
     let folder = tempfile::tempdir().unwrap();

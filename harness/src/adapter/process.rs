@@ -1,11 +1,14 @@
 //! An adapter's process outside of a case: for its greeting, and for `adapter check`. (edge)
 
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
+use std::time::Duration;
 
+use executor::process::{self, ProcessSpec};
+use executor::{Enclosure, Leads};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -20,14 +23,14 @@ pub(super) const ENDS: Duration = Duration::from_secs(2);
 /// Bytes of its stderr that are looked at.
 const SAID_BYTES: u64 = 64 << 10;
 
-/// A running adapter. When this is dropped its stdin is closed, and it is killed with its process
-/// group if it does not end.
+/// A running adapter. When this is dropped its stdin is closed, and it is killed if it does not end, with its process
+/// group and whatever else it has started.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
+    child: process::Process,
+    enclosure: Option<Enclosure>,
     pub(super) client: Client,
     stderr: File,
-    status: Option<ExitStatus>,
 }
 
 /// An adapter that can't be used, and why.
@@ -61,22 +64,28 @@ impl Process {
         };
         // A file, because nobody reads a pipe while the answers are waited for.
         let stderr = tempfile::tempfile().map_err(failed)?;
-        let mut child = Command::new(&program)
-            .args(&words[1.min(words.len())..])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(stderr.try_clone().map_err(failed)?)
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
-        let ends = child.stdin.take().zip(child.stdout.take());
-        let (stdin, stdout) = ends.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-        let client = Client::over(stdin.into(), stdout.into()).map_err(failed)?;
+        let said = stderr.try_clone().map_err(failed)?;
+        let (stdin, requests) = io::pipe().map_err(failed)?;
+        let (answers, stdout) = io::pipe().map_err(failed)?;
+        let args: Vec<OsString> = words.iter().skip(1).map(OsString::from).collect();
+        let variables: Vec<(OsString, OsString)> = env::vars_os().collect();
+        // Where none can be made, its process group has to do.
+        let enclosure = Enclosure::make().ok();
+        let spec = ProcessSpec {
+            program: OsStr::new(&program),
+            args: &args,
+            env: &variables,
+            leads: Leads::ProcessGroup,
+            enclosure: enclosure.as_ref(),
+        };
+        let child = process::start(&spec, [stdin.into(), stdout.into(), said.into()])
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let client = Client::over(requests.into(), answers.into()).map_err(failed)?;
         Ok(Self {
             child,
+            enclosure,
             client,
             stderr,
-            status: None,
         })
     }
 
@@ -87,21 +96,8 @@ impl Process {
     }
 
     /// Waits for its end; none if it does not end in time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "polls: the standard library has no wait with a limit"
-    )]
     pub(super) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + limit;
-        loop {
-            if self.status.is_none() {
-                self.status = self.child.try_wait().ok().flatten();
-            }
-            if self.status.is_some() || Instant::now() >= until {
-                return self.status;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.child.wait(limit).ok().flatten()
     }
 
     /// How it ended and what it said last on stderr, as the end of a sentence.
@@ -127,14 +123,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         // It is asked first: only it knows what it has started.
         self.end(ENDS);
-        let group = i32::try_from(self.child.id()).map(Pid::from_raw);
-        if let Ok(group) = group {
-            // Fails if nobody of the group is left.
-            killpg(group, Signal::SIGKILL).ok();
+        // Fails if nobody of the group is left.
+        killpg(Pid::from_raw(self.child.pid()), Signal::SIGKILL).ok();
+        if let Some(enclosure) = &self.enclosure {
+            enclosure.kill(ENDS).ok();
         }
-        if self.status.is_none() {
-            self.status = self.child.wait().ok();
-        }
+        self.ended(ENDS);
     }
 }
 

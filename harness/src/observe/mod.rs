@@ -20,7 +20,7 @@ pub use pipe::{Fill, PipeWatch};
 pub(crate) use pipe::{fill_of, may_raise};
 pub use process::{
     ProcessFacts, Resources, Snapshot, Stat, SystemCall, ThreadFacts, command_line, cpu_ms,
-    hard_limit, is_stopped, lives, lowest_free_fd, parse_stat, process_known_as, resources,
-    runs_program_in, threads,
+    hard_limit, is_at_rest, is_stopped, lives, lowest_free_fd, parse_stat, process_known_as,
+    resources, runs_program_in, threads,
 };
 pub use waits::{NamedPipe, who_waits};

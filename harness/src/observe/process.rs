@@ -71,14 +71,25 @@ pub fn lives(pid: i32) -> bool {
 /// Whether every thread of the process is stopped.
 #[must_use]
 pub fn is_stopped(pid: i32) -> bool {
+    thread_states(pid).is_some_and(|states| states.into_iter().all(|state| state == 'T'))
+}
+
+/// Whether no thread of the process has anything to do: each waits for something that may never come, is stopped, or
+/// has ended. One that waits for a disk, or for its child to become a program, is about to go on.
+#[must_use]
+pub fn is_at_rest(pid: i32) -> bool {
+    thread_states(pid)
+        .is_none_or(|states| !states.into_iter().any(|state| matches!(state, 'R' | 'D')))
+}
+
+/// The states of the threads that were there to be looked at; none if the process is gone.
+fn thread_states(pid: i32) -> Option<Vec<char>> {
     let threads = thread_ids(pid);
-    !threads.is_empty()
-        && threads.iter().all(|thread| {
-            fs::read(format!("/proc/{pid}/task/{thread}/stat"))
-                .ok()
-                .and_then(|text| parse_stat(&String::from_utf8_lossy(&text)))
-                .is_none_or(|stat| stat.state == 'T')
-        })
+    let state = |thread: &i32| {
+        let text = fs::read(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+        Some(parse_stat(&String::from_utf8_lossy(&text))?.state)
+    };
+    (!threads.is_empty()).then(|| threads.iter().filter_map(state).collect())
 }
 
 /// The command line, its words separated by spaces; the name in brackets if there is none.

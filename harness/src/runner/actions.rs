@@ -16,12 +16,14 @@ use super::spawn::chain;
 use super::stage::{Generation, Stage, Stop};
 use super::tail::Tail;
 use super::words;
-use crate::observe::{is_stopped, lives, resources};
+use crate::observe::{is_at_rest, is_stopped, lives, resources};
 use crate::scenario::{Action, SignalName, Size, Step, Who};
 use crate::trace::Event;
 
 /// How long the task's first line of its journal may take when a step needs its process.
 const TASK_BEGINS: Duration = Duration::from_secs(5);
+/// How long a subject may take to come to rest before it is measured.
+const COMES_TO_REST: Duration = Duration::from_secs(2);
 
 impl Stage {
     /// Plays steps in order; the first that fails ends the plan.
@@ -245,11 +247,16 @@ impl Stage {
             // What it holds for a task that it is about to forget is no growth.
             self.await_orders()?;
         }
-        self.look_at_processes();
         let parts: &[Part] = match of {
             Who::Logmon => &[Part::Logmon],
             Who::Driver => &[Part::Driver, Part::Task],
         };
+        // Whoever is in the middle of something holds more than it keeps. One that never rests is measured all the same.
+        self.wait(COMES_TO_REST, |stage| {
+            stage.look_at_processes();
+            let pids = stage.kin.pids(parts);
+            pids.into_iter().all(is_at_rest).then_some(())
+        })?;
         let used = resources(&self.kin.pids(parts));
         self.trace.add(Event::Measured {
             of,

@@ -5,9 +5,8 @@
 //! nobody.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, PipeReader, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Child, ChildStdout};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -15,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::read;
 
 use super::kin::Part;
+use super::play::Held;
 use super::point::Point;
 use super::stage::{Stage, Stop};
 use super::words;
@@ -123,10 +123,7 @@ impl Stage {
 /// The parent's side: waits until the plan stands still, tells it, and waits until somebody wants to
 /// go on. Nothing is told if the plan never comes to the point: the case ended, or `limit` was over,
 /// before.
-pub(super) fn attend(child: &mut Child, hold: &Hold<'_>, limit: Duration) -> io::Result<()> {
-    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Ok(());
-    };
+pub(super) fn attend((stdin, stdout): Held, hold: &Hold<'_>, limit: Duration) -> io::Result<()> {
     let mut stdout = BufReader::new(stdout);
     if let Some(standing) = standing_of(&mut stdout, limit)? {
         (hold.tell)(&standing);
@@ -139,7 +136,7 @@ pub(super) fn attend(child: &mut Child, hold: &Hold<'_>, limit: Duration) -> io:
 
 /// What the case process tells; none if it ends without or takes too long.
 fn standing_of(
-    stdout: &mut BufReader<ChildStdout>,
+    stdout: &mut BufReader<PipeReader>,
     limit: Duration,
 ) -> io::Result<Option<Standing>> {
     let started = Instant::now();
@@ -157,7 +154,7 @@ fn standing_of(
 }
 
 /// Waits until a person or the end of standard input says so, or the case process is gone.
-fn wait_for_leave(hold: &Hold<'_>, case: &ChildStdout) {
+fn wait_for_leave(hold: &Hold<'_>, case: &PipeReader) {
     let stdin = io::stdin();
     let mut is_left = false;
     while !is_left && !(hold.is_over)() {

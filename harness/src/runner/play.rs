@@ -1,21 +1,25 @@
 //! The parent's side of a case: starts the case process, waits, cleans up. (edge)
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use executor::process::{self, Process, ProcessSpec};
+use executor::{Enclosure, Leads};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::finish::remove_fifos;
 use super::hold::{self, Hold, STOP_AT_VARIABLE};
-use super::spawn::end_of;
+use super::spawn::{end_of, outer_variables};
 use crate::case::{Case, CaseDir};
-use crate::observe::{Snapshot, Stat, now_us};
+use crate::observe::{Snapshot, Stat, command_line, now_us};
 use crate::trace::{Entry, Event};
 
 /// Tells the case process how many milliseconds its plan may take.
@@ -131,27 +135,30 @@ pub fn play_until(
         })?;
 
     let stderr = dir.path().join("case.stderr");
-    let (mut child, _ours) = start(&case, &dir, &stderr, limit, hold)?;
-    let session = i32::try_from(child.id()).unwrap_or(i32::MAX);
-    if let Some(hold) = hold {
-        hold::attend(&mut child, hold, limit + OVERTIME)
-            .map_err(|source| RunnerError::Wait { source })?;
+    // Where none can be made, what belongs to a case is known by its session and its environment.
+    let enclosure = Enclosure::make().ok();
+    let (mut child, held, _ours) = start(&case, &dir, (&stderr, enclosure.as_ref()), limit, hold)?;
+    let waiting = |source| RunnerError::Wait { source };
+    if let (Some(hold), Some(ends)) = (hold, held) {
+        hold::attend(ends, hold, limit + OVERTIME).map_err(waiting)?;
     }
     // After a stop the case only has to end, and before it no time was taken from it.
-    let mut status = wait(&mut child, limit + OVERTIME)?;
+    let mut status = child.wait(limit + OVERTIME).map_err(waiting)?;
     let overran = status.is_none();
     if overran {
-        // Asked first: it knows best what it has started. The process is ours and not yet reaped.
-        kill(Pid::from_raw(session), Signal::SIGTERM).ok();
-        status = wait(&mut child, GRACE)?;
+        // Asked first: it knows best what it has started.
+        child.signal(Signal::SIGTERM as i32).map_err(waiting)?;
+        status = child.wait(GRACE).map_err(waiting)?;
     }
     let unclean = status.is_none_or(|status| !status.success());
     if unclean {
-        sweep(session, dir.path());
-        child
-            .wait()
-            .map_err(|source| RunnerError::Wait { source })?;
+        sweep(child.pid(), dir.path());
+        child.signal(Signal::SIGKILL as i32).map_err(waiting)?;
+        child.wait(GRACE).map_err(waiting)?;
         remove_fifos(&dir);
+    }
+    if let Some(enclosure) = enclosure {
+        end_all_in(&enclosure, &dir)?;
     }
     if overran {
         let text = format!(
@@ -194,66 +201,87 @@ pub(crate) fn with_case_processes<T>(look: impl FnOnce(&BTreeSet<i32>) -> T) -> 
     look(&ours())
 }
 
+/// The ends by which a case process that stands still is spoken with: its standard input and output.
+pub(super) type Held = (PipeWriter, PipeReader);
+
 fn start(
     case: &Case,
     dir: &CaseDir,
-    stderr: &Path,
+    (stderr, enclosure): (&Path, Option<&Enclosure>),
     limit: Duration,
     hold: Option<&Hold<'_>>,
-) -> Result<(Child, Ours), RunnerError> {
-    let program = case.reexec.first().cloned().unwrap_or_default();
+) -> Result<(Process, Option<Held>, Ours), RunnerError> {
     let stderr = File::create(stderr).map_err(|source| RunnerError::Write {
         path: stderr.to_owned(),
         source,
     })?;
-    let mut command = Command::new(&program);
-    command
-        .args(case.reexec.iter().skip(1))
-        .arg("__case")
-        .arg(dir.path())
-        .env(LIMIT_VARIABLE, limit.as_millis().to_string())
-        .env(PARENT_VARIABLE, std::process::id().to_string());
-    match hold {
-        Some(hold) => command
-            .env(STOP_AT_VARIABLE, hold.what)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped()),
-        None => command
-            .env_remove(STOP_AT_VARIABLE)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null()),
+    let program = case.reexec.first().cloned().unwrap_or_default();
+    let failed = |source| RunnerError::Start {
+        program: program.clone(),
+        source,
     };
-    command.stderr(stderr);
+    let rest = case.reexec.iter().skip(1).map(OsString::from);
+    let own = [OsString::from("__case"), dir.path().into()];
+    let args: Vec<OsString> = rest.chain(own).collect();
+    let mut variables = outer_variables();
+    let limit = limit.as_millis().to_string();
+    variables.insert(LIMIT_VARIABLE.into(), limit.into());
+    variables.insert(
+        PARENT_VARIABLE.into(),
+        std::process::id().to_string().into(),
+    );
+    if let Some(hold) = hold {
+        variables.insert(STOP_AT_VARIABLE.into(), hold.what.into());
+    }
+    let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
+    let (stdin, stdout, held) = outer_ends(hold.is_some()).map_err(failed)?;
+    let spec = ProcessSpec {
+        program: OsStr::new(&program),
+        args: &args,
+        env: &variables,
+        // No signal to the process group of the suite, as one from a terminal, is for it.
+        leads: Leads::Session,
+        enclosure,
+    };
     let mut ours = ours();
-    let child = command
-        .spawn()
-        .map_err(|source| RunnerError::Start { program, source })?;
-    let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-    ours.insert(pid);
-    Ok((child, Ours(pid)))
+    let child = process::start(&spec, [stdin, stdout, stderr.into()])
+        .map_err(|error| failed(io::Error::other(error)))?;
+    ours.insert(child.pid());
+    let pid = child.pid();
+    Ok((child, held, Ours(pid)))
 }
 
-/// Waits for the end of the case process; none if it is still there at the limit.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "polls: the standard library has no wait with a limit"
-)]
-fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, RunnerError> {
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child
-            .try_wait()
-            .map_err(|source| RunnerError::Wait { source })?
-        {
-            return Ok(Some(status));
-        }
-        if started.elapsed() >= limit {
-            return Ok(None);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 3 / 2).min(Duration::from_millis(10));
+/// Standard input and output of a case process: two pipes for one that is to stand still.
+fn outer_ends(is_held: bool) -> io::Result<(OwnedFd, OwnedFd, Option<Held>)> {
+    if !is_held {
+        let nothing = File::options().read(true).write(true).open("/dev/null")?;
+        return Ok((nothing.try_clone()?.into(), nothing.into(), None));
     }
+    let ((stdin, to_case), (from_case, stdout)) = (io::pipe()?, io::pipe()?);
+    Ok((stdin.into(), stdout.into(), Some((to_case, from_case))))
+}
+
+/// Ends what has outlived its case process, wherever it went; that is a finding of the case.
+fn end_all_in(enclosure: &Enclosure, dir: &CaseDir) -> Result<(), RunnerError> {
+    let waiting = |source| RunnerError::Wait { source };
+    let left: Vec<String> = enclosure
+        .processes()
+        .map_err(waiting)?
+        .into_iter()
+        .map(|pid| format!("{pid} `{}`", command_line(pid)))
+        .collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let outcome = match enclosure.kill(GRACE).map_err(waiting)? {
+        true => "killed",
+        false => "still there though it was killed",
+    };
+    let text = format!(
+        "left of the case when its process had ended, and {outcome}: {}",
+        left.join(", ")
+    );
+    add_to_trace(dir, Event::SuiteError { text })
 }
 
 /// Kills everything that a case process left behind which could not clean up itself, and itself.

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use executor::Leads;
+use executor::process::{self, ProcessSpec};
 use nix::fcntl::OFlag;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
-use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::pipe2;
 
 use super::command::Invocation;
 use super::faults::Printed;
@@ -36,9 +35,9 @@ pub(super) enum SpawnError {
 
 /// Starts a program in its own process group: nothing to read, its output into two files.
 ///
-/// The child begins with an empty signal mask and the default action of SIGPIPE; both are set in the
-/// child only (`posix_spawn(3)`), because a signal that ended this process while its own mask is
-/// open would leave FIFOs and processes behind. Every other descriptor is closed on exec.
+/// The child blocks and ignores no signal; both are seen to in the child only, because a signal that
+/// ended this process while its own mask is open would leave FIFOs and processes behind. It has no
+/// descriptor but the three.
 pub(super) fn spawn(
     invocation: &Invocation,
     stdout: &Path,
@@ -56,7 +55,7 @@ pub(super) fn spawn(
         })
     };
     let (stdout, stderr) = (create(stdout)?, create(stderr)?);
-    started(invocation, &stdout, &stderr).map_err(|source| SpawnError::Start {
+    started(invocation, stdout, stderr).map_err(|source| SpawnError::Start {
         program: program(),
         source,
     })
@@ -79,7 +78,7 @@ pub(super) fn spawn_into_pipes(
         Ok((write.into(), Printed::new(read, file).map_err(failed)?))
     };
     let ((stdout, out), (stderr, err)) = (pipe(&outputs[0])?, pipe(&outputs[1])?);
-    let pid = started(invocation, &stdout, &stderr).map_err(|source| SpawnError::Start {
+    let pid = started(invocation, stdout, stderr).map_err(|source| SpawnError::Start {
         program: program(),
         source,
     })?;
@@ -106,37 +105,40 @@ pub(super) fn spawn_to_talk(
     };
     let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()));
     let ((stdin, requests), (answers, stdout)) = (pipe()?, pipe()?);
-    let pid = started_with(invocation, [&stdin.into(), &stdout.into(), &stderr]).map_err(failed)?;
+    let pid = started_with(invocation, [stdin, stdout, stderr.into()]).map_err(failed)?;
     Ok((pid, requests, answers))
 }
 
-fn started(invocation: &Invocation, stdout: &File, stderr: &File) -> io::Result<i32> {
-    started_with(invocation, [&File::open("/dev/null")?, stdout, stderr])
+fn started(invocation: &Invocation, stdout: File, stderr: File) -> io::Result<i32> {
+    let nothing = File::open("/dev/null")?;
+    started_with(invocation, [nothing.into(), stdout.into(), stderr.into()])
 }
 
-fn started_with(invocation: &Invocation, standard: [&File; 3]) -> io::Result<i32> {
-    let mut actions = PosixSpawnFileActions::init()?;
-    for (file, fd) in standard.into_iter().zip(0..) {
-        actions.add_dup2(file.as_raw_fd(), fd)?;
-    }
-    let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_sigmask(&SigSet::empty())?;
-    attributes.set_sigdefault(&SigSet::from_iter([Signal::SIGPIPE]))?;
-    attributes.set_pgroup(Pid::from_raw(0))?;
-    attributes.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
-            | PosixSpawnFlags::POSIX_SPAWN_SETPGROUP,
-    )?;
-    let text = |bytes: Vec<u8>| CString::new(bytes).map_err(io::Error::other);
-    let words = invocation
-        .words
-        .iter()
-        .map(|word| text(word.clone().into_bytes()))
-        .collect::<io::Result<Vec<_>>>()?;
-    let Some(program) = words.first() else {
+fn started_with(invocation: &Invocation, standard: [OwnedFd; 3]) -> io::Result<i32> {
+    let Some((program, args)) = invocation.words.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
+    let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+    let mut variables = outer_variables();
+    for (name, value) in &invocation.env {
+        variables.insert(name.into(), value.into());
+    }
+    let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
+    let spec = ProcessSpec {
+        program: OsStr::new(program),
+        args: &args,
+        env: &variables,
+        leads: Leads::ProcessGroup,
+        // It begins in that of the case process.
+        enclosure: None,
+    };
+    // Not waited for here: all children are reaped together.
+    let process = process::start(&spec, standard).map_err(io::Error::other)?;
+    Ok(process.pid())
+}
+
+/// The variables of this process without those by which a parent speaks to its case process.
+pub(super) fn outer_variables() -> BTreeMap<OsString, OsString> {
     let mut variables: BTreeMap<OsString, OsString> = env::vars_os().collect();
     for own in [
         super::play::LIMIT_VARIABLE,
@@ -145,16 +147,7 @@ fn started_with(invocation: &Invocation, standard: [&File; 3]) -> io::Result<i32
     ] {
         variables.remove(OsStr::new(own));
     }
-    for (name, value) in &invocation.env {
-        variables.insert(name.into(), value.into());
-    }
-    let variables = variables
-        .into_iter()
-        .map(|(name, value)| text([name.as_bytes(), b"=", value.as_bytes()].concat()))
-        .collect::<io::Result<Vec<_>>>()?;
-    let pid = posix_spawnp(program, &actions, &attributes, &words, &variables)?;
-    // Not waited for here: all children are reaped together.
-    Ok(pid.as_raw())
+    variables
 }
 
 /// The end of a file as text; empty if there is none.
