@@ -168,6 +168,10 @@ fn only_an_empty_marked_group_of_this_namespace_without_a_maker_is_removed() {
     let own = own_namespace();
     let left = Made::new(&parent, &format!("executor-{free}-1000001"));
     left.mark(own);
+    let around = Made::new(&parent, &format!("executor-{free}-1000007"));
+    around.mark(own);
+    let within = Made::new(&around.0, &format!("executor-{free}-1"));
+    within.mark(own);
     let unmarked = Made::new(&parent, &format!("executor-{free}-1000002"));
     let elsewhere = Made::new(&parent, &format!("executor-{free}-1000003"));
     elsewhere.mark(own + 1);
@@ -179,7 +183,9 @@ fn only_an_empty_marked_group_of_this_namespace_without_a_maker_is_removed() {
     with_one_below.mark(own);
     let below = Made::new(&with_one_below.0, "below");
     start_one();
-    assert!(!left.is_there(), "{} is left", left.0.display());
+    for left in [&left, &around, &within] {
+        assert!(!left.is_there(), "{} is left", left.0.display());
+    }
     for (group, why) in [
         (&unmarked, "nobody knows whose number it has"),
         (&elsewhere, "its number is of another namespace"),

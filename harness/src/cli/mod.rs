@@ -38,7 +38,6 @@ use clap::error::ErrorKind;
 
 use crate::outcome::Ending;
 use crate::runner;
-use crate::suite::Machine;
 use args::{Args, Command, ReportCommand};
 use refusal::Refusal;
 pub(crate) use run::{default_jobs, draw_seed};
@@ -64,13 +63,7 @@ pub fn main_impl(args: Vec<OsString>) -> ExitCode {
         }
     };
     if let Some(Command::Case { dir }) = &args.command {
-        return match Machine::unblock_signals() {
-            Ok(()) => runner::case_main(dir),
-            Err(errno) => {
-                console::complain(&format!("can't unblock signals: {errno}"));
-                exit_code(Ending::SuiteBug)
-            }
-        };
+        return runner::case_main(dir);
     }
     if let Some(Command::Machine { capability }) = &args.command {
         return runner::machine_probe_main(*capability);

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use executor::Enclosure;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -76,6 +77,8 @@ impl Machine {
     /// What the kernel refused.
     pub fn prepare() -> Result<Self, Errno> {
         prctl::set_child_subreaper(true)?;
+        // Those of a suite that was killed.
+        Enclosure::remove_left();
         let signals = SigSet::from_iter([
             Signal::SIGINT,
             Signal::SIGTERM,
@@ -96,16 +99,6 @@ impl Machine {
     pub fn when_asked(&self, answer: impl Fn() + Send + 'static) {
         let mut place = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         *place = Some(Box::new(answer));
-    }
-
-    /// Gives the mask back that this process was started with: nothing blocked but SIGUSR1, which is
-    /// for the suite and must not end a case. For a case process, which inherits the mask of the thread
-    /// that started it.
-    ///
-    /// # Errors
-    /// What the kernel refused.
-    pub fn unblock_signals() -> Result<(), Errno> {
-        SigSet::from_iter([Signal::SIGUSR1]).thread_set_mask()
     }
 
     /// Whether a signal asked this process to end.
@@ -217,9 +210,8 @@ enum Fate {
 }
 
 fn fate(child: &Child, own_session: Option<Pid>) -> Fate {
-    // A case process begins in this session and leaves it once it is complete; whatever it starts is
-    // never in it. Its command line says nothing yet: one that is read while it calls exec may be half of
-    // the old one and half of the new one.
+    // A case process and whatever it starts are never in this session. The suite starts other programs there, for
+    // itself; the command line of one that calls exec just now may be half of the old one and half of the new one.
     if child.session == own_session {
         return Fate::LeftAlone;
     }
@@ -310,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_process_that_is_still_calling_exec_is_left_alone() {
+    fn a_process_that_is_still_calling_exec_is_left_alone() {
         // The suite's own command line up to its end, and the rest of the new one.
         let torn = child(7, Some(b"harness\0self-test\0se\0/out/running/a.1\0"));
         assert_eq!(fate(&torn, Some(SUITE)), Fate::LeftAlone);
