@@ -320,7 +320,7 @@ fn a_driver_that_is_in_the_middle_of_something_is_measured_when_it_rests() {
     let none = "3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-";
     let driver = format!(
         "sh -c 'exec {many}; {{task}} >{{stdout}} 2>{{stderr}} {none} & i=0; \
-         while [ $i -lt 400000 ]; do i=$((i+1)); done; exec {none}; wait $!'"
+         while [ $i -lt 150000 ]; do i=$((i+1)); done; exec {none}; wait $!'"
     );
     let plan = format!(
         "{START}[[plan]]\ndo = \"measure\"\nof = \"driver\"\n[[plan]]\ndo = \"release\"\ngate = \"go\"\n\

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use executor::Enclosure;
 use fifo::Reader;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -58,7 +59,7 @@ pub fn check(
 ) -> Result<Checked, CheckError> {
     let place = Place::make().map_err(|source| CheckError::Folder { source })?;
     let mut check = Check {
-        process: Process::start(words)?,
+        process: Process::start(words, place.enclosure.as_ref())?,
         words,
         place,
         told: Told::new(tell),
@@ -82,6 +83,8 @@ pub(super) struct Place {
     folder: TempDir,
     fifos: [PathBuf; 2],
     _readers: [Reader; 2],
+    /// What adapters are started in, where one can be made.
+    enclosure: Option<Enclosure>,
 }
 
 impl Place {
@@ -96,6 +99,7 @@ impl Place {
             folder,
             fifos,
             _readers: readers,
+            enclosure: Enclosure::make().ok(),
         })
     }
 
@@ -129,6 +133,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(enclosure) = &self.enclosure {
+            enclosure.kill(ENDS).ok();
+        }
+        // Without one: those that have said which they are.
         let entries = fs::read_dir(self.folder.path()).into_iter().flatten();
         let paths = entries.flatten().map(|entry| entry.path());
         for path in paths.filter(|path| path.extension().is_some_and(|end| end == "pid")) {
@@ -407,7 +415,7 @@ impl Check<'_, '_> {
     }
 
     fn recover(&mut self, detached: Detached) -> Result<Go<()>, AdapterError> {
-        self.process = Process::start(self.words)?;
+        self.process = Process::start(self.words, self.place.enclosure.as_ref())?;
         Ok(self.recovered(detached))
     }
 

@@ -23,12 +23,11 @@ pub(super) const ENDS: Duration = Duration::from_secs(2);
 /// Bytes of its stderr that are looked at.
 const SAID_BYTES: u64 = 64 << 10;
 
-/// A running adapter. When this is dropped its stdin is closed, and it is killed if it does not end, with its process
-/// group and whatever else it has started.
+/// A running adapter. When this is dropped its stdin is closed, and it is killed with its process
+/// group if it does not end.
 #[derive(Debug)]
 pub(super) struct Process {
     child: process::Process,
-    enclosure: Option<Enclosure>,
     pub(super) client: Client,
     stderr: File,
 }
@@ -55,8 +54,11 @@ pub enum AdapterError {
 }
 
 impl Process {
-    /// Starts an adapter.
-    pub(super) fn start(words: &[String]) -> Result<Self, AdapterError> {
+    /// Starts an adapter. What it leaves behind on purpose is found in the enclosure.
+    pub(super) fn start(
+        words: &[String],
+        enclosure: Option<&Enclosure>,
+    ) -> Result<Self, AdapterError> {
         let program = words.first().cloned().unwrap_or_default();
         let failed = |source| AdapterError::Start {
             program: program.clone(),
@@ -69,21 +71,18 @@ impl Process {
         let (answers, stdout) = io::pipe().map_err(failed)?;
         let args: Vec<OsString> = words.iter().skip(1).map(OsString::from).collect();
         let variables: Vec<(OsString, OsString)> = env::vars_os().collect();
-        // Where none can be made, its process group has to do.
-        let enclosure = Enclosure::make().ok();
         let spec = ProcessSpec {
             program: OsStr::new(&program),
             args: &args,
             env: &variables,
             leads: Leads::ProcessGroup,
-            enclosure: enclosure.as_ref(),
+            enclosure,
         };
         let child = process::start(&spec, [stdin.into(), stdout.into(), said.into()])
             .map_err(|error| failed(io::Error::other(error)))?;
         let client = Client::over(requests.into(), answers.into()).map_err(failed)?;
         Ok(Self {
             child,
-            enclosure,
             client,
             stderr,
         })
@@ -125,9 +124,6 @@ impl Drop for Process {
         self.end(ENDS);
         // Fails if nobody of the group is left.
         killpg(Pid::from_raw(self.child.pid()), Signal::SIGKILL).ok();
-        if let Some(enclosure) = &self.enclosure {
-            enclosure.kill(ENDS).ok();
-        }
         self.ended(ENDS);
     }
 }
@@ -137,7 +133,7 @@ impl Drop for Process {
 /// # Errors
 /// It can't be started, or its answer is not that of the protocol; the text has both lines.
 pub fn greet(words: &[String]) -> Result<Greeting, AdapterError> {
-    let mut process = Process::start(words)?;
+    let mut process = Process::start(words, None)?;
     let broke = |text: String| AdapterError::Broke { text };
     let whole = |trouble: Trouble| {
         let lines = trouble.lines();

@@ -23,7 +23,7 @@ use crate::trace::Event;
 /// How long the task's first line of its journal may take when a step needs its process.
 const TASK_BEGINS: Duration = Duration::from_secs(5);
 /// How long a subject may take to come to rest before it is measured.
-const COMES_TO_REST: Duration = Duration::from_secs(2);
+const COMES_TO_REST: Duration = Duration::from_secs(10);
 
 impl Stage {
     /// Plays steps in order; the first that fails ends the plan.
