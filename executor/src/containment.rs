@@ -62,6 +62,12 @@ pub enum ContainError {
     /// This process has children before it has the task, who would be taken for some of the task's.
     #[error("can't become a child subreaper: this process has other children")]
     OtherChildren,
+    /// Whether its cgroup is frozen can't be found out.
+    #[error("can't see whether the cgroup is frozen")]
+    Frozen {
+        /// The error of `open(2)` or `read(2)`.
+        source: io::Error,
+    },
     /// There is no cgroup that could hold a container.
     #[error("there is no cgroup in which this process could make one")]
     NoCgroup,
@@ -343,8 +349,9 @@ impl Containment {
             match any_zombie()? {
                 None => return Ok(count),
                 // The kernel tells the same one again until it is reaped, so the others are looked for.
-                Some(pid) if is_own(pid) => break,
-                Some(pid) => count += usize::from(reap(pid)?),
+                Some(Zombie::Unnamed) => break,
+                Some(Zombie::Of(pid)) if is_own(pid) => break,
+                Some(Zombie::Of(pid)) => count += usize::from(reap(pid)?),
             }
         }
         let own = getpid().as_raw_nonzero().get();
@@ -363,10 +370,11 @@ impl Containment {
 
     /// Removes the groups, and the folder of a container.
     pub(crate) fn remove_groups(&self, deadline: Deadline) -> io::Result<()> {
-        for group in self.group.iter().chain(&self.counter).chain(&self.beside) {
-            group.remove(deadline)?;
-        }
-        self.bundle.as_ref().map_or(Ok(()), Bundle::remove)
+        let groups = self.group.iter().chain(&self.counter).chain(&self.beside);
+        // One that stays does not keep the others.
+        let removed = groups.map(|group| group.remove(deadline));
+        let removed = removed.fold(Ok(()), Result::and);
+        removed.and(self.bundle.as_ref().map_or(Ok(()), Bundle::remove))
     }
 
     /// Kills until this process has no child. The table of processes is not read in one moment, so one that
@@ -418,7 +426,8 @@ impl Containment {
 fn has_children() -> io::Result<bool> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     match nix::sys::wait::waitid(Id::All, flags) {
-        Ok(_) => Ok(true),
+        // The latter: one that was ended by a real-time signal, for which nix has no name.
+        Ok(_) | Err(Errno::EINVAL) => Ok(true),
         Err(Errno::ECHILD) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
@@ -473,12 +482,12 @@ fn in_group(
     (parent, is_asked_for): (&Path, bool),
 ) -> Result<Containment, ContainError> {
     let group = group?;
-    let may_enter = list_of_processes(group.path()).and_then(|_| {
-        if is_asked_for {
-            Ok(())
-        } else {
-            list_of_processes(parent).map(drop)
+    let may_enter = group.takes_processes().and_then(|()| {
+        list_of_processes(group.path())?;
+        if !is_asked_for {
+            list_of_processes(parent)?;
         }
+        Ok(())
     });
     if let Err(error) = may_enter {
         // It is empty. Should it stay all the same, what matters is why it is of no use.
@@ -506,11 +515,19 @@ fn adopting() -> Result<Containment, ContainError> {
     })
 }
 
+/// A child of this process that has ended.
+enum Zombie {
+    Of(i32),
+    /// A real-time signal has ended it. nix has no name for that, and then does not tell the pid.
+    Unnamed,
+}
+
 /// Gives a child of this process that has ended, and leaves it as it is.
-fn any_zombie() -> io::Result<Option<i32>> {
+fn any_zombie() -> io::Result<Option<Zombie>> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     match nix::sys::wait::waitid(Id::All, flags) {
-        Ok(status) => Ok(status.pid().map(nix::unistd::Pid::as_raw)),
+        Ok(status) => Ok(status.pid().map(|pid| Zombie::Of(pid.as_raw()))),
+        Err(Errno::EINVAL) => Ok(Some(Zombie::Unnamed)),
         // There are no children.
         Err(Errno::ECHILD) => Ok(None),
         Err(errno) => Err(errno.into()),

@@ -62,6 +62,9 @@ pub enum LaunchError {
         /// The score, as it was given.
         score: i16,
     },
+    /// The cgroup that the task is to be in stands still, and so would the task. Nothing was started.
+    #[error("can't launch a task in a cgroup that is frozen; thaw it first")]
+    Frozen,
     /// The user can't be taken on.
     #[error(transparent)]
     User(#[from] UserError),

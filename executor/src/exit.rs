@@ -49,7 +49,7 @@ impl Exit {
     pub fn of_launch(error: &LaunchError) -> Exit {
         match error {
             LaunchError::Program(ProgramError::NotFound { .. }) => Exit::NotFound,
-            LaunchError::Program(ProgramError::NotExecutable { .. } | ProgramError::Use { .. })
+            LaunchError::Program(ProgramError::NotExecutable { .. })
             | LaunchError::Start {
                 stage: Stage::Program,
                 ..
@@ -58,6 +58,8 @@ impl Exit {
             | LaunchError::ShutDown
             | LaunchError::Cancelled { .. }
             | LaunchError::OomScore { .. }
+            | LaunchError::Frozen
+            | LaunchError::Program(ProgramError::Use { .. })
             | LaunchError::User(_)
             | LaunchError::Contain(_)
             | LaunchError::Isolate(_)

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
@@ -72,7 +72,7 @@ pub(crate) fn find(
         .map(|folder| Ok((folder, open_folder(folder)?)))
         .transpose()?;
     let mut looked_at = Vec::new();
-    let mut not_executable = None;
+    let (mut not_executable, mut for_others) = (None, None);
     for place in places(program, folder.is_some(), path) {
         let (path, found) = match (&place, &folder) {
             (Place::InTask(below), Some((folder, handle))) => {
@@ -80,13 +80,20 @@ pub(crate) fn find(
                 let found = look_in_task(handle, below, &path, user)?;
                 (path, found)
             }
-            (Place::InTask(path) | Place::OnHost(path), _) => (path.clone(), look_on_host(path)?),
+            (Place::InTask(path) | Place::OnHost(path), _) => {
+                (path.clone(), look_on_host(path, user)?)
+            }
         };
         match found {
             Found::Executable => return Ok(path),
+            Found::ForOthers => for_others = for_others.or(Some(path)),
             Found::NotExecutable => not_executable = not_executable.or(Some(path)),
             Found::Nothing => looked_at.push(path),
         }
+    }
+    // A list of rights beside the mode, acl(5), may still let the user; the kernel says.
+    if let Some(path) = for_others {
+        return Ok(path);
     }
     Err(match not_executable {
         Some(path) => ProgramError::NotExecutable { path },
@@ -99,6 +106,8 @@ pub(crate) fn find(
 
 pub(crate) enum Found {
     Executable,
+    /// By its mode, it is not for the user of the task to execute.
+    ForOthers,
     NotExecutable,
     Nothing,
 }
@@ -119,7 +128,7 @@ fn look_in_task(
     match look_below(folder, (below, resolve), path, user)? {
         Some(found) => Ok(found),
         // A link leads out of the folder. What it leads to is the host's, and stays as it is.
-        None => look_on_host(path),
+        None => look_on_host(path, user),
     }
 }
 
@@ -186,11 +195,19 @@ fn may_change(stat: &Stat, user: Option<&Credentials>) -> bool {
     trust::admit(found, geteuid().as_raw(), task).is_ok()
 }
 
-fn look_on_host(path: &Path) -> Result<Found, ProgramError> {
+fn look_on_host(path: &Path, user: Option<&Credentials>) -> Result<Found, ProgramError> {
     match fs::metadata(path) {
         Ok(facts) if !facts.is_file() => Ok(Found::Nothing),
-        Ok(facts) if facts.permissions().mode() & 0o111 == 0 => Ok(Found::NotExecutable),
-        Ok(_) => Ok(Found::Executable),
+        Ok(facts) if facts.mode() & 0o111 == 0 => Ok(Found::NotExecutable),
+        Ok(facts) => {
+            let owner = (facts.uid(), facts.gid());
+            let is_for = |user: &Credentials| user.may_execute(facts.mode(), owner);
+            Ok(if user.is_none_or(is_for) {
+                Found::Executable
+            } else {
+                Found::ForOthers
+            })
+        }
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::NOENT | Errno::NOTDIR) => Ok(Found::Nothing),
             // A folder of $PATH may be closed to this user, execvp(3).

@@ -183,18 +183,32 @@ impl Run {
 
     /// Launches the task, unless a signal comes before its readers do.
     fn launch(&self, spec: &LaunchSpec) -> Result<Launched, Failure> {
+        let whole = spec.open_limit;
+        let deadline = Deadline::after(whole);
+        let mut spec = spec.clone();
         loop {
             let cancel = Cancel::when_readable(&self.signals);
-            match self.executor.launch(spec, cancel) {
+            match self.executor.launch(&spec, cancel) {
                 Ok(launched) => return Ok(launched),
                 Err(error @ LaunchError::Cancelled { .. }) => match self.next_signal()? {
-                    Some(Meaning::Stop(signal) | Meaning::HandOn(signal)) => {
-                        return Err(Failure::Stopped { signal });
+                    Some(Meaning::Stop(signal)) => return Err(Failure::Stopped { signal }),
+                    // There is no task yet that it could be handed to. A child of whoever was this process before is
+                    // none of the task's.
+                    Some(Meaning::HandOn(_) | Meaning::Child | Meaning::Nothing) => {
+                        spec.open_limit = deadline.left_of(whole).unwrap_or_default();
                     }
-                    // A child of whoever was this process before is none of the task's.
-                    Some(Meaning::Child | Meaning::Nothing) => {}
                     None => return Err(error.into()),
                 },
+                // What is told is the time that all attempts have had.
+                Err(LaunchError::NoReader { stream, path, .. }) => {
+                    let limit = whole;
+                    return Err(LaunchError::NoReader {
+                        stream,
+                        path,
+                        limit,
+                    }
+                    .into());
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal as Named;
 use rustix::process::Signal;
 
 /// Those that stop the task. The default of each ends a process, signal(7), and would leave the task behind.
-const STOPPING: [Named; 11] = [
+const STOPPING: [Named; 12] = [
     Named::SIGTERM,
     Named::SIGINT,
     Named::SIGHUP,
@@ -16,19 +16,20 @@ const STOPPING: [Named; 11] = [
     Named::SIGIO,
     Named::SIGPWR,
     Named::SIGSTKFLT,
+    // A service manager's watchdog sends it. abort(3) ends the program all the same.
+    Named::SIGABRT,
 ];
 
 /// Those that mean what a program makes of them.
 const HANDED_ON: [Named; 2] = [Named::SIGUSR1, Named::SIGUSR2];
 
 /// Those that do as the kernel does by default: the program has a fault, is to pause, or nothing happens. Nobody can
-/// catch SIGKILL and SIGSTOP.
-pub(crate) const LEFT_ALONE: [Named; 16] = [
+/// catch SIGKILL and SIGSTOP. Who sends one of a fault to an executor leaves its task behind.
+pub(crate) const LEFT_ALONE: [Named; 15] = [
     Named::SIGKILL,
     Named::SIGSTOP,
     Named::SIGILL,
     Named::SIGTRAP,
-    Named::SIGABRT,
     Named::SIGBUS,
     Named::SIGFPE,
     Named::SIGSEGV,

@@ -255,7 +255,11 @@ impl<'a> Preparation<'a> {
             stdout: kept(ends.stdout)?,
             stderr: kept(ends.stderr)?,
             terminal: ends.terminal.map(kept).transpose()?,
-            entrances: birth.entrances,
+            entrances: birth
+                .entrances
+                .into_iter()
+                .map(|entrance| entrance.with_list(above_standard).map_err(at(Stage::Fork)))
+                .collect::<Result<_, _>>()?,
             oom_score_adj: birth
                 .oom_score_adj
                 .map(|score| score.to_string().into_bytes()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cgroup::Allowed;
-use crate::containment::Containment;
+use crate::containment::{ContainError, Containment};
 use crate::environment;
 use crate::error::{ExecError, LaunchError};
 use crate::exec::{Done, Running};
@@ -159,6 +159,11 @@ fn start_in(
     context: &Context,
     (program, cancels): (PathBuf, &[Cancel<'_>]),
 ) -> Result<(Newborn, CancelSource), LaunchError> {
+    // It would stand still before it is the program, and its start would wait for that beyond any deadline.
+    let is_frozen = containment.is_frozen();
+    if is_frozen.map_err(|source| ContainError::Frozen { source })? {
+        return Err(LaunchError::Frozen);
+    }
     let stopping = CancelSource::new().map_err(|source| LaunchError::Descriptor { source })?;
     let entrances = containment.entrances()?;
     let user = context.credentials.as_ref();

@@ -20,18 +20,30 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     /// True if this user may write to a file of this mode and owner, path_resolution(7).
-    pub(crate) fn may_write(&self, mode: u32, (uid, gid): (u32, u32)) -> bool {
-        let is_in = |group: &ids::Gid| group.as_raw() == gid;
-        let bit = if self.uid == ids::Uid::ROOT {
-            return true;
-        } else if self.uid.as_raw() == uid {
-            0o200
-        } else if is_in(&self.gid) || self.groups.iter().any(is_in) {
-            0o020
+    pub(crate) fn may_write(&self, mode: u32, owner: (u32, u32)) -> bool {
+        self.uid == ids::Uid::ROOT || mode & 0o222 & self.class(owner) != 0
+    }
+
+    /// True if this user may execute a file of this mode and owner, path_resolution(7).
+    pub(crate) fn may_execute(&self, mode: u32, owner: (u32, u32)) -> bool {
+        let allowed = if self.uid == ids::Uid::ROOT {
+            mode
         } else {
-            0o002
+            mode & self.class(owner)
         };
-        mode & bit != 0
+        allowed & 0o111 != 0
+    }
+
+    /// The bits of a mode that are about this user, where the file has this owner.
+    fn class(&self, (uid, gid): (u32, u32)) -> u32 {
+        let is_in = |group: &ids::Gid| group.as_raw() == gid;
+        if self.uid.as_raw() == uid {
+            0o700
+        } else if is_in(&self.gid) || self.groups.iter().any(is_in) {
+            0o070
+        } else {
+            0o007
+        }
     }
 }
 
@@ -122,5 +134,11 @@ mod tests {
         assert!(!one.may_write(0o062, (7, 8)), "its owner has no right");
         assert!(!one.may_write(0o602, (0, 8)), "its group has no right");
         assert!(user(0, &[0]).may_write(0o000, (7, 8)), "root may");
+        assert!(one.may_execute(0o100, (7, 0)) && !one.may_execute(0o677, (7, 0)));
+        assert!(
+            user(0, &[0]).may_execute(0o001, (7, 8)),
+            "root may if anybody may"
+        );
+        assert!(!user(0, &[0]).may_execute(0o666, (7, 8)));
     }
 }

@@ -2,6 +2,7 @@
 //! become another user may still enter.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -40,6 +41,17 @@ impl Entrance {
         Ok(Entrance {
             list: to_write(group, "tasks")?,
             folder: None,
+        })
+    }
+
+    /// Has its list of processes as another descriptor.
+    pub(crate) fn with_list(
+        self,
+        other: impl FnOnce(OwnedFd) -> io::Result<OwnedFd>,
+    ) -> io::Result<Entrance> {
+        Ok(Entrance {
+            list: other(self.list)?,
+            ..self
         })
     }
 

@@ -149,15 +149,33 @@ impl Group {
         }
     }
 
+    /// Fails if no process can be in the group: one that was made below a threaded group is a domain that is none,
+    /// cgroups(7).
+    pub(crate) fn takes_processes(&self) -> Result<(), GroupError> {
+        let path = self.path.join("cgroup.type");
+        // In version 1 there is no such file.
+        let kind = fs::read_to_string(&path).unwrap_or_default();
+        if kind.trim() != "domain invalid" {
+            return Ok(());
+        }
+        Err(GroupError {
+            what: "have a process in the cgroup, which is below a threaded one:",
+            path: self.path.clone(),
+            source: Errno::OPNOTSUPP.into(),
+        })
+    }
+
     /// Gives the processes in the group and below it. Zombies are none, cgroups(7). A group that is gone has
-    /// none.
+    /// none; of one whose path is too long for the kernel nobody knows, and it can't be removed.
     pub(crate) fn pids(&self) -> io::Result<Vec<i32>> {
         let mut pids = Vec::new();
         for folder in self.folders()? {
             match fs::read_to_string(folder.join("cgroup.procs")) {
                 // Processes outside of the namespace of this one stand there as 0.
                 Ok(list) => pids.extend(list.lines().filter_map(|pid| pid.parse::<i32>().ok())),
-                Err(error) if is_gone(&error) => {}
+                Err(error) if is_gone(&error) || is_too_deep(&error) => {}
+                // The processes of a threaded group are listed by the domain above it, in which the task is.
+                Err(error) if is_threaded(&error) && folder != self.path => {}
                 Err(error) => return Err(error),
             }
         }
@@ -181,13 +199,18 @@ impl Group {
     }
 
     fn kill_frozen(&self) -> io::Result<()> {
+        let killed = self.freeze().and_then(|()| self.kill_each());
+        // What is frozen dies when it thaws, and nobody else would have it do so.
+        let thawed = self.thaw();
+        killed.and(thawed)
+    }
+
+    fn freeze(&self) -> io::Result<()> {
         let state = self.path.join("freezer.state");
         fs::write(&state, "FROZEN")?;
         let mut pauses = Pauses::until(Deadline::after(FREEZE_LIMIT));
         while fs::read_to_string(&state)?.trim() != "FROZEN" && pauses.pause() {}
-        let killed = self.kill_each();
-        // What is frozen dies when it thaws.
-        killed.and(self.thaw())
+        Ok(())
     }
 
     /// True if whoever enters the group is frozen, or about to be: by the group itself or by one above it. A group that
@@ -216,13 +239,14 @@ impl Group {
         if self.version != Version::Freezer {
             return Ok(());
         }
-        let thawed = self.folders()?.into_iter().map(|folder| {
-            match fs::write(folder.join("freezer.state"), "THAWED") {
-                Err(error) if !is_gone(&error) => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            }
-        });
-        thawed.fold(Ok(()), Result::and)
+        let thaw = |folder: &Path| match fs::write(folder.join("freezer.state"), "THAWED") {
+            Err(error) if !is_gone(&error) && !is_too_deep(&error) => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        // First of all: most are frozen by it.
+        let thawed = thaw(&self.path);
+        let below = self.folders()?.into_iter().skip(1);
+        below.map(|folder| thaw(&folder)).fold(thawed, Result::and)
     }
 
     /// One that can't be killed does not protect the others.
@@ -327,7 +351,7 @@ impl Group {
                     let below: Vec<PathBuf> = below.collect();
                     folders.extend(below);
                 }
-                Err(error) if is_gone(&error) => {}
+                Err(error) if is_gone(&error) || is_too_deep(&error) => {}
                 Err(error) => return Err(error),
             }
             at += 1;
@@ -344,6 +368,16 @@ impl Group {
         };
         oom_kills(&fs::read_to_string(self.path.join(name)).ok()?)
     }
+}
+
+/// True if the path of a group is longer than a path may be, path_resolution(7).
+fn is_too_deep(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NAMETOOLONG)
+}
+
+/// True if a group has threads and no processes, cgroups(7).
+fn is_threaded(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::OPNOTSUPP)
 }
 
 /// True if a group was removed: its files are not found, or their content is not (ENODEV).

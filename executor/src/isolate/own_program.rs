@@ -27,7 +27,9 @@ pub(super) fn make_executable(
         }
         match look_below(&root, (&place, resolve), &place, user)? {
             Some(Found::Nothing) => {}
-            Some(Found::Executable | Found::NotExecutable) | None => return Ok(()),
+            Some(Found::Executable | Found::ForOthers | Found::NotExecutable) | None => {
+                return Ok(());
+            }
         }
     }
     Ok(())

@@ -90,7 +90,8 @@ impl PidSource for Cgroup {
     /// neither. All of them count the groups below as well.
     ///
     /// # Errors
-    /// [`StatsError::ReadCounter`] or [`StatsError::Parse`] if there is one that can't be read.
+    /// [`StatsError::ReadCounter`] or [`StatsError::Parse`] if there is one that can't be read;
+    /// [`StatsError::NoGroup`] if the group has gone.
     fn cpu(&mut self) -> Result<Option<GroupCpu>, StatsError> {
         let parse = |path: PathBuf, parsed: Result<_, ParseError>| {
             parsed.map_err(|source| StatsError::Parse { path, source })
@@ -106,6 +107,10 @@ impl PidSource for Cgroup {
         let stat = counter(&self.cpu_path.join("cpuacct.stat"))?;
         match usage.zip(stat) {
             Some((usage, stat)) => parse(path, of_cpuacct(&usage, &stat, &self.machine).map(Some)),
+            // A group that goes meanwhile has not lost its counter: another one would count from elsewhere.
+            None if !self.cpu_path.exists() => Err(StatsError::NoGroup {
+                path: self.cpu_path.clone(),
+            }),
             None => Ok(None),
         }
     }
@@ -142,4 +147,27 @@ fn is_gone(error: &io::Error) -> bool {
 
 fn has_code(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn a_group_that_goes_between_list_and_counter_is_gone_and_not_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cgroup.procs"), "1\n").unwrap();
+        let machine = Machine {
+            ticks_per_second: NonZeroU32::MIN,
+            page_bytes: NonZeroU32::MIN,
+            processors: NonZeroU32::MIN,
+        };
+        let mut group = Cgroup::new(folder.path(), machine);
+        group.list().unwrap();
+        assert!(group.cpu().unwrap().is_none(), "there is no counter");
+        folder.close().unwrap();
+        assert!(matches!(group.cpu(), Err(StatsError::NoGroup { .. })));
+    }
 }

@@ -95,6 +95,8 @@ fn the_code_of_the_task_is_the_exit_code() {
         ("exit 3", 3),
         ("kill -9 $$", 137),
         ("kill -TERM $$", 143),
+        // A real-time signal, which has no name.
+        ("kill -34 $$", 162),
     ] {
         assert_eq!(
             disabled(&["sh", "-c", script]),
@@ -159,6 +161,10 @@ fn failures_of_the_executor_have_codes_and_one_line_of_their_own() {
         (
             &["--cwd", "/no/such/folder"],
             "it could not enter the folder that it starts in",
+        ),
+        (
+            &["--task-dir", "/no/such/folder"],
+            "can't open task folder /no/such/folder",
         ),
     ] {
         let words = [options, &["--log-disabled", "--", "true"]].concat();
@@ -454,9 +460,22 @@ fn children_from_before_are_not_taken_for_some_of_the_task() {
 }
 
 #[test]
+fn a_child_subreaper_knows_ends_by_signals_without_a_name() {
+    let stage = Stage::new();
+    let options = ["--no-cgroup", "--verbose"];
+    let running = Running::start(with(&stage, &options, "kill -34 $$"));
+    let (code, text) = running.end();
+    assert_eq!(code, Some(162), "{text}");
+    assert!(text.contains("wait until none is left: not needed\n"), "{text}");
+    assert!(!text.contains("can't"), "{text}");
+}
+
+#[test]
 fn a_child_subreaper_leaves_no_zombies_while_its_task_runs() {
     let stage = Stage::new();
-    let script = "i=0; while [ $i -lt 20 ]; do (setsid sh -c 'sleep 0.01; exit 0' & exit 0); i=$((i+1)); done
+    // Each fifth ends by a real-time signal.
+    let script = "i=0; while [ $i -lt 20 ]; do (setsid sh -c \"sleep 0.01; [ $((i%5)) != 0 ] || kill -34 \\$\\$\" & exit 0)
+i=$((i+1)); done
 echo done; exec sleep 1000";
     let running = Running::start(with(&stage, &["--no-cgroup"], script));
     assert_eq!(line(&stage.stdout), "done");

@@ -4,11 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use executor::{Cancel, Executor, LaunchError, LogPaths, Options, StandardExecutor, UserError};
+use executor::{
+    Cancel, Executor, LaunchError, LaunchSpec, LogPaths, Options, StandardExecutor, UserError,
+};
 use nix::unistd::{Uid, User, geteuid, getgrouplist};
 use rustix::process::{DumpableBehavior, dumpable_behavior};
 
-use crate::stage::{Stage, all, sh, skip, status_field};
+use crate::stage::{Stage, all, program, sh, skip, status_field};
 
 /// A user of most machines who is not root.
 fn nobody() -> Option<User> {
@@ -148,6 +150,28 @@ fn a_task_knows_who_it_is_unless_it_is_told_otherwise() {
             format!("{name} {name} {expected} own\n")
         );
     }
+}
+
+#[test]
+fn a_program_that_is_not_for_the_task_s_user_does_not_hide_one_that_is() {
+    let Some(user) = nobody() else {
+        skip!(
+            "a_program_that_is_not_for_the_task_s_user_does_not_hide_one_that_is",
+            "only root can start a task as another user, and there must be a user nobody"
+        );
+    };
+    let stage = Stage::new();
+    fs::set_permissions(stage.folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let (first, second) = (stage.path("first/tool"), stage.path("second/tool"));
+    program(&first, "#!/bin/sh\necho first\n", 0o700);
+    program(&second, "#!/bin/sh\necho second\n", 0o755);
+    let folders = [&first, &second].map(|path| path.parent().unwrap().to_owned());
+    let path = std::env::join_paths(folders).unwrap();
+    let executor = new();
+    let mut spec = LaunchSpec::new("tool", stage.logs.clone()).env("PATH", path);
+    spec.user = Some(user.name);
+    executor.launch(&spec, Cancel::never()).unwrap();
+    assert_eq!(all(&stage.stdout), "second\n");
 }
 
 #[test]

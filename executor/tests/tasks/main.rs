@@ -4,6 +4,7 @@
 
 mod command;
 mod commands_within;
+mod early_signals;
 mod ending;
 mod escaping;
 mod hearing;
@@ -12,6 +13,7 @@ mod launching;
 mod leftovers;
 mod lookups;
 mod measuring;
+mod odd_groups;
 mod signals;
 mod speaking;
 mod stage;
