@@ -466,7 +466,10 @@ fn a_child_subreaper_knows_ends_by_signals_without_a_name() {
     let running = Running::start(with(&stage, &options, "kill -34 $$"));
     let (code, text) = running.end();
     assert_eq!(code, Some(162), "{text}");
-    assert!(text.contains("wait until none is left: not needed\n"), "{text}");
+    assert!(
+        text.contains("wait until none is left: not needed\n"),
+        "{text}"
+    );
     assert!(!text.contains("can't"), "{text}");
 }
 

@@ -152,7 +152,8 @@ fn nobody_is_left_frozen_by_groups_that_are_too_deep() {
     };
     let stage = Stage::new();
     let executor = only(false, true);
-    let spec = stage.script("setsid sleep 1000 >/dev/null 2>&1 & echo $!; exec sleep 1000");
+    let spec =
+        stage.script("setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & exec sleep 1000");
     executor.launch(&spec, Cancel::never()).unwrap();
     let daemon: i32 = line(&stage.stdout).parse().unwrap();
     let group = executor.contained().unwrap().cgroup().unwrap().to_owned();
