@@ -102,6 +102,7 @@ mod tests {
             args: &args,
             env: &env,
             leads: Leads::ProcessGroup,
+            blocked: &[],
             enclosure: Some(enclosure),
         };
         let process = start(&spec, [null(), stdout.into(), null()]).unwrap();

@@ -1,7 +1,7 @@
 //! One program that is no task (edge).
 //!
-//! It begins as the main process of a task does: it blocks and ignores no signal, whatever the process that starts it does,
-//! and has no descriptor but stdin, stdout and stderr. Where those lead, who waits for it and who ends it is for the caller
+//! It begins as the main process of a task does: it ignores no signal and blocks none unasked, whatever the process that
+//! starts it does, and has no descriptor but stdin, stdout and stderr. Where those lead, who waits for it and who ends it is for the caller
 //! to see to. That is for a program that has many of them, and a way of its own to look after them; a
 //! [`StandardExecutor`](crate::StandardExecutor) looks after a task.
 
@@ -22,6 +22,7 @@ use crate::containment::ContainError;
 use crate::enclosure::Enclosure;
 use crate::processes::signal;
 use crate::program::{self, ProgramError};
+use crate::signal_state::Mask;
 use crate::spawn::{Birth, ChildEnds, Leads, Newborn, SpawnError, Stage, spawn};
 use crate::waiting::{Deadline, poll_until};
 
@@ -40,6 +41,8 @@ pub struct ProcessSpec<'a> {
     pub env: &'a [(OsString, OsString)],
     /// What it is the leader of.
     pub leads: Leads,
+    /// The numbers of the signals that it begins with blocked, for a program that takes them in itself.
+    pub blocked: &'a [i32],
     /// What it is started in; none: the control group of this process.
     pub enclosure: Option<&'a Enclosure>,
 }
@@ -91,6 +94,7 @@ pub fn start(
         env: spec.env,
         cwd: None,
         leads: spec.leads,
+        blocked: Mask::of(spec.blocked),
         credentials: None,
         oom_score_adj: None,
         entrances: entrances.into_iter().collect(),
@@ -105,6 +109,18 @@ pub fn start(
         newborn,
         status: None,
     })
+}
+
+impl StartError {
+    /// True if it was the enclosure that could not be entered: that it could be made says nothing about that.
+    #[must_use]
+    pub fn is_of_enclosure(&self) -> bool {
+        match self {
+            StartError::Enclosure(_) => true,
+            StartError::Start { stage, .. } => *stage == Stage::Cgroup,
+            StartError::Program(_) => false,
+        }
+    }
 }
 
 impl Process {
@@ -185,6 +201,7 @@ mod tests {
             args,
             env: &[],
             leads: Leads::ProcessGroup,
+            blocked: &[],
             enclosure: None,
         }
     }
@@ -251,6 +268,21 @@ mod tests {
             assert!(process.signal(9).unwrap());
             assert_eq!(process.wait(LONG).unwrap().unwrap().signal(), Some(9));
         }
+    }
+
+    #[test]
+    fn a_process_begins_with_those_signals_blocked_that_it_is_to_and_no_others() {
+        let args = words(["SigBlk", "/proc/self/status"]);
+        let blocked = |numbers| {
+            run(&ProcessSpec {
+                blocked: numbers,
+                ..spec("grep", &args)
+            })
+            .0
+        };
+        assert_eq!(blocked(&[]), "SigBlk:\t0000000000000000\n");
+        assert_eq!(blocked(&[1, 10, 64]), "SigBlk:\t8000000000000201\n");
+        assert_eq!(blocked(&[0, 65, -1]), "SigBlk:\t0000000000000000\n");
     }
 
     #[test]

@@ -40,9 +40,23 @@ impl Drop for Blocked {
     }
 }
 
-/// Blocks no signal in this thread from now on. It is async-signal-safe.
-pub(crate) fn block_none() -> Result<(), Errno> {
-    set_mask(0).map(drop)
+/// Signals that are blocked, by number: signal n is bit n - 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Mask(u64);
+
+impl Mask {
+    /// Those with these numbers; what is no number of a signal is left out.
+    pub(crate) fn of(numbers: &[i32]) -> Mask {
+        let known = numbers
+            .iter()
+            .filter(|number| (1..=COUNT).contains(*number));
+        Mask(known.fold(0, |mask, number| mask | 1 << (number - 1)))
+    }
+}
+
+/// Blocks these signals in this thread from now on, and no others. It is async-signal-safe.
+pub(crate) fn block_only(mask: Mask) -> Result<(), Errno> {
+    set_mask(mask.0).map(drop)
 }
 
 /// Has each signal do what it does by default. It is async-signal-safe.

@@ -25,7 +25,7 @@ use crate::cgroup::Entrance;
 use crate::descriptors::{FIRST, keep_from_programs};
 use crate::image::Image;
 use crate::log_paths::NULL_DEVICE;
-use crate::signal_state::{block_none, default_all};
+use crate::signal_state::{Mask, block_only, default_all};
 use crate::user::Credentials;
 use crate::vfork::{self, Memory, Place, Unborn};
 
@@ -36,7 +36,7 @@ pub(crate) use crate::vfork::Newborn;
 pub enum Stage {
     /// Be made at all.
     Fork,
-    /// Block and ignore no signal.
+    /// Ignore no signal, and block none that it was not told to.
     Signals,
     /// Keep what this process has open from the program.
     Descriptors,
@@ -122,6 +122,8 @@ pub(crate) struct Birth<'a> {
     /// None: where this process is.
     pub(crate) cwd: Option<&'a Path>,
     pub(crate) leads: Leads,
+    /// What it begins with blocked.
+    pub(crate) blocked: Mask,
     pub(crate) credentials: Option<&'a Credentials>,
     pub(crate) oom_score_adj: Option<i16>,
     /// What it enters its control groups by.
@@ -230,6 +232,7 @@ struct Preparation<'a> {
     credentials: Option<&'a Credentials>,
     cwd: Option<CString>,
     leads: Leads,
+    blocked: Mask,
 }
 
 impl<'a> Preparation<'a> {
@@ -266,6 +269,7 @@ impl<'a> Preparation<'a> {
             credentials: birth.credentials.filter(|user| !user.is_own),
             cwd,
             leads: birth.leads,
+            blocked: birth.blocked,
         })
     }
 
@@ -290,7 +294,7 @@ impl<'a> Preparation<'a> {
         if let Some(cwd) = &self.cwd {
             chdir(cwd.as_c_str()).map_err(at(Stage::Folder))?;
         }
-        block_none().map_err(at(Stage::Signals))?;
+        block_only(self.blocked).map_err(at(Stage::Signals))?;
         let errno = self.image.replace_process();
         Err(at(Stage::Program)(errno))
     }

@@ -89,6 +89,7 @@ fn of(program: &str) -> Birth<'_> {
         env: &[],
         cwd: Some(Path::new("/")),
         leads: Leads::Session,
+        blocked: Mask::default(),
         credentials: None,
         oom_score_adj: None,
         entrances: Vec::new(),

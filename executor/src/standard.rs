@@ -14,6 +14,7 @@ use crate::exec_stream::ExecRequest;
 use crate::one_task::{OneTask, Options, Starter, executor_of_one_task};
 use crate::outputs;
 use crate::program;
+use crate::signal_state::Mask;
 use crate::spawn::{Birth, ChildEnds, Leads, Newborn, SpawnError, spawn};
 use crate::spec::LaunchSpec;
 use crate::task::{Context, Task};
@@ -132,6 +133,7 @@ impl Starter for OnHost {
             env: &context.env,
             cwd: Some(&context.cwd),
             leads: Leads::Session,
+            blocked: Mask::default(),
             credentials: context.credentials.as_ref(),
             oom_score_adj: context.oom_score_adj,
             entrances: task.containment.entrances()?,
@@ -175,6 +177,7 @@ fn start_in(
         env: &context.env,
         cwd: Some(&context.cwd),
         leads: Leads::Session,
+        blocked: Mask::default(),
         credentials: context.credentials.as_ref(),
         oom_score_adj: context.oom_score_adj,
         entrances,

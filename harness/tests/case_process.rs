@@ -287,8 +287,31 @@ fn what_nobody_knows_for_the_case_s_own_does_not_outlive_it_and_is_told() {
     );
     assert!(!harness::observe::lives(daemon));
     let trace = std::fs::read_to_string(dir.trace()).unwrap();
-    let told = format!("and killed: {daemon} `sleep 10000`");
+    let told = format!("was killed: {daemon} `sleep 10000`");
     assert!(trace.contains(&told), "{trace}");
+}
+
+#[test]
+fn a_case_process_that_has_just_begun_is_ended_by_no_signal_that_it_takes_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("status");
+    let mut case = case(&format!("{START}[[plan]]\ndo = \"await-exit\"\n"), DRIVER);
+    // What it is to be told follows as two more files to read.
+    let copy = format!("w {}", file.display());
+    case.reexec = ["sed", "-n", &copy, "/proc/self/status"]
+        .map(str::to_owned)
+        .to_vec();
+    let dir = CaseDir::new(folder.path().join("case"));
+    let error = runner::play(&case, &dir, Duration::from_secs(30)).unwrap_err();
+    assert!(
+        matches!(error, runner::RunnerError::Failed { .. }),
+        "{error:?}"
+    );
+    // SIGHUP, SIGINT, SIGUSR1 and SIGTERM.
+    let status = std::fs::read_to_string(file).unwrap();
+    for line in ["SigBlk:\t0000000000004203\n", "SigIgn:\t0000000000000000\n"] {
+        assert!(status.contains(line), "no {line:?} in {status}");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::cgroup::Entrance;
 use crate::containment::Containment;
 use crate::processes;
 use crate::serve::Reexec;
+use crate::signal_state::Mask;
 use crate::spawn::{Birth, ChildEnds, Leads, Newborn, SpawnError, spawn};
 use crate::waiting::{Cancel, Deadline, Pauses, Woken, readable};
 use crate::warden::{write_line, write_line_with};
@@ -140,6 +141,7 @@ fn start(
         env: &[],
         cwd: Some(Path::new("/")),
         leads: Leads::Session,
+        blocked: Mask::default(),
         credentials: None,
         oom_score_adj: None,
         entrances,

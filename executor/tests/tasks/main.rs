@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+mod adopting;
 mod command;
 mod commands_within;
 mod early_signals;

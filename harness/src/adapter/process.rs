@@ -71,15 +71,26 @@ impl Process {
         let (answers, stdout) = io::pipe().map_err(failed)?;
         let args: Vec<OsString> = words.iter().skip(1).map(OsString::from).collect();
         let variables: Vec<(OsString, OsString)> = env::vars_os().collect();
-        let spec = ProcessSpec {
-            program: OsStr::new(&program),
-            args: &args,
-            env: &variables,
-            leads: Leads::ProcessGroup,
-            enclosure,
+        let start_in = |enclosure| {
+            let spec = ProcessSpec {
+                program: OsStr::new(&program),
+                args: &args,
+                env: &variables,
+                leads: Leads::ProcessGroup,
+                blocked: &[],
+                enclosure,
+            };
+            let (stdin, stdout) = (stdin.try_clone(), stdout.try_clone());
+            let ends = [stdin?.into(), stdout?.into(), said.try_clone()?.into()];
+            Ok(process::start(&spec, ends))
         };
-        let child = process::start(&spec, [stdin.into(), stdout.into(), said.into()])
-            .map_err(|error| failed(io::Error::other(error)))?;
+        let started = match start_in(enclosure).map_err(failed)? {
+            Err(error) if error.is_of_enclosure() => start_in(None).map_err(failed)?,
+            started => started,
+        };
+        // The last copies of these ends here: the adapter alone has them now.
+        drop((stdin, stdout));
+        let child = started.map_err(|error| failed(io::Error::other(error)))?;
         let client = Client::over(requests.into(), answers.into()).map_err(failed)?;
         Ok(Self {
             child,

@@ -74,8 +74,8 @@ pub fn is_stopped(pid: i32) -> bool {
     thread_states(pid).is_some_and(|states| states.into_iter().all(|state| state == 'T'))
 }
 
-/// Whether no thread of the process has anything to do: each waits for something that may never come, is stopped, or
-/// has ended. One that waits for a disk, or for its child to become a program, is about to go on.
+/// Whether no thread of the process runs or is about to: each waits for something that may never come, is stopped, or
+/// has ended. One that waits for a disk, or by vfork(2) for its child to become a program, is about to go on.
 #[must_use]
 pub fn is_at_rest(pid: i32) -> bool {
     thread_states(pid)

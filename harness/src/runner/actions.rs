@@ -24,6 +24,8 @@ use crate::trace::Event;
 const TASK_BEGINS: Duration = Duration::from_secs(5);
 /// How long a subject may take to come to rest before it is measured.
 const COMES_TO_REST: Duration = Duration::from_secs(10);
+/// In how many looks in a row it has to rest: between two of its steps it may be waiting for a moment.
+const LOOKS_AT_REST: u32 = 3;
 
 impl Stage {
     /// Plays steps in order; the first that fails ends the plan.
@@ -252,10 +254,12 @@ impl Stage {
             Who::Driver => &[Part::Driver, Part::Task],
         };
         // Whoever is in the middle of something holds more than it keeps. One that never rests is measured all the same.
+        let mut looks = 0;
         self.wait(COMES_TO_REST, |stage| {
             stage.look_at_processes();
-            let pids = stage.kin.pids(parts);
-            pids.into_iter().all(is_at_rest).then_some(())
+            let rests = stage.kin.pids(parts).into_iter().all(is_at_rest);
+            looks = if rests { looks + 1 } else { 0 };
+            (looks == LOOKS_AT_REST).then_some(())
         })?;
         let used = resources(&self.kin.pids(parts));
         self.trace.add(Event::Measured {

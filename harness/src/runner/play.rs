@@ -28,6 +28,13 @@ pub(super) const LIMIT_VARIABLE: &str = "HARNESS_CASE_LIMIT_MS";
 pub(super) const PARENT_VARIABLE: &str = "HARNESS_CASE_PARENT";
 /// The limit of a case that is told none.
 pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(180);
+/// What a case process takes in itself, and must not end by before it does.
+const OWN_SIGNALS: [i32; 4] = [
+    Signal::SIGTERM as i32,
+    Signal::SIGINT as i32,
+    Signal::SIGHUP as i32,
+    Signal::SIGUSR1 as i32,
+];
 /// How long a case may take beyond its limit, for its own orderly end.
 const OVERTIME: Duration = Duration::from_secs(5);
 /// How long the case process may take to clean up when it is told to end.
@@ -157,8 +164,8 @@ pub fn play_until(
         child.wait(GRACE).map_err(waiting)?;
         remove_fifos(&dir);
     }
-    if let Some(enclosure) = enclosure {
-        end_all_in(&enclosure, &dir)?;
+    if let Some(text) = enclosure.as_ref().and_then(end_all_in) {
+        add_to_trace(&dir, Event::SuiteError { text })?;
     }
     if overran {
         let text = format!(
@@ -234,20 +241,29 @@ fn start(
         variables.insert(STOP_AT_VARIABLE.into(), hold.what.into());
     }
     let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
-    let (stdin, stdout, held) = outer_ends(hold.is_some()).map_err(failed)?;
-    let spec = ProcessSpec {
-        program: OsStr::new(&program),
-        args: &args,
-        env: &variables,
-        // No signal to the process group of the suite, as one from a terminal, is for it.
-        leads: Leads::Session,
-        enclosure,
+    let start_in = |enclosure| {
+        let spec = ProcessSpec {
+            program: OsStr::new(&program),
+            args: &args,
+            env: &variables,
+            // No signal to the process group of the suite, as one from a terminal, is for it.
+            leads: Leads::Session,
+            blocked: &OWN_SIGNALS,
+            enclosure,
+        };
+        let (stdin, stdout, held) = outer_ends(hold.is_some()).map_err(failed)?;
+        let stderr = stderr.try_clone().map_err(failed)?;
+        let started = process::start(&spec, [stdin, stdout, stderr.into()]);
+        Ok(started.map(|child| (child, held)))
     };
     let mut ours = ours();
-    let child = process::start(&spec, [stdin, stdout, stderr.into()])
-        .map_err(|error| failed(io::Error::other(error)))?;
-    ours.insert(child.pid());
+    let started = match start_in(enclosure)? {
+        Err(error) if error.is_of_enclosure() => start_in(None)?,
+        started => started,
+    };
+    let (child, held) = started.map_err(|error| failed(io::Error::other(error)))?;
     let pid = child.pid();
+    ours.insert(pid);
     Ok((child, held, Ours(pid)))
 }
 
@@ -261,27 +277,24 @@ fn outer_ends(is_held: bool) -> io::Result<(OwnedFd, OwnedFd, Option<Held>)> {
     Ok((stdin.into(), stdout.into(), Some((to_case, from_case))))
 }
 
-/// Ends what has outlived its case process, wherever it went; that is a finding of the case.
-fn end_all_in(enclosure: &Enclosure, dir: &CaseDir) -> Result<(), RunnerError> {
-    let waiting = |source| RunnerError::Wait { source };
-    let left: Vec<String> = enclosure
-        .processes()
-        .map_err(waiting)?
-        .into_iter()
-        .map(|pid| format!("{pid} `{}`", command_line(pid)))
-        .collect();
-    if left.is_empty() {
-        return Ok(());
-    }
-    let outcome = match enclosure.kill(GRACE).map_err(waiting)? {
-        true => "killed",
-        false => "still there though it was killed",
+/// Ends what has outlived its case process, wherever it went; says what that was.
+fn end_all_in(enclosure: &Enclosure) -> Option<String> {
+    let left = enclosure.processes().map(|pids| {
+        let named = pids
+            .into_iter()
+            .map(|pid| format!("{pid} `{}`", command_line(pid)));
+        named.collect::<Vec<_>>().join(", ")
+    });
+    // Nobody may be listed who has not gone yet.
+    let outcome = match (enclosure.kill(GRACE), left) {
+        (Err(error), _) | (_, Err(error)) => format!("is not known: {error}"),
+        (Ok(true), Ok(left)) if left.is_empty() => return None,
+        (Ok(true), Ok(left)) => format!("was killed: {left}"),
+        (Ok(false), Ok(left)) => format!("is still there though it was killed: {left}"),
     };
-    let text = format!(
-        "left of the case when its process had ended, and {outcome}: {}",
-        left.join(", ")
-    );
-    add_to_trace(dir, Event::SuiteError { text })
+    Some(format!(
+        "what is left of the case when its process has ended {outcome}"
+    ))
 }
 
 /// Kills everything that a case process left behind which could not clean up itself, and itself.

@@ -129,6 +129,7 @@ fn started_with(invocation: &Invocation, standard: [OwnedFd; 3]) -> io::Result<i
         args: &args,
         env: &variables,
         leads: Leads::ProcessGroup,
+        blocked: &[],
         // It begins in that of the case process.
         enclosure: None,
     };

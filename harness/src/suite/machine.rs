@@ -218,8 +218,7 @@ fn fate(child: &Child, own_session: Option<Pid>) -> Fate {
     match child.command {
         Some(_) if child.is_case() => Fate::LeftAlone,
         Some(_) => Fate::Killed,
-        // A zombie. One that leads a session may be a case process, which its starter reaps.
-        None if child.session == Some(child.pid) => Fate::LeftAlone,
+        // A zombie, and no case process of this suite: those were left out.
         None => Fate::Reaped,
     }
 }
@@ -320,9 +319,10 @@ mod tests {
 
     #[test]
     fn a_zombie_is_reaped_unless_its_starter_does_that() {
-        assert_eq!(fate(&child(8, None), Some(SUITE)), Fate::Reaped);
-        for session in [7, 9] {
-            assert_eq!(fate(&child(session, None), Some(SUITE)), Fate::LeftAlone);
+        // A daemon leads a session.
+        for session in [8, 9] {
+            assert_eq!(fate(&child(session, None), Some(SUITE)), Fate::Reaped);
         }
+        assert_eq!(fate(&child(7, None), Some(SUITE)), Fate::LeftAlone);
     }
 }
