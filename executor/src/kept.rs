@@ -30,7 +30,7 @@ use crate::status::CommandEnd;
 use crate::user::{self, UserError};
 use crate::waiting::{Cancel, Deadline};
 pub use crate::warden::KeptSpec;
-use crate::warden::{self, boot_id};
+use crate::warden::{self, Origin};
 
 /// Why something was not done with a task, in words that name the process, the file or the signal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ pub fn check_user(user: &str) -> Result<(), UserError> {
 #[derive(Debug)]
 pub struct Keeper {
     reexec: Reexec,
-    boot: String,
+    origin: Origin,
 }
 
 impl Keeper {
@@ -73,13 +73,14 @@ impl Keeper {
     /// left are removed.
     ///
     /// # Errors
-    /// That of reading `/proc/sys/kernel/random/boot_id`: without it no task could be told from a stranger later.
+    /// That of reading `/proc/sys/kernel/random/boot_id` or `/proc/self/ns/pid`: without them no task could be told from a
+    /// stranger later.
     pub fn new(words: Vec<OsString>) -> io::Result<Keeper> {
-        let boot = boot_id()?;
+        let origin = Origin::own()?;
         remove_left(&CgroupParent::Own);
         Ok(Keeper {
             reexec: Reexec::new(words),
-            boot,
+            origin,
         })
     }
 
@@ -91,7 +92,7 @@ impl Keeper {
     /// # Errors
     /// Why it does not run; nothing is left of it.
     pub fn start(&self, task: &KeptSpec, given: impl FnOnce(GiveUp)) -> Result<NewTask, KeepError> {
-        let newborn = begin(&self.reexec, task, &self.boot, |link| {
+        let newborn = begin(&self.reexec, task, &self.origin, |link| {
             given(GiveUp(Arc::clone(link)));
         })?;
         Ok(NewTask(Some(newborn)))
@@ -101,10 +102,11 @@ impl Keeper {
     /// at.
     ///
     /// # Errors
-    /// The handle is none, or the task is lost. What was left of it was killed then, at most in so long.
+    /// The handle is none, or the task is lost. What was left of it was killed then, at most in so long; but a task of
+    /// another pid namespace is left alone.
     pub fn find(&self, handle: Value, limit: Duration) -> Result<KeptTask, KeepError> {
         let handle = Handle::parse(handle)?;
-        let kept = Kept::recover(handle, &self.boot, Deadline::after(limit))?;
+        let kept = Kept::recover(handle, &self.origin, Deadline::after(limit))?;
         Ok(KeptTask(Arc::new(kept)))
     }
 }

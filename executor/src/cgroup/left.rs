@@ -26,6 +26,7 @@ const AT_MOST: usize = 200;
 /// Marks a group as made by this process.
 pub(super) fn mark(group: &Path) -> io::Result<()> {
     let namespace = own_namespace()?;
+    let namespace = namespace.to_string();
     setxattr(group, MARK, namespace.as_bytes(), XattrFlags::empty())?;
     Ok(())
 }
@@ -38,7 +39,7 @@ pub(crate) fn remove_left_in(parent: &Path) {
     let mut removed = 0;
     for entry in entries.flatten() {
         let path = entry.path();
-        let is_left = |pid: Pid| has_mark(&path, &namespace) && is_free(pid);
+        let is_left = |pid: Pid| namespace_of(&path) == Some(namespace) && is_free(pid);
         // Its maker is looked for last.
         if maker(&entry.file_name()).is_some_and(is_left) {
             remove_left_in(&path);
@@ -50,14 +51,16 @@ pub(crate) fn remove_left_in(parent: &Path) {
     }
 }
 
-fn own_namespace() -> io::Result<String> {
-    Ok(fs::metadata("/proc/self/ns/pid")?.ino().to_string())
+/// The inode of the pid namespace of this process.
+pub(crate) fn own_namespace() -> io::Result<u64> {
+    Ok(fs::metadata("/proc/self/ns/pid")?.ino())
 }
 
-fn has_mark(group: &Path, namespace: &str) -> bool {
+/// Which pid namespace the number in the name of a group is of; none if nothing says so: version 1 has no such mark.
+pub(crate) fn namespace_of(group: &Path) -> Option<u64> {
     let mut value = [0; 32];
-    let read = lgetxattr(group, MARK, &mut value[..]);
-    read.is_ok_and(|bytes| value[..bytes] == *namespace.as_bytes())
+    let bytes = lgetxattr(group, MARK, &mut value[..]).ok()?;
+    str::from_utf8(&value[..bytes]).ok()?.parse().ok()
 }
 
 /// True if nobody has this number, not even as a zombie.

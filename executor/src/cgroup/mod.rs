@@ -11,5 +11,5 @@ pub use choose::{Allowed, CgroupParent, Kind};
 pub(crate) use choose::{Candidate, Plan, RefusedParent, choose};
 pub(crate) use entrance::{Entrance, list_of_processes};
 pub(crate) use group::{Group, GroupError};
-pub(crate) use left::remove_left_in;
+pub(crate) use left::{namespace_of, own_namespace, remove_left_in};
 pub(crate) use mounts::Hierarchies;

@@ -17,8 +17,8 @@ use super::reexec::Reexec;
 use crate::processes;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
 use crate::warden::{
-    Folder, Go, Held, Inode, KeptSpec, Named, Order, Report, groups_of, kill_below, kill_groups_of,
-    read_line, write_line,
+    Folder, Go, Held, Inode, KeptSpec, Named, Order, Origin, Report, groups_of, kill_below,
+    kill_groups_of, read_line, write_line,
 };
 
 /// How long the warden may take beyond its wait for the readers of both FIFOs.
@@ -59,12 +59,12 @@ pub(crate) fn give_up(link: &UnixStream) {
 pub(crate) fn begin(
     reexec: &Reexec,
     task: &KeptSpec,
-    boot: &str,
+    origin: &Origin,
     given: impl FnOnce(&Arc<UnixStream>),
 ) -> Result<Newborn, String> {
     let folder = Folder::make(Path::new(&task.task_dir))
         .map_err(|error| format!("can't make a folder in {}: {error}", task.task_dir))?;
-    let begun = begin_in(&folder, reexec, task, boot, given);
+    let begun = begin_in(&folder, reexec, task, origin, given);
     begun.map_err(|why| match folder.remove() {
         Ok(()) => why,
         Err(error) => format!("{why}; and a folder is left in {}: {error}", task.task_dir),
@@ -75,7 +75,7 @@ fn begin_in(
     folder: &Folder,
     reexec: &Reexec,
     task: &KeptSpec,
-    boot: &str,
+    origin: &Origin,
     given: impl FnOnce(&Arc<UnixStream>),
 ) -> Result<Newborn, String> {
     let named = folder.named();
@@ -90,7 +90,7 @@ fn begin_in(
     let order = Order { task: task.clone() };
     match told(&link, &order) {
         Ok(held) => {
-            let handle = Handle::new(boot.to_owned(), who, named, held);
+            let handle = Handle::new(origin, who, named, held);
             let kept = Arc::new(Kept::new(handle, warden, Arc::clone(&link)));
             Ok(Newborn { kept, link })
         }
@@ -185,11 +185,11 @@ fn end(warden: &OwnedFd, who: Named, strangers: Option<&[PathBuf]>) -> String {
             left = format!("; process {} does not end", who.pid);
         }
     }
-    processes::reap(warden);
-    // It may have been killed when its task ran and nobody knew of it yet.
+    // It may have been killed when its task ran and nobody knew of it yet. Its number is its own until it is reaped.
     let killed = strangers.map(|but| kill_groups_of(who.pid, but, Deadline::after(GIVE_UP_LIMIT)));
     if let Some(Err(error)) = killed {
         left = format!("{left}; something may be left in its cgroup: {error}");
     }
+    processes::reap(warden);
     left
 }

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -25,10 +26,16 @@ use crate::exit::Exit;
 use crate::incoming::expect_children;
 use crate::task::lock;
 use crate::waiting::{Deadline, poll_until};
-use crate::warden::boot_id;
+use crate::warden::Origin;
 
 /// How long a request may be, in bytes, with its newline.
 const LONGEST: u64 = (1 << 20) + 1;
+
+/// How much a pipe takes at once if it takes anything, in bytes.
+const PIPE_BUF: usize = 4096;
+
+/// How long an answer may wait for a reader when nobody can ask any more.
+const UNHEARD_LIMIT: Duration = Duration::from_millis(500);
 
 /// Answers requests until stdin ends or a detach comes. The FIFOs of all tasks must lie below the trusted root, if one is
 /// named.
@@ -38,9 +45,9 @@ pub(crate) fn serve(reexec: &Reexec, trusted_root: Option<String>) -> ExitCode {
         // A warden outlives this process, and whoever waits for the end of a pipe would wait for the warden.
         .and_then(|()| keep_from_programs())
         .and_then(|()| trusted_root.as_deref().map_or(Ok(()), require_folder))
-        .and_then(|()| boot_id());
-    let boot = match prepared {
-        Ok(boot) => boot,
+        .and_then(|()| Origin::own());
+    let origin = match prepared {
+        Ok(origin) => origin,
         Err(error) => {
             say(format_args!("can't serve: {error}"));
             return Exit::Failed.into();
@@ -48,7 +55,7 @@ pub(crate) fn serve(reexec: &Reexec, trusted_root: Option<String>) -> ExitCode {
     };
     remove_left(&CgroupParent::Own);
     let driver = Driver {
-        tasks: Arc::new(Tasks::new(reexec.clone(), boot)),
+        tasks: Arc::new(Tasks::new(reexec.clone(), origin)),
         out: Arc::new(Out::default()),
         trusted_root,
     };
@@ -136,7 +143,14 @@ impl Driver {
             Order::Signal { id, signal } => Box::new(move |tasks| tasks.signal(&id, &signal)),
             Order::Destroy { id } => Box::new(move |tasks| tasks.destroy(&id)),
             Order::Stats { id } => Box::new(move |tasks| tasks.stats(&id)),
-            Order::Recover(claims) => Box::new(move |tasks| tasks.recover(claims)),
+            Order::Recover(claims) => {
+                let taking_over = self.tasks.take_over();
+                Box::new(move |tasks| {
+                    let answer = tasks.recover(claims);
+                    drop(taking_over);
+                    answer
+                })
+            }
             Order::Detach => unreachable!("it was taken before"),
         };
         if let Err(why) = self.call(seq, act) {
@@ -184,38 +198,55 @@ struct Out(Mutex<bool>);
 
 impl Out {
     fn say(&self, seq: u64, answer: Answer) {
-        let is_closed = lock(&self.0);
+        let mut is_closed = lock(&self.0);
         if !*is_closed {
-            write(io::stdout().lock(), &line(seq, answer));
+            *is_closed = !tell(&line(seq, answer));
         }
     }
 
     /// Says this, and nothing any more.
     fn say_last(&self, seq: u64, answer: Answer) {
         let mut is_closed = lock(&self.0);
-        write(io::stdout().lock(), &line(seq, answer));
+        if !*is_closed {
+            tell(&line(seq, answer));
+        }
         *is_closed = true;
     }
 }
 
-fn write(out: impl AsFd, line: &str) {
+fn tell(line: &str) -> bool {
+    write(io::stdout().lock(), io::stdin().as_fd(), line)
+}
+
+/// Writes a line; says whether somebody may listen on. Whoever does not read, though the other end of `asked_by` is gone,
+/// does not any more: the end of requests must be seen behind it.
+fn write(out: impl AsFd, asked_by: BorrowedFd<'_>, line: &str) -> bool {
     let mut rest = line.as_bytes();
+    let (mut is_watched, mut deadline) = (true, Deadline::of(None));
     while !rest.is_empty() {
-        let written = match rustix::io::write(&out, rest) {
-            Ok(bytes) => {
-                rest = &rest[bytes..];
-                Ok(())
-            }
-            Err(Errno::INTR) => Ok(()),
-            // Whoever made the pipe has made it so.
-            Err(Errno::AGAIN) => await_ready(out.as_fd(), PollFlags::OUT),
-            Err(errno) => Err(errno.into()),
+        let watched = is_watched.then_some((asked_by, PollFlags::empty()));
+        let mut wanted = vec![(out.as_fd(), PollFlags::OUT)];
+        wanted.extend(watched);
+        let Ok(ready) = poll_until(&wanted, deadline) else {
+            return false;
         };
-        if written.is_err() {
+        if !ready[0] {
+            if ready.get(1) != Some(&true) {
+                return false;
+            }
+            (is_watched, deadline) = (false, Deadline::after(UNHEARD_LIMIT));
+            continue;
+        }
+        // So much fits where something does, pipe(7).
+        let most = rest.len().min(PIPE_BUF);
+        match rustix::io::write(&out, &rest[..most]) {
+            Ok(bytes) => rest = &rest[bytes..],
+            Err(Errno::INTR | Errno::AGAIN) => {}
             // Nobody listens any more; then stdin ends too.
-            return;
+            Err(_) => return false,
         }
     }
+    true
 }
 
 fn await_ready(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<()> {
@@ -314,14 +345,23 @@ mod tests {
         rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
         let line = "x".repeat(4 << 20);
         let mut text = String::new();
+        let nobody = std::fs::File::open("/dev/null").unwrap();
         std::thread::scope(|scope| {
-            scope.spawn(|| write(writer, &line));
+            scope.spawn(|| assert!(write(writer, nobody.as_fd(), &line)));
             reader.read_to_string(&mut text).unwrap();
         });
         assert_eq!(text.len(), line.len());
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        write(writer, "nobody reads it\n");
+        assert!(!write(writer, nobody.as_fd(), "nobody reads it\n"));
+    }
+
+    #[test]
+    fn an_answer_waits_for_no_reader_when_nobody_can_ask_any_more() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let (asked_by, asks) = io::pipe().unwrap();
+        drop(asks);
+        assert!(!write(writer, asked_by.as_fd(), &"x".repeat(4 << 20)));
     }
 
     #[test]

@@ -77,8 +77,15 @@ impl Fields {
         });
         let texts: BTreeMap<String, String> =
             texts.ok_or_else(|| wrong(name, "an object of texts", &value))?;
-        for text in texts.iter().flat_map(|(name, text)| [name, text]) {
+        for (key, text) in &texts {
+            without_nul(name, key)?;
             without_nul(name, text)?;
+            // A variable could not be told from its value, environ(7).
+            if key.is_empty() || key.contains('=') {
+                return Err(format!(
+                    "`{name}` must hold no name that is empty or has a `=` in it"
+                ));
+            }
         }
         Ok(texts)
     }

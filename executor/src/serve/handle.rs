@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::warden::{Held, Inode, Named};
+use crate::warden::{Held, Inode, Named, Origin};
 
 /// The version of what stands in a handle.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What brings a task back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub(crate) struct Handle {
     format: u32,
     /// Which start of the machine its processes are of.
     boot: String,
+    /// In which pid namespace they have their numbers, by its inode.
+    pid_namespace: u64,
     /// The process that keeps the task.
     pub(crate) warden: Named,
     /// The folder of that process.
@@ -25,10 +27,11 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(boot: String, warden: Named, folder: Inode, held: Held) -> Handle {
+    pub(crate) fn new(origin: &Origin, warden: Named, folder: Inode, held: Held) -> Handle {
         Handle {
             format: FORMAT,
-            boot,
+            boot: origin.boot.clone(),
+            pid_namespace: origin.pid_namespace,
             warden,
             folder,
             held,
@@ -66,8 +69,13 @@ impl Handle {
     }
 
     /// True if the machine was not started again since.
-    pub(crate) fn is_of(&self, boot: &str) -> bool {
-        self.boot == boot
+    pub(crate) fn is_of_boot(&self, here: &Origin) -> bool {
+        self.boot == here.boot
+    }
+
+    /// True if its numbers mean here what they meant where it was made.
+    pub(crate) fn is_of_namespace(&self, here: &Origin) -> bool {
+        self.pid_namespace == here.pid_namespace
     }
 
     pub(crate) fn to_value(&self) -> Result<Value, String> {
@@ -92,13 +100,23 @@ mod tests {
             freezer: None,
             counter: None,
         };
-        Handle::new("boot".into(), named(7), inode("/t/.executor-1-1"), held)
+        let origin = origin("boot", 5);
+        Handle::new(&origin, named(7), inode("/t/.executor-1-1"), held)
+    }
+
+    fn origin(boot: &str, pid_namespace: u64) -> Origin {
+        Origin {
+            boot: boot.into(),
+            pid_namespace,
+        }
     }
 
     #[test]
     fn a_handle_comes_back_and_another_one_is_refused() {
         let own = handle("/sys/fs/cgroup/executor-7-1");
-        assert!(own.is_of("boot") && !own.is_of("another"));
+        let (here, other) = (origin("boot", 5), origin("another", 6));
+        assert!(own.is_of_boot(&here) && !own.is_of_boot(&other));
+        assert!(own.is_of_namespace(&here) && !own.is_of_namespace(&other));
         let value = own.to_value().unwrap();
         assert_eq!(Handle::parse(value.clone()), Ok(own));
         // Whoever kept it may have lost what is null.
@@ -108,7 +126,7 @@ mod tests {
         assert_eq!(held.len(), 2);
         assert_eq!(Handle::parse(shorter), Handle::parse(value.clone()));
         let mut newer = value.clone();
-        newer["format"] = json!(2);
+        newer["format"] = json!(3);
         let mut longer = value;
         longer["more"] = json!(1);
         for other in [json!({}), json!("x"), newer, longer] {

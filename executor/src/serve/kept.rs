@@ -25,7 +25,7 @@ use crate::status::{CommandEnd, ExitStatus};
 use crate::task::lock;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
 use crate::warden::{
-    Ask, EndNote, Folder, Left, Reply, is_there, kill_below, kill_left, open, read_line,
+    Ask, EndNote, Folder, Left, Origin, Reply, is_there, kill_below, kill_left, open, read_line,
     read_line_with, write_line,
 };
 
@@ -103,9 +103,20 @@ impl Kept {
     /// Finds the warden again, or else the end. The FIFOs are not looked at.
     ///
     /// # Errors
-    /// Why the task is lost. What was left of it was killed.
-    pub(crate) fn recover(handle: Handle, boot: &str, deadline: Deadline) -> Result<Kept, String> {
-        let is_same = handle.is_of(boot);
+    /// Why the task is lost. What was left of it was killed, unless it is of another pid namespace.
+    pub(crate) fn recover(
+        handle: Handle,
+        here: &Origin,
+        deadline: Deadline,
+    ) -> Result<Kept, String> {
+        let is_same = handle.is_of_boot(here);
+        if is_same && !handle.is_of_namespace(here) {
+            // Its processes can't be told from strangers here, so nothing is killed and nothing removed.
+            return Err(
+                "its processes are of another pid namespace; a driver there finds it, and it was left alone"
+                    .into(),
+            );
+        }
         let failed = |error: io::Error| format!("can't look for its process: {error}");
         let warden = if is_same {
             open(handle.warden).map_err(failed)?

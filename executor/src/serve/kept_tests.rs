@@ -38,7 +38,7 @@ fn an_end_is_told_although_something_of_the_task_can_t_be_ended() {
         freezer: None,
         counter: None,
     };
-    let handle = Handle::new("boot".into(), named, folder, held);
+    let handle = Handle::new(&Origin::own().unwrap(), named, folder, held);
     let pidfd = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
     let (near, far) = UnixStream::pair().unwrap();
     let kept = Kept::new(handle, pidfd, Arc::new(near));

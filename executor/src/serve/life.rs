@@ -4,7 +4,8 @@
 //! - a start is told to go on if nobody has asked for its end before, and else is abandoned: never both;
 //! - a call of a task that is being started is answered when that is over, or ends it; a stop does so once its patience
 //!   is over, as a task that can be started is better ended by its signal;
-//! - of two that destroy a task one does it; what could not be done may be asked again;
+//! - of two that destroy a task one does it, and the other one waits for what comes of it; what could not be done may be
+//!   asked again;
 //! - nothing but a refusal follows the end of a start that failed, or of a destroy that was done.
 
 /// Where it is.
@@ -71,6 +72,8 @@ pub(crate) enum Action {
     Measure,
     /// Kill it, and remove what it is found by.
     Destroy,
+    /// Wait until somebody else has destroyed it or could not, and ask again.
+    AwaitDestroy,
     /// Say that there is no such task.
     Refuse,
 }
@@ -149,6 +152,7 @@ impl Life {
             }
             // Whoever waits may still learn of the end.
             Phase::Destroying if when_kept == Action::Wait => Action::Wait,
+            Phase::Destroying if when_kept == Action::Destroy => Action::AwaitDestroy,
             Phase::Destroying | Phase::Gone => Action::Refuse,
         }
     }
@@ -183,7 +187,7 @@ mod tests {
                 (Event::DestroyAsked, Action::Destroy, Phase::Destroying),
                 (Event::WaitAsked, Action::Wait, Phase::Destroying),
                 (Event::StatsAsked, Action::Refuse, Phase::Destroying),
-                (Event::DestroyAsked, Action::Refuse, Phase::Destroying),
+                (Event::DestroyAsked, Action::AwaitDestroy, Phase::Destroying),
                 (Event::NotDestroyed, Action::Nothing, Phase::Kept),
                 (Event::DestroyAsked, Action::Destroy, Phase::Destroying),
                 (Event::Destroyed, Action::Nothing, Phase::Gone),
@@ -237,6 +241,7 @@ mod tests {
                     Action::EndStart => was_end_asked = true,
                     Action::Nothing | Action::AwaitStart | Action::Wait | Action::Stop
                     | Action::Signal | Action::Measure | Action::Refuse => {}
+                    Action::AwaitDestroy => prop_assert_eq!(destroying, 1),
                 }
                 if before == Phase::Destroying && matches!(event, Event::Destroyed | Event::NotDestroyed) {
                     destroying -= 1;

@@ -1,6 +1,6 @@
 //! All tasks of a driver, by id (edge). What may be done with one is decided in `life`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::request::{Claim, Start};
 use crate::signal;
 use crate::task::lock;
 use crate::waiting::Deadline;
+use crate::warden::Origin;
 
 /// How long a call waits for a start that is under way: longer than one takes.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -50,19 +51,55 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Tasks {
     reexec: Reexec,
-    boot: String,
+    origin: Origin,
     entries: Mutex<BTreeMap<String, Entry>>,
     changed: Condvar,
+    recovering: Recovering,
+}
+
+/// How many are about to take tasks over: those would be missed by who looks for all.
+#[derive(Debug, Default)]
+struct Recovering {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+impl Recovering {
+    /// Waits until nobody is; says whether that came.
+    fn await_none(&self, limit: Duration) -> bool {
+        let waited = self
+            .none
+            .wait_timeout_while(lock(&self.count), limit, |count| *count > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
+    }
+}
+
+/// Somebody is about to take tasks over, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct TakingOver(Arc<Tasks>);
+
+impl Drop for TakingOver {
+    fn drop(&mut self) {
+        *lock(&self.0.recovering.count) -= 1;
+        self.0.recovering.none.notify_all();
+    }
 }
 
 impl Tasks {
-    pub(crate) fn new(reexec: Reexec, boot: String) -> Tasks {
+    pub(crate) fn new(reexec: Reexec, origin: Origin) -> Tasks {
         Tasks {
             reexec,
-            boot,
+            origin,
             entries: Mutex::default(),
             changed: Condvar::new(),
+            recovering: Recovering::default(),
         }
+    }
+
+    /// Takes note of a request to recover before it is done. Who destroys all tasks, or leaves them alone, waits for it.
+    pub(crate) fn take_over(self: &Arc<Tasks>) -> TakingOver {
+        *lock(&self.recovering.count) += 1;
+        TakingOver(Arc::clone(self))
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
@@ -91,7 +128,7 @@ impl Tasks {
 
     /// Starts a task that was admitted.
     pub(crate) fn start(&self, start: &Start) -> Answer {
-        let begun = begin(&self.reexec, &start.task, &self.boot, |link| {
+        let begun = begin(&self.reexec, &start.task, &self.origin, |link| {
             self.linked(&start.id, link);
         });
         let newborn = match begun {
@@ -170,11 +207,12 @@ impl Tasks {
         patience: Duration,
     ) -> Result<Option<Arc<Kept>>, String> {
         let mut deadline = Deadline::after(patience);
-        let mut has_ended_start = false;
+        // What this call wanted is done once the task is gone.
+        let mut is_end_awaited = false;
         let mut entries = self.entries();
         loop {
             let Some(entry) = entries.get_mut(id) else {
-                return if has_ended_start {
+                return if is_end_awaited {
                     Ok(None)
                 } else {
                     Err(unknown(id))
@@ -182,10 +220,11 @@ impl Tasks {
             };
             match entry.life.handle(event) {
                 Action::EndStart => {
-                    has_ended_start = true;
+                    is_end_awaited = true;
                     entry.link.iter().for_each(|link| give_up(link));
                 }
                 Action::AwaitStart => {}
+                Action::AwaitDestroy => is_end_awaited = true,
                 Action::Refuse => return Err(unknown(id)),
                 Action::Wait
                 | Action::Stop
@@ -198,7 +237,9 @@ impl Tasks {
             }
             let Some(left) = deadline.left_of(START_LIMIT) else {
                 if event != Event::StopAsked {
-                    return Err(format!("the start of task {id:?} does not end"));
+                    return Err(format!(
+                        "the start of task {id:?}, or its end by another request, does not come to its end"
+                    ));
                 }
                 (event, deadline) = (Event::StopOverdue, Deadline::after(START_LIMIT));
                 continue;
@@ -266,6 +307,7 @@ impl Tasks {
 
     /// Kills all tasks; gives what could not be done.
     pub(crate) fn destroy_all(&self) -> Vec<String> {
+        let are_known = self.recovering.await_none(CLOSE_LIMIT);
         let ids: Vec<String> = self.entries().keys().cloned().collect();
         std::thread::scope(|scope| {
             let one = |id: String| {
@@ -277,13 +319,17 @@ impl Tasks {
                 .map(|id| scope.spawn(move || one(id)))
                 .collect();
             let ends = threads.into_iter().map(|thread| thread.join());
-            ends.filter_map(|end| end.expect("destroying does not panic"))
-                .collect()
+            let left = ends.filter_map(|end| end.expect("destroying does not panic"));
+            let unknown = (!are_known)
+                .then(|| "a `recover` does not end; what it takes over lives on".to_owned());
+            left.chain(unknown).collect()
         })
     }
 
     /// Gives the handles of all tasks, for whoever recovers them. Starts that are under way are ended.
     pub(crate) fn detach(&self) -> Answer {
+        // Its answer comes first, and what is still missing has the handle that it came with.
+        self.recovering.await_none(RECOVER_LIMIT);
         let deadline = Deadline::after(DETACH_LIMIT);
         let mut entries = self.entries();
         for entry in entries.values_mut() {
@@ -312,7 +358,12 @@ impl Tasks {
     pub(crate) fn recover(&self, claims: Vec<Claim>) -> Answer {
         let deadline = Deadline::after(RECOVER_LIMIT);
         let (mut ok, mut lost) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
         for Claim { id, handle } in claims {
+            // An id is answered once. What stands there again was asked for before.
+            if !seen.insert(id.clone()) {
+                continue;
+            }
             match self.recover_one(&id, handle, deadline) {
                 Ok(()) => ok.push(id),
                 Err(reason) => lost.push(json!({ "id": id, "reason": reason })),
@@ -326,7 +377,7 @@ impl Tasks {
         if self.entries().contains_key(id) {
             return Err(taken());
         }
-        let kept = Kept::recover(Handle::parse(handle)?, &self.boot, deadline)?;
+        let kept = Kept::recover(Handle::parse(handle)?, &self.origin, deadline)?;
         let mut entries = self.entries();
         if entries.contains_key(id) {
             return Err(taken());

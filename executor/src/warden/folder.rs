@@ -192,11 +192,18 @@ impl Folder {
         read.ok().map(|_| text)
     }
 
-    /// Removes it with what is in it. It is no error that it is gone.
+    /// Removes it with what is in it, whoever has put that there. No link is followed. It is no error that it is gone.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        for name in [SOCKET, END, DRAFTS[0], DRAFTS[1], MESSAGES] {
-            match unlinkat(self.dir.as_fd(), name, AtFlags::empty()) {
+        // What it was opened as, whatever has its path now.
+        let opened = PathBuf::from(format!("/proc/self/fd/{}", self.dir.as_raw_fd()));
+        for entry in fs::read_dir(&opened)? {
+            let name = entry?.file_name();
+            match unlinkat(self.dir.as_fd(), &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::ISDIR) => match fs::remove_dir_all(opened.join(&name)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                },
                 Err(errno) => return Err(errno.into()),
             }
         }
@@ -285,6 +292,22 @@ mod tests {
         assert_eq!(folder.read_end(), Some(long));
         folder.remove().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn whatever_was_put_into_it_is_removed_with_it_and_no_link_is_followed() {
+        let (around, folder) = made();
+        let path = PathBuf::from(folder.named().unwrap().path);
+        let kept = around.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("file"), "").unwrap();
+        fs::write(path.join("a backup~"), "").unwrap();
+        fs::create_dir_all(path.join("end.1/deeper")).unwrap();
+        std::os::unix::fs::symlink(&kept, path.join("link")).unwrap();
+        std::os::unix::fs::symlink(&kept, path.join("end.1/link")).unwrap();
+        folder.remove().unwrap();
+        assert!(!path.exists());
+        assert!(kept.join("file").exists());
     }
 
     #[test]

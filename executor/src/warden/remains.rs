@@ -14,7 +14,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::message::{Held, Inode, Named};
-use crate::cgroup::{Allowed, Candidate, CgroupParent, Group, Kind, choose};
+use crate::cgroup::{
+    Allowed, Candidate, CgroupParent, Group, Kind, choose, namespace_of, own_namespace,
+};
 use crate::containment::hierarchies;
 use crate::error::chain;
 use crate::kin::{Stat, descendants};
@@ -100,7 +102,8 @@ fn groups(held: &Held) -> impl Iterator<Item = Group> {
 }
 
 /// The groups with a name that a process of this number gives to those of its task, where it makes them if it is in the
-/// control groups of this one. Another process may have had the number, and left some.
+/// control groups of this one. Another process may have had the number, and left some. Those of another pid namespace are
+/// none, where a group says so: of version 2, from Linux 5.7 on.
 pub(crate) fn groups_of(pid: i32) -> io::Result<Vec<PathBuf>> {
     Ok(kinds_of(pid)?.into_iter().map(|(path, _)| path).collect())
 }
@@ -130,12 +133,17 @@ fn kinds_of(pid: i32) -> io::Result<Vec<(PathBuf, Option<Kind>)>> {
         Candidate::Subreaper | Candidate::ProcessGroup => None,
     });
     let name = format!("executor-{pid}-");
+    let own = own_namespace()?;
     let mut found = Vec::new();
     for (parent, kind) in holding.chain(plan.memory.map(|parent| (parent, None))) {
         for entry in fs::read_dir(parent)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(&name) {
-                found.push((entry.path(), kind));
+            let path = entry?.path();
+            let is_named = path
+                .file_name()
+                .is_some_and(|found| found.to_string_lossy().starts_with(&name));
+            // In another namespace the same number is another process.
+            if is_named && namespace_of(&path).is_none_or(|made_in| made_in == own) {
+                found.push((path, kind));
             }
         }
     }
@@ -213,6 +221,7 @@ mod tests {
             Candidate::Cgroup2(parent) | Candidate::Freezer(parent) => Some(parent),
             Candidate::Subreaper | Candidate::ProcessGroup => None,
         });
+        let is_version_2 = matches!(plan.candidates.first(), Some(Candidate::Cgroup2(_)));
         let mut sleeper = Killed(Command::new("sleep").arg("1000").spawn().unwrap());
         // A number that no other process has while this one has it.
         let pid = i32::try_from(sleeper.0.id()).unwrap();
@@ -231,6 +240,16 @@ mod tests {
                 "skipped: what_a_process_has_left_in_its_groups_is_killed: no cgroup can be made: {made:?}"
             );
         };
+        // One of a process in another pid namespace, which has the number there.
+        if is_version_2 {
+            let elsewhere = parent.unwrap().join(format!("executor-{pid}-3"));
+            fs::create_dir(&elsewhere).unwrap();
+            let (mark, flags) = (b"1", rustix::fs::XattrFlags::empty());
+            rustix::fs::setxattr(&elsewhere, "user.executor.pid_namespace", mark, flags).unwrap();
+            let found = groups_of(pid);
+            fs::remove_dir(&elsewhere).unwrap();
+            assert!(!found.unwrap().contains(&elsewhere));
+        }
         let but = [strange.clone()];
         let long = Deadline::after(Duration::from_secs(60));
         let found = groups_of(pid).unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+mod at_the_end;
 mod dying;
 mod operations;
 mod place;

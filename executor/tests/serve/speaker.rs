@@ -170,6 +170,9 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // Its tasks end with its stdin.
         drop(self.stdin.take());
+        if !has_ended_within(self.pid(), LONG) {
+            drop(self.child.kill());
+        }
         drop(self.child.wait());
     }
 }

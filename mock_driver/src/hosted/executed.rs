@@ -52,12 +52,14 @@ pub(super) async fn launch(
     let spec = spec_of(&config, &plan, argv)?;
     let made = Made::new(&config, &plan)?;
     let kept = start(keeper, spec).await?.go_on();
-    made.keep();
     let begun = kept.handle().map_err(failed);
     let begun = begun.and_then(|handle| task_of(config, plan, kept.clone(), handle, now_ms()));
-    if begun.is_err() {
-        // Nobody would know of it.
-        blocking(&kept, |kept| kept.destroy(DESTROY)).await.ok();
+    match &begun {
+        Ok(_) => made.keep(),
+        Err(_) => {
+            // Nobody would know of it.
+            blocking(&kept, |kept| kept.destroy(DESTROY)).await.ok();
+        }
     }
     begun
 }
