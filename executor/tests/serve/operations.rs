@@ -51,6 +51,14 @@ fn what_is_no_request_is_told_by_field_and_ends_nothing() {
         driver.refusal("start", start),
         "`argv` must be a list of texts with at least one, and is []"
     );
+    for name in ["", "A=B"] {
+        let mut start = place.script("t", "exit 0");
+        start["env"] = json!({ name: "c" });
+        assert_eq!(
+            driver.refusal("start", start),
+            "`env` must hold no name that is empty or has a `=` in it"
+        );
+    }
     assert_eq!(driver.refusal("wait", json!({})), "`id` is missing");
     assert_eq!(
         driver.refusal("wait", json!({"id": "t", "limit": 1})),
