@@ -15,7 +15,7 @@ mod root;
 mod stage;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use executor::{Cancel, Executor};
@@ -55,15 +55,29 @@ fn owned(root: &Root) -> [usize; 5] {
     ]
 }
 
+/// What lies in the folders of containers that this process has made.
+fn bundle_files() -> Vec<PathBuf> {
+    let own = format!("executor-{}-", std::process::id());
+    let folders = fs::read_dir("/run").unwrap().map(Result::unwrap);
+    let folders = folders.filter(|one| one.file_name().to_str().unwrap().starts_with(&own));
+    let files = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap());
+    let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
 #[test]
 fn containers_leave_no_descriptor_thread_child_mount_or_folder() {
     needs_containers!("containers_leave_no_descriptor_thread_child_mount_or_folder");
     let (stage, root) = (Stage::new(), Root::new());
     let round = |number: usize| {
         let (executor, _) = launch(&script(&stage, &root, "sleep 1000 & exec sleep 1000"));
+        let before = bundle_files();
+        assert!(!before.is_empty());
         let done = executor.exec(LONG, Path::new("sh"), &["-c".into(), "exit 2".into()]);
         assert_eq!(done.unwrap().code(), 2);
         executor.exec(LONG, Path::new("nowhere"), &[]).unwrap_err();
+        assert_eq!(bundle_files(), before, "commands leave no file");
         executor.shutdown(Some("SIGKILL"), Duration::ZERO).unwrap();
         // Those that fail at a program, and in the middle of the container.
         for (program, cwd) in [("nowhere", "/"), ("sh", "/no/such")] {

@@ -74,6 +74,14 @@ impl Bundle {
         self.write(&format!("process-{number}.json"), process)
     }
 
+    /// Removes files that nobody reads any more.
+    pub(crate) fn forget(&self, files: [&Path; 2]) {
+        for file in files {
+            // What stays goes with the folder.
+            drop(fs::remove_file(file));
+        }
+    }
+
     fn write(&self, name: &str, value: &Value) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         let mut options = OpenOptions::new();

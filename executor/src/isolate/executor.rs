@@ -238,6 +238,8 @@ impl Starter for InContainer {
         };
         let order = order(bundle, beside, program, ends.terminal.is_some())?;
         let born = bear(&self.reexec, &order, &task.containment, ends);
+        // A task may have many commands, and lives long.
+        bundle.forget([&path, Path::new(&order.pid_file)]);
         match born.map_err(IsolateError::from)? {
             Born::Runs(newborn) => Ok(newborn),
             Born::NotFound => Err(not_found(program).into()),
