@@ -1,5 +1,7 @@
 //! One task, and the process that keeps it (edge).
 
+mod measuring;
+
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,14 +20,12 @@ use crate::exec_stream::ExecStream;
 use crate::executor::DEFAULT_SIGNAL;
 use crate::processes;
 use crate::signal;
-use crate::stats::{
-    Cgroup, Interval, Machine, PidSource, Sample, Sampler, StatsError, SwapDetail, Tree,
-};
+use crate::stats::Sampler;
 use crate::status::{CommandEnd, ExitStatus};
 use crate::task::lock;
 use crate::waiting::{Cancel, Deadline, Woken, readable};
 use crate::warden::{
-    Ask, EndNote, Folder, Left, Origin, Reply, is_there, kill_below, kill_left, open, read_line,
+    Ask, EndNote, Folder, Left, Origin, Reply, kill_below, kill_left, open, read_line,
     read_line_with, write_line,
 };
 
@@ -38,10 +38,6 @@ const EXEC_LIMIT: Duration = Duration::from_secs(20);
 /// How long the warden may take beyond the grace until everything of the task is gone: longer than it takes itself to
 /// give up, so what it has to tell is heard.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
-
-/// Who asks what a task uses again in less than half of this gets the same answer: of a shorter time a percentage says
-/// little.
-const SAMPLE_APART: Duration = Duration::from_millis(100);
 
 /// How long what is killed may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -266,57 +262,6 @@ impl Kept {
             first_readable([Some(main.as_fd()), warden], Deadline::of(None)).map_err(failed)?;
         }
         Ok(())
-    }
-
-    /// Makes a sampler of what the task uses, as [`Contained::sampler`](crate::Contained::sampler) does.
-    pub(crate) fn sampler(&self, swap: SwapDetail) -> Result<Arc<Sampler>, StatsError> {
-        let machine = Machine::this()?;
-        let held = &self.handle.held;
-        let source: Box<dyn PidSource> = match held.cgroup2.as_ref().or(held.freezer.as_ref()) {
-            Some(group) if is_there(group) => Box::new(Cgroup::new(&group.path, machine)),
-            Some(group) => {
-                let path = group.path.clone().into();
-                return Err(StatsError::NoGroup { path });
-            }
-            None => {
-                let pid = held.main.pid.cast_unsigned();
-                let tree = Tree::below(pid, machine)?;
-                let stat = processes::stat(held.main.pid);
-                // Somebody else may have its number by now.
-                let is_still = stat.is_some_and(|stat| stat.birth == held.main.birth);
-                if !is_still {
-                    return Err(StatsError::NoProcess { pid });
-                }
-                Box::new(tree)
-            }
-        };
-        Ok(Arc::new(Sampler::new(source, machine, swap)))
-    }
-
-    /// Measures what the task uses now; percentages are over the time since somebody asked before.
-    pub(crate) fn sample(&self) -> Result<Arc<Sample>, String> {
-        let failed = |error: StatsError| {
-            if error.is_gone() {
-                HAS_ENDED.to_owned()
-            } else {
-                format!("can't {}", chain(&error))
-            }
-        };
-        // What was measured just before would be told again.
-        if self.has_ended() {
-            return Err(HAS_ENDED.into());
-        }
-        let sampler = {
-            let mut made = lock(&self.sampler);
-            match &*made {
-                Some(sampler) => Arc::clone(sampler),
-                None => {
-                    let sampler = self.sampler(SwapDetail::Measured).map_err(failed)?;
-                    Arc::clone(made.insert(sampler))
-                }
-            }
-        };
-        sampler.sample(Interval::new(SAMPLE_APART)).map_err(failed)
     }
 
     /// Stops the task, and returns when nothing is left of it. A signal of no name does not keep it alive.
