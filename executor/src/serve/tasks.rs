@@ -328,7 +328,7 @@ impl Tasks {
 
     /// Gives the handles of all tasks, for whoever recovers them. Starts that are under way are ended.
     pub(crate) fn detach(&self) -> Answer {
-        // Its answer comes first, and what is still missing has the handle that it came with.
+        // What it takes over is among the tasks then. What it has not come to in time has the handle that it came with.
         self.recovering.await_none(RECOVER_LIMIT);
         let deadline = Deadline::after(DETACH_LIMIT);
         let mut entries = self.entries();
