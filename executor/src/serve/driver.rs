@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 use super::answer::{Answer, greeting, line, unsupported};
 use super::reexec::Reexec;
 use super::request::{BadRequest, Order, Request, Start, read};
-use super::tasks::Tasks;
+use super::tasks::{TakingOver, Tasks};
 use crate::cgroup::CgroupParent;
 use crate::containment::remove_left;
 use crate::descriptors::keep_from_programs;
@@ -130,6 +130,7 @@ impl Driver {
     }
 
     fn take(&self, seq: u64, order: Order) {
+        let taking_over = matches!(order, Order::Recover(_)).then(|| self.tasks.take_over());
         let act: Act = match order {
             Order::Hello => return self.out.say(seq, Ok(greeting(geteuid().is_root()))),
             Order::Unknown => return self.out.say(seq, Ok(unsupported())),
@@ -143,17 +144,10 @@ impl Driver {
             Order::Signal { id, signal } => Box::new(move |tasks| tasks.signal(&id, &signal)),
             Order::Destroy { id } => Box::new(move |tasks| tasks.destroy(&id)),
             Order::Stats { id } => Box::new(move |tasks| tasks.stats(&id)),
-            Order::Recover(claims) => {
-                let taking_over = self.tasks.take_over();
-                Box::new(move |tasks| {
-                    let answer = tasks.recover(claims);
-                    drop(taking_over);
-                    answer
-                })
-            }
+            Order::Recover(claims) => Box::new(move |tasks| tasks.recover(claims)),
             Order::Detach => unreachable!("it was taken before"),
         };
-        if let Err(why) = self.call(seq, act) {
+        if let Err(why) = self.call(seq, act, taking_over) {
             self.out.say(seq, Err(why));
         }
     }
@@ -162,7 +156,8 @@ impl Driver {
         start.task.trusted_root.clone_from(&self.trusted_root);
         let id = start.id.clone();
         let called = self.tasks.admit(&id).and_then(|()| {
-            let called = self.call(seq, Box::new(move |tasks| tasks.start(&start)));
+            let act = Box::new(move |tasks: &Tasks| tasks.start(&start));
+            let called = self.call(seq, act, None);
             called.inspect_err(|_| self.tasks.withdraw(&id))
         });
         if let Err(why) = called {
@@ -170,10 +165,14 @@ impl Driver {
         }
     }
 
-    /// Does this in a thread of its own, and answers.
-    fn call(&self, seq: u64, act: Act) -> Result<(), String> {
+    /// Does this in a thread of its own, and answers. It is taking tasks over until that was said: behind the answer to
+    /// a detach nothing is.
+    fn call(&self, seq: u64, act: Act, taking_over: Option<TakingOver>) -> Result<(), String> {
         let (tasks, out) = (Arc::clone(&self.tasks), Arc::clone(&self.out));
-        let spawned = std::thread::Builder::new().spawn(move || out.say(seq, act(&tasks)));
+        let spawned = std::thread::Builder::new().spawn(move || {
+            out.say(seq, act(&tasks));
+            drop(taking_over);
+        });
         spawned
             .map(drop)
             .map_err(|error| format!("can't make a thread: {error}"))

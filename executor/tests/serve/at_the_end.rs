@@ -69,9 +69,13 @@ fn tasks_that_are_being_taken_over_are_detached_as_all_others() {
     start(&mut before, &place, 6);
     let handles = before.detach();
     let mut driver = Driver::start(place.path());
-    driver.ask("recover", json!({ "handles": handles }));
-    let again = driver.detach();
+    let recover = driver.ask("recover", json!({ "handles": handles }));
+    let detach = driver.ask("detach", json!({}));
+    let taken = driver.answer(recover);
+    assert_eq!(taken["ok"].as_array().map(Vec::len), Some(6), "{taken}");
+    let again = driver.answer(detach)["handles"].clone();
     assert_eq!(again.as_array().map(Vec::len), Some(6), "{again}");
+    assert!(driver.close().success());
     let mut driver = Driver::start(place.path());
     assert_eq!(driver.recover(&again), json!([]));
     assert!(driver.close().success());
