@@ -164,4 +164,28 @@ mod tests {
         drop(enclosure);
         assert!(!path.exists());
     }
+
+    #[test]
+    fn one_that_can_t_be_entered_any_more_is_told_apart_from_a_program_that_is_not_there() {
+        let Some(enclosure) = enclosure(
+            "one_that_can_t_be_entered_any_more_is_told_apart_from_a_program_that_is_not_there",
+        ) else {
+            return;
+        };
+        let why = |program: &str| {
+            let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+            let spec = ProcessSpec {
+                program: OsStr::new(program),
+                args: &[],
+                env: &[],
+                leads: Leads::ProcessGroup,
+                blocked: &[],
+                enclosure: Some(&enclosure),
+            };
+            start(&spec, [null(), null(), null()]).unwrap_err()
+        };
+        assert!(!why("/no/such/program").is_of_enclosure());
+        std::fs::remove_dir(enclosure.0.path()).unwrap();
+        assert!(why("/bin/sh").is_of_enclosure());
+    }
 }
