@@ -221,8 +221,21 @@ fn tasks_live_on_if_nothing_can_be_read_any_more() {
     near.send(format!("{start}\n").as_bytes()).unwrap();
     let started = driver.answer(1);
     assert_eq!(place.line(), "one");
-    // Nobody is at the other end when something is sent there, and the next read is told so, udp(7).
+    // Nobody is at the other end when something is sent there, and the next read is told so, udp(7). A
+    // process that another test starts holds that end too, from its fork until its exec.
+    let port = format!(":{:04X}", near.local_addr().unwrap().port());
     drop(near);
+    until("the other end is closed", || {
+        let all = fs::read_to_string("/proc/net/udp").unwrap();
+        let is_it = |line: &&str| {
+            let own = line.split_whitespace().nth(1);
+            own.is_some_and(|own| own.ends_with(&port))
+        };
+        match all.lines().find(is_it) {
+            Some(line) => Err(line.to_owned()),
+            None => Ok(()),
+        }
+    });
     far.send(b"x").unwrap();
     assert_eq!(driver.close().code(), Some(125));
     assert!(!has_ended(pid(&started["pid"])));
