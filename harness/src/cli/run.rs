@@ -47,7 +47,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         (selected, swept) = suite::sweep(selected, args.sweep_every, &subject);
     }
     if args.dry_run {
-        return Ok(dry_run(&selected, whole));
+        return Ok(dry_run(&selected, whole, &filter));
     }
     let machine = Machine::prepare().map_err(|errno| {
         Refusal::new(
@@ -71,6 +71,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
     }
     let mut session = Session {
         args,
+        filter: &filter,
         bounds: &bounds,
         targets,
         out: &out,
@@ -108,6 +109,7 @@ fn open_out(args: &RunArgs, selected: &[Selected]) -> Result<OutDir, Refusal> {
 /// A run and everything that it tells.
 struct Session<'a> {
     args: &'a RunArgs,
+    filter: &'a Filter,
     bounds: &'a Bounds,
     targets: Vec<Target<'a>>,
     out: &'a OutDir,
@@ -134,7 +136,7 @@ impl Session<'_> {
             .count();
         if chosen == 0 {
             self.report.cases = not_played(selected, "");
-            self.report.message = Some(nothing_ran(selected));
+            self.report.message = Some(nothing_ran(selected, self.filter));
             let cases = &self.report.cases.clone();
             self.bounds.find_fewer(&mut self.report, cases);
             return self.end(Ending::NothingRan);
@@ -430,7 +432,7 @@ fn not_played(selected: &[Selected], why: &str) -> Vec<CaseResult> {
 }
 
 /// Tells what would be played. The others are told one by one if nothing was filtered, else counted.
-fn dry_run(selected: &[Selected], whole: bool) -> Ending {
+fn dry_run(selected: &[Selected], whole: bool, filter: &Filter) -> Ending {
     let (mut count, mut filtered, mut not_applicable) = (0, 0, 0);
     for Selected { scenario, choice } in selected {
         let why = match choice {
@@ -458,7 +460,7 @@ fn dry_run(selected: &[Selected], whole: bool) -> Ending {
         "{count} would run, {filtered} filtered out, {not_applicable} not applicable\n"
     ));
     if count == 0 {
-        console::complain(&nothing_ran(selected));
+        console::complain(&nothing_ran(selected, filter));
         Ending::NothingRan
     } else {
         Ending::Conformant

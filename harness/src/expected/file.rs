@@ -325,6 +325,9 @@ fn shapes(given: Option<&toml::Value>) -> Result<BTreeSet<Shape>, String> {
     for name in names {
         let shape = Shape::ALL.iter().find(|shape| shape.as_str() == name);
         let shape = shape.ok_or_else(|| {
+            if name.contains([' ', ',']) {
+                return format!("`shape` names several in one text, {name:?}; {HINT}");
+            }
             let known: Vec<&str> = Shape::ALL.iter().map(|shape| shape.as_str()).collect();
             format!("unknown shape `{name}`; known are {}", known.join(", "))
         })?;

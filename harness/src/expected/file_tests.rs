@@ -136,6 +136,12 @@ fn an_outcome_or_a_shape_that_is_none_is_refused() {
         &entry("").replace("lost-tail", "lost"),
         &["unknown shape `lost`", "lost-pipe-content"],
     );
+    for several in ["lost-tail torn", "lost-tail, torn"] {
+        is_refused(
+            &entry("").replace("lost-tail", several),
+            &["several in one text", "[\"lost-tail\", \"torn\"]"],
+        );
+    }
     is_refused(
         &entry("").replace("\"lost-tail\"", "[]"),
         &["`shape` is empty"],

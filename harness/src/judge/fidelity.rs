@@ -5,7 +5,7 @@ use std::ops::Range;
 use mock_driver::stream::Stream;
 
 use super::damage::Damage;
-use super::expectation::{Expectation, Foreseen, Kind, foreseen};
+use super::expectation::{Expectation, Foreseen, foreseen};
 use super::figures::{count, excerpt, merged, number, pieces, subtracted, total};
 use super::timeline::Timeline;
 use super::wording::{Places, file_place};
@@ -247,20 +247,19 @@ impl Ordered<'_> {
                 .iter()
                 .map(|(range, _)| range.clone())
                 .collect();
-            let bytes = total(&ranges);
-            let amount = places.amount(&merged(ranges), "repeated");
             push(
                 Shape::Repeated,
-                format!("{amount}, {}, in {stream}", pieces(damage.repeated.len())),
+                format!("{} in {stream}", places.repetition(&ranges)),
                 damage
                     .repeated
                     .iter()
                     .take(3)
-                    .map(|(range, at)| format!("{}: {} again", self.file(*at), places.range(range)))
+                    .map(|(range, at)| format!("{}: {} again", self.file(*at), places.piece(range)))
                     .chain(
-                        (damage.repeated.len() > 3)
-                            .then(|| format!("{} again in all", count(bytes, "byte"))),
+                        (ranges.len() > 3)
+                            .then(|| format!("{} again in all", count(total(&ranges), "byte"))),
                     )
+                    .chain(places.cut(&ranges, "a repetition"))
                     .collect(),
             );
         }
@@ -427,13 +426,7 @@ impl Ordered<'_> {
                 shape = Shape::LostPipeContent;
                 details.extend(held.into_iter().take(2));
             }
-            let cut = self.cut_edges(&ranges);
-            if cut > 0 {
-                details.push(format!(
-                    "{} cut where the loss begins or ends",
-                    count(cut, "record")
-                ));
-            }
+            details.extend(places.cut(&ranges, "the loss"));
             details.extend(loss_marks::marks(&self.expectation, &ranges));
             let amount = places.amount(&ranges, "lost");
             let headline = format!(
@@ -449,25 +442,6 @@ impl Ordered<'_> {
         }
     }
 
-    /// Records that a loss begins or ends in.
-    fn cut_edges(&self, ranges: &[Range<usize>]) -> usize {
-        let units = &self.expectation.units;
-        let is_cut = |at: usize| {
-            at < self.expectation.bytes.len()
-                && units
-                    .partition_point(|unit| unit.at <= at)
-                    .checked_sub(1)
-                    .is_some_and(|unit| {
-                        units[unit].at != at && matches!(units[unit].kind, Kind::Record { .. })
-                    })
-        };
-        ranges
-            .iter()
-            .flat_map(|range| [range.start, range.end])
-            .filter(|&at| is_cut(at))
-            .count()
-    }
-
     fn longest_unit(&self, piece: &Range<usize>) -> usize {
         let units = &self.expectation.units;
         let first = units
@@ -481,34 +455,34 @@ impl Ordered<'_> {
 
     /// What was sent and received, and the first damaged place of the files.
     fn facts(&self, damage: &Damage, places: &Places<'_>) -> Vec<String> {
-        let all = 0..self.expectation.bytes.len();
-        let sent = if all.is_empty() {
-            "nothing".to_owned()
-        } else {
-            places.range(&all)
-        };
-        let mut wrong = Vec::new();
-        let mut right = Vec::new();
-        for (what, is_wrong) in [
+        let again = damage.repeated.iter().map(|(range, _)| range);
+        let mut edges = damage.lost.iter().chain(again);
+        let is_torn = !damage.torn.is_empty() || edges.any(|range| places.is_cut(range));
+        let has = [
             ("repeated", !damage.repeated.is_empty()),
-            (
-                "torn",
-                !damage.torn.is_empty() || self.cut_edges(&damage.lost) > 0,
-            ),
+            ("torn", is_torn),
             ("out of order", !damage.moved.is_empty()),
-        ] {
-            if is_wrong {
-                wrong.push(what)
-            } else {
-                right.push(what)
-            }
-        }
+        ];
+        // Bytes that are no records can't be told to be torn.
+        let told = has
+            .into_iter()
+            .filter(|(what, _)| *what != "torn" || places.has_records());
+        let (wrong, right): (Vec<_>, Vec<_>) = told.partition(|(_, is_wrong)| *is_wrong);
         let rest = match right.as_slice() {
-            [] => "some repeated, some torn, some out of order".to_owned(),
-            [one] => format!("nothing {one}"),
-            [first, second] => format!("nothing {first} or {second}"),
-            [first, second, third, ..] => format!("nothing {first}, {second} or {third}"),
+            [] => {
+                let some: Vec<_> = wrong
+                    .iter()
+                    .map(|(what, _)| format!("some {what}"))
+                    .collect();
+                some.join(", ")
+            }
+            [(one, _)] => format!("nothing {one}"),
+            [(first, _), (second, _)] => format!("nothing {first} or {second}"),
+            [(first, _), (second, _), (third, _), ..] => {
+                format!("nothing {first}, {second} or {third}")
+            }
         };
+        let sent = self.sent(places);
         let mut facts = vec![format!(
             "sent {sent}   received {}   {rest}",
             places.ranges(&damage.received)
@@ -524,6 +498,21 @@ impl Ordered<'_> {
             facts.push(self.around(damage, places, lost));
         }
         facts
+    }
+
+    /// What the task wrote; of one that was ended, how far it came at least.
+    fn sent(&self, places: &Places<'_>) -> String {
+        let all = self.expectation.bytes.len();
+        match self.least() {
+            _ if all == 0 => "nothing".to_owned(),
+            Some(0) => format!("perhaps something of {}", places.range(&(0..all))),
+            Some(least) => format!(
+                "{} of {}",
+                places.range(&(0..least)),
+                places.range(&(0..all))
+            ),
+            None => places.range(&(0..all)),
+        }
     }
 
     /// `demo.stdout.0 at byte 20,000:  …199 ok | 200…839 missing | 840 ok…`

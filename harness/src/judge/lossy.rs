@@ -97,6 +97,8 @@ pub(super) fn unrecorded(
         )
     };
     let quoted = records.iter().rev().take(QUOTED_LINES);
+    let more = records.len().saturating_sub(QUOTED_LINES);
+    let before = (more > 0).then(|| format!("and {} before", count(more, "record")));
     Some(Finding {
         shape: Shape::Unrecorded,
         rule: rules::named(rules::DATA_6),
@@ -108,6 +110,7 @@ pub(super) fn unrecorded(
         ),
         details: quoted
             .map(|(place, line)| format!("{}: {line}", said[*place].place))
+            .chain(before)
             .collect(),
     })
 }
@@ -322,6 +325,29 @@ mod tests {
             of(5..10, vec![]),
             (std::iter::once(5..10).collect(), vec![])
         );
+    }
+
+    #[test]
+    fn the_last_records_are_quoted_and_those_before_are_counted() {
+        let told = |records: usize| {
+            let lines = (0..records).map(|one| format!("12:00:0{one} stdout lost=7\n"));
+            let said = [Said {
+                place: "o".to_owned(),
+                text: lines.collect(),
+            }];
+            unrecorded(Stdout, &[0..100, 500..700], &said)
+                .unwrap()
+                .details
+        };
+        let quoted = |one: usize| format!("o: 12:00:0{one} stdout lost=7");
+        assert_eq!(told(3), [2, 1, 0].map(quoted));
+        let five = [
+            quoted(4),
+            quoted(3),
+            quoted(2),
+            "and 2 records before".to_owned(),
+        ];
+        assert_eq!(told(5), five);
     }
 
     #[test]

@@ -47,6 +47,8 @@ mod many_tests;
 pub(crate) mod stage;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wording_tests;
 
 pub(crate) use loss_marks::{FROM_NUL, OPEN_LINE, RUN_END};
 pub(crate) use lossy::NO_RECORD;

@@ -1,9 +1,10 @@
 //! Says where in a stream something is: records by number, other bytes by offset. (core)
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::expectation::{Expectation, Kind};
-use super::figures::{count, few, number, total};
+use super::figures::{count, few, merged, number, pieces, total};
 use crate::history::LogFile;
 
 /// Ranges named in one line before the rest is only counted.
@@ -48,8 +49,70 @@ impl<'a> Places<'a> {
             return format!("{bytes} {what}");
         }
         let mut units: Vec<Range<usize>> = ranges.iter().map(|range| self.touched(range)).collect();
-        units = super::figures::merged(units);
+        units = merged(units);
         format!("{} {what} ({bytes})", count(total(&units), "record"))
+    }
+
+    /// What stands more than once: `62 records repeated (61,440 bytes), in 2 pieces,`.
+    pub(super) fn repetition(&self, ranges: &[Range<usize>]) -> String {
+        let once = merged(ranges.to_vec());
+        let amount = self.amount(&once, "repeated");
+        let times = pieces(ranges.len());
+        let all = total(ranges);
+        if all == total(&once) {
+            format!("{amount}, {times},")
+        } else {
+            format!(
+                "{amount}, some again and again: {}, {times},",
+                count(all, "byte")
+            )
+        }
+    }
+
+    /// Whether anything of it is records, which know their length.
+    pub(super) fn has_records(&self) -> bool {
+        let mut units = self.expectation.units.iter();
+        units.any(|unit| matches!(unit.kind, Kind::Record { .. }))
+    }
+
+    /// Records that one of the ranges begins or ends in, by their place in the list.
+    fn cut_units(&self, ranges: &[Range<usize>]) -> BTreeSet<usize> {
+        let ends = ranges.iter().flat_map(|range| [range.start, range.end]);
+        ends.filter_map(|at| self.cut_unit(at)).collect()
+    }
+
+    /// The record that begins before this place and ends behind it.
+    fn cut_unit(&self, at: usize) -> Option<usize> {
+        let units = &self.expectation.units;
+        let unit = units.partition_point(|unit| unit.at <= at).checked_sub(1)?;
+        let is_within = units[unit].at != at && at < self.expectation.bytes.len();
+        (is_within && matches!(units[unit].kind, Kind::Record { .. })).then_some(unit)
+    }
+
+    /// Whether a range begins or ends within a record.
+    pub(super) fn is_cut(&self, range: &Range<usize>) -> bool {
+        [range.start, range.end]
+            .iter()
+            .any(|&at| self.cut_unit(at).is_some())
+    }
+
+    /// `1 record cut where the loss begins or ends`, if one is.
+    pub(super) fn cut(&self, ranges: &[Range<usize>], what: &str) -> Option<String> {
+        let cut = self.cut_units(ranges).len();
+        (cut > 0).then(|| format!("{} cut where {what} begins or ends", count(cut, "record")))
+    }
+
+    /// A range, and whether its records are whole: `200…839`, `a part of 1046`.
+    pub(super) fn piece(&self, range: &Range<usize>) -> String {
+        let [first, last] = [range.start, range.end].map(|at| self.cut_unit(at).is_some());
+        let name = self.range(range);
+        match (first, last, self.touched(range).len()) {
+            (false, false, _) => name,
+            (_, _, 1) => format!("a part of {name}"),
+            (true, false, _) => format!("{name} (the first in part)"),
+            (false, true, _) => format!("{name} (the last in part)"),
+            (true, true, _) => format!("{name} (the first and the last in part)"),
+        }
     }
 
     /// A range: `200…839`, `generation 3: 0…9`, `bytes 20,000…83,999`.

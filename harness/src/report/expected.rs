@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::expected::{Expectations, is_stale};
+use crate::expected::{Expectations, Outcome, is_stale};
 use crate::outcome::Status;
 use crate::report::json::{ExpectationFacts, ListedEntry, StaleEntry};
-use crate::report::{hanging, wrapped};
+use crate::report::{Report, hanging, wrapped};
 use crate::suite::CaseResult;
 
 impl ExpectationFacts {
@@ -106,4 +106,38 @@ pub(super) fn stale_in_words(stale: &StaleEntry, file: &str) -> String {
 pub(super) fn stale_lines(facts: &ExpectationFacts) -> String {
     let line = |stale| hanging("stale         ", &stale_in_words(stale, &facts.file), 80);
     facts.stale.iter().map(line).collect()
+}
+
+/// What says that entries for flaky cases excused nothing: all of their cases that were played passed. That may
+/// be luck, so it is nothing that is wrong. Empty if there are none.
+pub(super) fn unused_lines(report: &Report) -> String {
+    let Some(facts) = &report.expectations else {
+        return String::new();
+    };
+    let is_unused = |entry: &&ListedEntry| {
+        let covered = |one: &&CaseResult| one.status.has_run() && entry.covers.contains(&one.id);
+        let mut played = report.cases.iter().filter(covered).peekable();
+        entry.outcome == Outcome::Flaky
+            && played.peek().is_some()
+            && played.all(|one| one.status == Status::Pass)
+    };
+    let unused: Vec<String> = facts
+        .listed
+        .iter()
+        .filter(is_unused)
+        .map(|one| one.line.to_string())
+        .collect();
+    if unused.is_empty() {
+        return String::new();
+    }
+    let text = format!(
+        "{} of {} say that a case is flaky, and it passed: take them out if it is mended (line {})",
+        match unused.len() {
+            1 => "1 entry".to_owned(),
+            many => format!("{many} entries"),
+        },
+        facts.file,
+        unused.join(", ")
+    );
+    hanging("unused        ", &text, 80)
 }

@@ -9,7 +9,7 @@ use crate::history::History;
 use crate::report::many;
 use crate::report::words::{adapter, bytes, ended, grouped, row_of_signal, signal_name};
 use crate::scenario::{LogmonOutcome, SignalName};
-use crate::trace::{Event, StartedAgain};
+use crate::trace::{Event, Exit, StartedAgain};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -131,11 +131,28 @@ pub(super) fn collect(history: &History, focus: Stream) -> Vec<Row> {
             rows.extend(row.map(|row| with_last_descriptor(row, line, history)));
         }
     }
+    let mut overdue = BTreeSet::new();
     for entry in &history.entries {
-        rows.extend(trace_row(entry.at_us, &entry.event, focus));
+        let mut told = trace_row(entry.at_us, &entry.event, focus);
+        if let Event::DriverOverdue { generation, .. } = &entry.event {
+            overdue.insert(*generation);
+        } else if let Event::DriverExited {
+            generation,
+            exit: Exit::Signal(SIGKILL),
+            ..
+        } = &entry.event
+            && let Some(row) = &mut told
+            && overdue.contains(generation)
+        {
+            row.text.push_str(" <- by the suite");
+        }
+        rows.extend(told);
     }
     rows
 }
+
+/// The signal that ends a driver which the suite has given up on.
+const SIGKILL: i32 = nix::libc::SIGKILL;
 
 /// Says what it means to close a write end while nobody reads (pipe(7)).
 fn with_last_descriptor(mut row: Row, line: &journal::Line, history: &History) -> Row {

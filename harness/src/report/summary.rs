@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::outcome::{Ending, Status};
-use crate::report::expected::{expected_lines, stale_lines};
+use crate::report::expected::{expected_lines, stale_lines, unused_lines};
 use crate::report::swept::swept_lines;
 use crate::report::words::grouped;
 use crate::report::{Paint, Report, hanging, wrapped};
@@ -104,6 +104,7 @@ fn missing(report: &Report) -> String {
         .expectations
         .as_ref()
         .map_or(String::new(), stale_lines);
+    out.push_str(&unused_lines(report));
     for one in &report.fewer {
         let text = format!("{}: played before, and not now: {}", one.case, one.why);
         out.push_str(&hanging("fewer         ", &text, 80));
@@ -129,18 +130,37 @@ fn ran(report: &Report, counts: &Counts) -> String {
         }
     }
     if !reasons.is_empty() {
-        let reasons: Vec<String> = reasons
-            .into_iter()
-            .map(|(why, count)| format!("{why} ({count})"))
-            .collect();
         text.push_str(&format!(
             "; {} not applicable because {}",
             counts.get(Status::SkippedCapability),
-            reasons.join(", ")
+            in_groups(reasons)
         ));
     }
     text.push_str(&left_out(report));
     text
+}
+
+/// `it judges only the logmon (36); the driver does not declare contains (2), recover (9), recover and forwards (1)`.
+fn in_groups(reasons: BTreeMap<&str, usize>) -> String {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    for (why, count) in reasons {
+        let verb = [" declare ", " allow "].into_iter().find_map(|verb| {
+            // Two that lack something each are a reason of its own.
+            let (who, what) = why.split_once(verb)?;
+            (!what.contains(" and ")).then_some((who.len() + verb.len(), what))
+        });
+        let (who, what) = verb.map_or((why, ""), |(end, what)| (&why[..end], what));
+        let names = what.replace(", ", " and ");
+        let text = format!("{who}{names} ({count})");
+        match groups.last_mut() {
+            Some((last, texts)) if *last == who && !what.is_empty() => {
+                texts.push(format!("{names} ({count})"));
+            }
+            Some(_) | None => groups.push((who, vec![text])),
+        }
+    }
+    let groups: Vec<String> = groups.iter().map(|(_, texts)| texts.join(", ")).collect();
+    groups.join("; ")
 }
 
 /// What applied and was not played, counted by the reason.
@@ -222,14 +242,14 @@ fn verdict(report: &Report, paint: Paint) -> String {
     let mut out = format!("{} (exit {})\n", paint.status(status, &text), ending.code());
     if ending == Ending::ExpectationsStale && report.shard.is_some() {
         let text = "the merged report of all shards; see `harness report merge`";
-        out.push_str(&hanging("mend it with  ", text, 80));
+        out.push_str(&hanging("mend it with ", text, 80));
     } else if let (Ending::ExpectationsStale, Some(facts)) = (ending, &report.expectations) {
         if report.filtered {
             let text = "a run that leaves nothing out, and then";
-            out.push_str(&hanging("mend it with  ", text, 80));
-            out.push_str(&hanging("              ", &facts.renew, 80));
+            out.push_str(&hanging("mend it with ", text, 80));
+            out.push_str(&hanging("             ", &facts.renew, 80));
         } else {
-            out.push_str(&hanging("mend it with  ", &facts.renew, 80));
+            out.push_str(&hanging("mend it with ", &facts.renew, 80));
         }
     }
     if ending == Ending::Conformant && report.shard.is_some() {
@@ -270,4 +290,28 @@ pub(super) fn ending_words(ending: Ending, report: &Report) -> (Status, String) 
         Ending::Usage => (Status::ErrorSuite, "wrong command line"),
     };
     (status, text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_lacks_is_named_after_it_once() {
+        let reasons = [
+            "it judges only the logmon",
+            "the driver does not declare contains",
+            "the driver does not declare recover",
+            "the driver does not declare recover, forwards",
+            "logmon does not declare keeps-descriptors and this machine does not allow storage-faults",
+            "this machine does not allow storage-faults",
+        ];
+        let counted = reasons.into_iter().zip(1..).collect();
+        assert_eq!(
+            in_groups(counted),
+            "it judges only the logmon (1); logmon does not declare keeps-descriptors and this machine does not \
+             allow storage-faults (5); the driver does not declare contains (2), recover (3), recover and forwards \
+             (4); this machine does not allow storage-faults (6)"
+        );
+    }
 }

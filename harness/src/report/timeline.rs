@@ -1,6 +1,6 @@
 //! What happened, as rows of time, task, pipe and logmon. (core)
 //!
-//! Writes in a row are one row. Where there is room for some rows only, those around the seam are
+//! Writes in a row are one row, at the time of the last: what it tells was so from then on. Where there is room for some rows only, those around the seam are
 //! kept: the first place where the host injected something or something failed.
 
 use mock_driver::stream::Stream;
@@ -148,7 +148,7 @@ fn join(rows: Vec<Row>) -> Vec<Row> {
             .iter_mut()
             .rev()
             .take(4)
-            .take_while(|last| last.weight == Weight::Flow);
+            .take_while(|last| last.weight == Weight::Flow && last.kind != Kind::Single);
         if let Some(last) = open.into_iter().find(|last| continues(last, &row)) {
             if let (Kind::Wrote { to, .. }, Kind::Wrote { to: new_to, .. }) =
                 (&mut last.kind, &row.kind)
@@ -158,6 +158,7 @@ fn join(rows: Vec<Row>) -> Vec<Row> {
                 last.kind = row.kind;
             }
             last.text = text_of(&last.kind).unwrap_or_else(|| row.text.clone());
+            last.at_us = row.at_us;
             if row.pipe.is_some() {
                 last.pipe = row.pipe;
             }
@@ -174,6 +175,7 @@ fn join(rows: Vec<Row>) -> Vec<Row> {
             joined.push(row);
         }
     }
+    joined.sort_by_key(|row| row.at_us);
     joined
 }
 
@@ -204,6 +206,8 @@ fn continues(last: &Row, row: &Row) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::stage::{at, good, records};
+    use crate::trace::{Event, Exit};
 
     fn rows(count: u64) -> Vec<Row> {
         (0..count)
@@ -216,6 +220,94 @@ mod tests {
                 pipe: None,
             })
             .collect()
+    }
+
+    fn wrote(at_us: u64, seq: u64) -> Row {
+        let kind = Kind::Wrote {
+            stream: Stream::Stdout,
+            by_driver: false,
+            from: seq,
+            to: seq,
+            records: true,
+        };
+        Row {
+            at_us,
+            lane: Lane::Task,
+            weight: Weight::Flow,
+            kind,
+            text: String::new(),
+            pipe: None,
+        }
+    }
+
+    #[test]
+    fn writes_in_a_row_are_one_row_at_the_time_of_the_last_and_none_over_a_gate() {
+        let logged = |at_us, bytes| {
+            let stream = Stream::Stdout;
+            let kind = Kind::Logged { stream, bytes };
+            let text = text_of(&kind).unwrap();
+            Row {
+                lane: Lane::Logmon,
+                kind,
+                text,
+                ..wrote(at_us, 0)
+            }
+        };
+        let gate = Row {
+            kind: Kind::Single,
+            text: "passes gate go".into(),
+            ..wrote(6, 0)
+        };
+        let all = vec![
+            wrote(1, 0),
+            logged(2, 100),
+            wrote(3, 1),
+            logged(4, 200),
+            wrote(5, 2),
+            gate,
+            wrote(7, 3),
+            logged(8, 400),
+        ];
+        let told: Vec<_> = join(all)
+            .into_iter()
+            .map(|row| (row.at_us, row.text))
+            .collect();
+        let expected = [
+            (4, "log 200 B"),
+            (5, "writes 0…2"),
+            (6, "passes gate go"),
+            (7, ""),
+            (8, "log 400 B"),
+        ];
+        assert_eq!(told, expected.map(|(at, text)| (at, text.to_owned())));
+    }
+
+    #[test]
+    fn the_suites_own_kill_of_a_driver_that_is_overdue_is_told_as_its_own() {
+        let mut history = good(vec![records(Stream::Stdout, 3)]);
+        for entry in &mut history.entries {
+            if let Event::DriverExited { exit, .. } = &mut entry.event {
+                *exit = Exit::Signal(9);
+            }
+        }
+        let told = |history: &History| timeline(history, Stream::Stdout, Extent::Whole).join("\n");
+        let by_itself = told(&history);
+        assert!(
+            by_itself.contains("driver dies of signal 9 (task 0)"),
+            "{by_itself}"
+        );
+        assert!(!by_itself.contains("by the suite"), "{by_itself}");
+        let overdue = Event::DriverOverdue {
+            generation: 0,
+            within_ms: 15_000,
+            last: Vec::new(),
+        };
+        history.entries.insert(2, at(21, overdue));
+        let killed = told(&history);
+        assert!(
+            killed.contains("driver dies of signal 9 (task 0) <- by the suite"),
+            "{killed}"
+        );
     }
 
     #[test]

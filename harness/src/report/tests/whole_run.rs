@@ -156,3 +156,50 @@ fn markdown_and_html_have_the_reason_of_an_expected_failure() {
         "{page}"
     );
 }
+
+#[test]
+fn an_entry_for_a_flaky_case_that_passed_is_told_as_unused_and_is_nothing_wrong() {
+    let mut report = report_of(&[
+        Status::Pass,
+        Status::Flaky,
+        Status::Pass,
+        Status::SkippedFilter,
+    ]);
+    let listed = |line, outcome, covers: &[usize]| ListedEntry {
+        case: "data/*".into(),
+        line,
+        outcome,
+        shapes: [Shape::LostTail].into(),
+        reason: "r".into(),
+        covers: covers
+            .iter()
+            .map(|one| format!("data/case-{one}"))
+            .collect(),
+    };
+    let facts = |listed: Vec<ListedEntry>| ExpectationFacts {
+        file: "e.toml".to_owned(),
+        entries: listed.len(),
+        stale: Vec::new(),
+        renew: "renew it".to_owned(),
+        listed,
+    };
+    let used = [
+        listed(1, Outcome::Flaky, &[0, 1]),
+        listed(7, Outcome::Fail, &[0]),
+        listed(13, Outcome::Flaky, &[3]),
+    ];
+    report.expectations = Some(facts(used.to_vec()));
+    let text = summary(&report, Paint::Plain);
+    assert!(!text.contains("unused"), "{text}");
+    let passed = [
+        listed(19, Outcome::Flaky, &[0, 2, 3]),
+        listed(25, Outcome::Flaky, &[2]),
+    ];
+    report.expectations = Some(facts([&used[..], &passed].concat()));
+    let text = summary(&report, Paint::Plain);
+    let told = "\
+unused        2 entries of e.toml say that a case is flaky, and it passed: take
+              them out if it is mended (line 19, 25)
+";
+    assert!(text.contains(told), "{text}");
+}
