@@ -341,6 +341,7 @@ mod tests {
             of(Shape::Repeated, &[Fact::LogmonKilled]),
             "resends-last-record"
         );
+        assert_eq!(of(Shape::Repeated, &[]), "resends-after-short-write");
         let overdue = [Fact::Recovered, Fact::RecoverOverdue];
         assert_eq!(of(Shape::Blocked, &overdue), "hangs-in-recover");
         let killed = |fact| {

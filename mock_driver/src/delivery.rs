@@ -13,6 +13,8 @@ pub(crate) struct Delivery {
     at: usize,
     /// The last line that was delivered whole; kept only for a resend.
     last_line: Vec<u8>,
+    /// Whether these bytes were begun again; only of a delivery that starts over.
+    started_over: bool,
     /// Whether the reader is known to be gone since the last accepted byte.
     alone: bool,
 }
@@ -43,6 +45,7 @@ impl Delivery {
             pending: Vec::new(),
             at: 0,
             last_line: Vec::new(),
+            started_over: false,
             alone: false,
         }
     }
@@ -53,6 +56,7 @@ impl Delivery {
         if self.at == self.pending.len() {
             self.pending.clear();
             self.at = 0;
+            self.started_over = false;
         }
         self.pending.extend_from_slice(chunk);
         self.next()
@@ -78,6 +82,12 @@ impl Delivery {
             Written::Full => match self.on_full {
                 OnFull::Wait => Next::WaitForRoom,
                 OnFull::Drop => self.drop_pending(),
+                OnFull::StartOver => {
+                    if !std::mem::replace(&mut self.started_over, true) {
+                        self.at = 0;
+                    }
+                    Next::WaitForRoom
+                }
             },
             Written::NoReader => {
                 let first = !std::mem::replace(&mut self.alone, true);
@@ -163,6 +173,25 @@ mod tests {
             assert_eq!(delivery.pending(), b"next");
             assert_eq!(delivery.on(Written::Bytes(4)), Next::Done);
         }
+    }
+
+    #[test]
+    fn a_delivery_that_starts_over_sends_once_more_what_was_taken_of_this_chunk_only() {
+        let mut delivery = delivery(OnFull::StartOver, OnNoReader::Keep);
+        assert_eq!(delivery.add(b"abc"), Next::Write);
+        assert_eq!(delivery.on(Written::Bytes(3)), Next::Done);
+        assert_eq!(delivery.add(b"def"), Next::Write);
+        assert_eq!(delivery.on(Written::Bytes(2)), Next::Write);
+        assert_eq!(delivery.on(Written::Full), Next::WaitForRoom);
+        assert_eq!(delivery.pending(), b"def");
+        assert_eq!(delivery.on(Written::Bytes(2)), Next::Write);
+        assert_eq!(delivery.on(Written::Full), Next::WaitForRoom);
+        assert_eq!(delivery.pending(), b"f");
+        assert_eq!(delivery.on(Written::Bytes(1)), Next::Done);
+        assert_eq!(delivery.add(b"ghi"), Next::Write);
+        assert_eq!(delivery.on(Written::Bytes(1)), Next::Write);
+        assert_eq!(delivery.on(Written::Full), Next::WaitForRoom);
+        assert_eq!(delivery.pending(), b"ghi");
     }
 
     #[test]

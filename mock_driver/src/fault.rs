@@ -18,6 +18,7 @@ pub enum Fault {
     ResendsLastRecord,
     RestartsTaskOnEpipe,
     DropsOnEagain,
+    ResendsAfterShortWrite,
     GivesUpOnEnxio,
     #[value(name = "gives-up-after-1s")]
     GivesUpAfterOneSecond,
@@ -69,6 +70,9 @@ impl Fault {
             Self::ResendsLastRecord => "after EPIPE sends the last delivered line once more",
             Self::RestartsTaskOnEpipe => "on EPIPE kills the task and starts it again",
             Self::DropsOnEagain => "throws away the rest of a chunk when the pipe is full",
+            Self::ResendsAfterShortWrite => {
+                "writes a chunk once more from its start if the pipe had room for a part of it"
+            }
             Self::GivesUpOnEnxio => "gives a stream up for good when nobody reads at the start",
             Self::GivesUpAfterOneSecond => {
                 "waits for a reader only until 1 s after the task's end, then drops its output"
@@ -159,6 +163,10 @@ impl Fault {
             },
             Self::DropsOnEagain => Policy {
                 on_full: OnFull::Drop,
+                ..good
+            },
+            Self::ResendsAfterShortWrite => Policy {
+                on_full: OnFull::StartOver,
                 ..good
             },
             Self::GivesUpOnEnxio => Policy {
@@ -390,6 +398,8 @@ pub(crate) enum Opening {
 pub(crate) enum OnFull {
     Wait,
     Drop,
+    /// Wait, then write the whole chunk, also what was taken of it; what is left then as a good driver does.
+    StartOver,
 }
 
 /// What happens when the last reader has left.

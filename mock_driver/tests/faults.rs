@@ -144,6 +144,20 @@ fn drops_on_eagain() {
 }
 
 #[test]
+fn resends_after_short_write() {
+    let fifos = Fifos::new();
+    let [stdout, _stderr] = fifos.readers();
+    stdout.set_capacity(4096).unwrap();
+    // One write of 9,000 bytes, of which the pipe takes 4,096 at first.
+    let task = ["dd", "if=/dev/zero", "bs=9000", "count=1"];
+    let mut command = fifos.faulty("resends-after-short-write", &task);
+    let drain = Drain::of(stdout);
+    assert!(command.status().unwrap().success());
+    let got = drain.until_writers_are_gone();
+    assert_eq!(got.len(), 9000 + 4096);
+}
+
+#[test]
 fn gives_up_on_enxio() {
     let fifos = Fifos::new();
     let go = fifos.folder.path("go");
@@ -546,7 +560,7 @@ fn disabled_through_pipe() {
 fn every_fault_is_listed_with_a_line_and_has_a_test_here() {
     let output = mock_driver().arg("faults").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 48);
+    assert_eq!(list.lines().count(), 49);
     for line in list.lines() {
         let (name, description) = line.split_once(' ').unwrap();
         assert!(!description.trim().is_empty());

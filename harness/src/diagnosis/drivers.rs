@@ -98,6 +98,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
     },
     Entry {
+        subject: "resends-after-short-write",
+        shapes: &[Shape::Repeated],
+        facts: &[],
+        never: &[Fact::LogmonKilled, Fact::Recovered],
+        along: &[Shape::Torn, Shape::Altered, Shape::LostTail, Shape::Blocked],
+        cause: "what the pipe took of a chunk before it was full is sent again with the rest",
+        ways_out: &[
+            "go on behind the last byte that write(2) reported",
+            "keep what is left of a chunk until the pipe has room",
+        ],
+    },
+    Entry {
         subject: "gives-up-on-enxio",
         shapes: &[Shape::LostAll],
         facts: &[Fact::DriverFirst],

@@ -5,7 +5,7 @@ use std::ops::Range;
 use mock_driver::record::{self, Header, Item, RunId};
 use mock_driver::stream::Stream;
 
-use super::alignment::{GRAM, Gap, Index, common_prefix, gaps};
+use super::alignment::{GRAM, Gap, Index, common_prefix, common_suffix, gaps};
 use super::expectation::{Expectation, Kind};
 use super::figures::{merged, subtracted, total};
 
@@ -213,19 +213,21 @@ impl<'a> Examiner<'a> {
             self.damage.mixed.extend(mixed);
             return;
         }
-        // Just written once more?
+        // Just written once more? What stands twice may begin anywhere between its own beginning and that of
+        // the second: a gap is put where a unit begins.
         let len = bytes.len();
-        if gap.exp.is_empty()
-            && len <= gap.exp.start
-            && self.expected[gap.exp.start - len..gap.exp.start] == *bytes
-        {
-            // A single newline is rather an added line end than a repetition.
-            if len > 1 {
-                self.damage
-                    .repeated
-                    .push((gap.exp.start - len..gap.exp.start, piece.start));
-                return;
-            }
+        let (before, behind) = self.expected.split_at(gap.exp.start);
+        let is_all = piece == gap.obs;
+        let ahead = if is_all {
+            common_prefix(behind, bytes)
+        } else {
+            0
+        };
+        // A single newline is rather an added line end than a repetition.
+        if gap.exp.is_empty() && len > 1 && ahead + common_suffix(before, bytes) >= len {
+            let start = gap.exp.start + ahead - len;
+            self.damage.repeated.push((start..start + len, piece.start));
+            return;
         }
         if (6..=4096).contains(&len) && self.searches > 0 {
             self.searches -= 1;

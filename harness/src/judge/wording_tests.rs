@@ -57,6 +57,25 @@ fn a_record_that_is_cut_and_begun_again_is_told_as_cut() {
 }
 
 #[test]
+fn a_few_bytes_around_the_end_of_a_record_that_stand_twice_are_repeated_and_not_altered() {
+    // The end of the tenth and eleven bytes of the eleventh.
+    let (headline, details) = said(&holding(&[0..1011, 999..5000]), Shape::Repeated);
+    assert_eq!(
+        headline,
+        "2 records repeated (12 bytes), in one piece, in stdout"
+    );
+    assert_eq!(
+        details[1..],
+        [
+            "demo.stdout.0 at byte 1,000: 9…10 (the first and the last in part) again",
+            "2 records cut where a repetition begins or ends",
+        ]
+    );
+    let verdict = judge(&holding(&[0..1011, 999..5000]));
+    assert_eq!(verdict.findings.len(), 1, "{verdict:?}");
+}
+
+#[test]
 fn what_comes_again_and_again_is_counted_each_time() {
     let pieces: Vec<_> = std::iter::repeat_n(0..540, 7).chain([0..5000]).collect();
     let (headline, details) = said(&holding(&pieces), Shape::Repeated);

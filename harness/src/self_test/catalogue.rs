@@ -330,6 +330,11 @@ pub(super) const DRIVERS: &[Fault] = &[
         Shape::Restarted,
     ),
     ("drops-on-eagain", "fifo/frozen-reader", Shape::LostMiddle),
+    (
+        "resends-after-short-write",
+        "fifo/tiny-pipe",
+        Shape::Repeated,
+    ),
     ("gives-up-on-enxio", "fifo/late-reader", Shape::LostAll),
     ("gives-up-after-1s", "fifo/very-late-reader", Shape::LostAll),
     ("creates-plain-file", "data/smoke", Shape::FifoReplaced),
