@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::ProgressKind;
 use super::console;
 use crate::outcome::Status;
-use crate::report::{self, Paint};
+use crate::report::{CaseLines, Paint};
 use crate::suite::CaseResult;
 
 /// Shows progress in the chosen way. Failures are always shown.
@@ -18,6 +18,7 @@ pub(super) struct Live {
     bar: ProgressBar,
     running: Vec<String>,
     failed: usize,
+    lines: CaseLines,
 }
 
 impl Live {
@@ -38,6 +39,7 @@ impl Live {
             bar,
             running: Vec::new(),
             failed: 0,
+            lines: CaseLines::default(),
         }
     }
 
@@ -90,7 +92,7 @@ impl Live {
         self.failed += usize::from(is_news);
         let wanted = self.kind == ProgressKind::Lines || is_news;
         if wanted {
-            let text = Self::lines_of(result, self.paint);
+            let text = self.lines.of(result, self.paint);
             self.bar.suspend(|| console::say(&text));
         }
         self.advance();
@@ -100,18 +102,6 @@ impl Live {
     /// Takes the bar away.
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
-    }
-
-    /// What is printed of a case: a line, or the whole failure.
-    pub(super) fn lines_of(result: &CaseResult, paint: Paint) -> String {
-        if result.status == Status::Pass {
-            format!("{}\n", report::case_line(result, paint))
-        } else if result.status == Status::Xfail {
-            let reason = report::expected_lines(result, "              ");
-            format!("{}\n{reason}", report::case_line(result, paint))
-        } else {
-            format!("\n{}{}\n", report::failure_head(result, paint), result.text)
-        }
     }
 
     /// Attempts that were not planned, such as those again alone, don't count beyond the end.

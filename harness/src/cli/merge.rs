@@ -6,11 +6,10 @@ use std::path::Path;
 use super::annotate;
 use super::args::{MergeArgs, ReportKind};
 use super::console;
-use super::live::Live;
 use super::refusal::{Refusal, with_troubles};
 use super::target::{Taken, Target, require_distinct, write_all};
 use crate::outcome::Ending;
-use crate::report::{self, NamedReport, Paint, Report};
+use crate::report::{self, CaseLines, NamedReport, Paint, Report};
 use crate::suite;
 
 /// Puts the shards together, tells what did not pass, and ends as the whole run would have.
@@ -82,10 +81,7 @@ fn read(path: &Path) -> Result<NamedReport, Refusal> {
 
 /// The failures, as each shard has told them.
 fn printed(report: &Report, paint: Paint) -> String {
-    report
-        .cases
-        .iter()
-        .filter(|one| one.status.has_run())
-        .map(|one| Live::lines_of(one, paint))
-        .collect()
+    let mut lines = CaseLines::default();
+    let played = report.cases.iter().filter(|one| one.status.has_run());
+    played.map(|one| lines.of(one, paint)).collect()
 }

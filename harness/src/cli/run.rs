@@ -19,7 +19,7 @@ use crate::adapter;
 use crate::capability::{Capability, Declarer};
 use crate::outcome::{Ending, Status};
 use crate::programs;
-use crate::report::{self, Paint, Report, ShardFacts, SubjectFacts};
+use crate::report::{self, CaseLines, Paint, Report, ShardFacts, SubjectFacts};
 use crate::runner;
 use crate::scenario::Scenario;
 use crate::serving::{Serving, ServingTemplates};
@@ -77,6 +77,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Ending, Refusal> {
         out: &out,
         live: Live::new(console::progress(args.progress), console::paint(args.color)),
         text: String::new(),
+        lines: CaseLines::default(),
         troubles: Vec::new(),
         report: Report {
             shard,
@@ -116,6 +117,7 @@ struct Session<'a> {
     live: Live,
     /// What `--report text=` gets.
     text: String,
+    lines: CaseLines,
     /// What could not be written, each once. The run goes on without, and its end tells of it.
     troubles: Vec<Refusal>,
     report: Report,
@@ -199,7 +201,7 @@ impl Session<'_> {
             Progress::Settled(result) => {
                 self.live.settled(result);
                 if result.status.has_run() {
-                    self.text.push_str(&Live::lines_of(result, Paint::Plain));
+                    self.text.push_str(&self.lines.of(result, Paint::Plain));
                 }
                 let line = serde_json::to_string(result).map_err(|error| suite_bug(&error))?;
                 self.out.add_result(&line)?;

@@ -77,7 +77,9 @@ fn a_few_bytes_around_the_end_of_a_record_that_stand_twice_are_repeated_and_not_
 
 #[test]
 fn what_comes_again_and_again_is_counted_each_time() {
-    let pieces: Vec<_> = std::iter::repeat_n(0..540, 7).chain([0..5000]).collect();
+    let pieces: Vec<_> = std::iter::repeat_n(0..540, 7)
+        .chain(std::iter::once(0..5000))
+        .collect();
     let (headline, details) = said(&holding(&pieces), Shape::Repeated);
     assert_eq!(
         headline,
@@ -91,7 +93,7 @@ fn what_comes_again_and_again_is_counted_each_time() {
 
 #[test]
 fn of_a_task_that_was_ended_it_is_told_how_far_it_came() {
-    let mut history = holding(&[0..500]);
+    let mut history = holding(std::slice::from_ref(&(0..500)));
     add(
         &mut history,
         600,

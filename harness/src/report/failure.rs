@@ -22,7 +22,7 @@ const MAX_FINDINGS: usize = 4;
 const MAX_DETAILS: usize = 8;
 
 /// Columns of the whole text.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// The first lines: status, id, level, rule, time and number of runs; then the promise.
 #[must_use]
@@ -161,15 +161,11 @@ fn text(
     out
 }
 
-/// What to do next. Commands stand on one line each, so that they can be copied.
+/// What to do next.
 fn add_again(out: &mut String, id: &str, history: Option<&History>, bundle: Option<&Path>) {
-    let mut add = |name: &str, command: &str| out.push_str(&format!("  {name:<15}{command}\n"));
     let rerun = rerun::of_attempt(id, history.map(|history| &history.case));
     if let Some(bundle) = bundle {
-        let bundle = bundle.to_string_lossy();
-        let bundle = shell_words::quote(&bundle);
-        add("Re-run", &format!("harness repro {bundle}"));
-        add("Look", &format!("harness show {bundle} --html"));
+        add_bundle(out, bundle);
         // A run knows a case of somebody's own only by its file, and a bundle brings it with it.
         let is_changed = |history: &History| !is_shipped(&history.case.scenario);
         let is_own = match swept_id(id) {
@@ -177,12 +173,29 @@ fn add_again(out: &mut String, id: &str, history: Option<&History>, bundle: Opti
             None => history.is_some_and(is_changed),
         };
         if !is_own {
-            add("As a run", &rerun);
+            add_command(out, "As a run", &rerun);
         }
     } else {
-        add("Re-run", &rerun);
-        add("Look", "nothing was kept; run it again with --keep fail");
+        add_command(out, "Re-run", &rerun);
+        add_command(
+            out,
+            "Look",
+            "nothing was kept; run it again with --keep fail",
+        );
     }
+}
+
+/// The commands that play a kept case again and show it.
+pub(super) fn add_bundle(out: &mut String, bundle: &Path) {
+    let bundle = bundle.to_string_lossy();
+    let bundle = shell_words::quote(&bundle);
+    add_command(out, "Re-run", &format!("harness repro {bundle}"));
+    add_command(out, "Look", &format!("harness show {bundle} --html"));
+}
+
+/// A command on a line of its own, so that it can be copied.
+fn add_command(out: &mut String, name: &str, command: &str) {
+    out.push_str(&format!("  {name:<15}{command}\n"));
 }
 
 fn add_findings(out: &mut String, verdict: &Verdict, extent: Extent) {
@@ -294,12 +307,12 @@ fn add_beside(out: &mut String, passes_here: Option<&PassesHere>) {
     };
     add_field(out, "Passes here", &passes_here.named());
     if let Some(command) = &passes_here.command {
-        out.push_str(&format!("  {:<15}{command}\n", "Beside yours"));
+        add_command(out, "Beside yours", command);
     }
 }
 
 /// A name in a column of its own, and text beside it.
-fn add_field(out: &mut String, name: &str, text: &str) {
+pub(super) fn add_field(out: &mut String, name: &str, text: &str) {
     let indent = " ".repeat(17);
     let lines = wrapped(text, &indent, WIDTH);
     out.push_str(&format!("  {name:<15}{}", lines.trim_start()));

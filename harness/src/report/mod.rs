@@ -2,6 +2,7 @@
 
 mod annotations;
 mod beside;
+mod case_lines;
 mod cause;
 mod expected;
 mod failure;
@@ -27,6 +28,7 @@ mod words;
 
 pub use annotations::annotations;
 pub use beside::PassesHere;
+pub use case_lines::CaseLines;
 pub use cause::LikelyCause;
 pub use expected::{expected_lines, renewing};
 pub use failure::{attempt_head, failure_head, failure_text, focus, waiting, whole_text};
