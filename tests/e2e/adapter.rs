@@ -349,7 +349,7 @@ fn capabilities_decide_what_runs_and_an_unknown_one_is_told() {
     assert!(said.contains("ignored: `time-travel`"), "{said}");
     assert!(told.contains("ran 3 of"), "{told}");
     let words: Vec<&str> = told.split_whitespace().collect();
-    let reason = "the driver does not declare forwards";
+    let reason = "the driver does not declare contains (2), forwards (10)";
     assert!(words.join(" ").contains(reason), "{told}");
     assert_eq!(processes_of(folder.path()), Vec::<String>::new());
 }

@@ -174,7 +174,7 @@ mod tests {
             text.contains("stale         heal/b, line 1 of e.toml"),
             "{text}"
         );
-        assert!(text.contains("mend it with renew it"), "{text}");
+        assert!(text.contains("mend it with  renew it"), "{text}");
         let (ending, _) = concluded(&bounds(&[], None), Status::SkippedCapability, true);
         assert_eq!(ending, Ending::Conformant);
     }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(ending, Ending::ExpectationsStale);
         let text = told(&report);
         let advice =
-            "mend it with a run that leaves nothing out, and then\n             renew it\n";
+            "mend it with  a run that leaves nothing out, and then\n              renew it\n";
         assert!(text.contains(advice), "{text}");
     }
 

@@ -242,14 +242,14 @@ fn verdict(report: &Report, paint: Paint) -> String {
     let mut out = format!("{} (exit {})\n", paint.status(status, &text), ending.code());
     if ending == Ending::ExpectationsStale && report.shard.is_some() {
         let text = "the merged report of all shards; see `harness report merge`";
-        out.push_str(&hanging("mend it with ", text, 80));
+        out.push_str(&hanging("mend it with  ", text, 80));
     } else if let (Ending::ExpectationsStale, Some(facts)) = (ending, &report.expectations) {
         if report.filtered {
             let text = "a run that leaves nothing out, and then";
-            out.push_str(&hanging("mend it with ", text, 80));
-            out.push_str(&hanging("             ", &facts.renew, 80));
+            out.push_str(&hanging("mend it with  ", text, 80));
+            out.push_str(&hanging("              ", &facts.renew, 80));
         } else {
-            out.push_str(&hanging("mend it with ", &facts.renew, 80));
+            out.push_str(&hanging("mend it with  ", &facts.renew, 80));
         }
     }
     if ending == Ending::Conformant && report.shard.is_some() {
