@@ -311,8 +311,10 @@ impl Tasks {
         let ids: Vec<String> = self.entries().keys().cloned().collect();
         std::thread::scope(|scope| {
             let one = |id: String| {
-                let destroyed = self.destroy_within(&id, CLOSE_LIMIT);
-                destroyed.err().map(|why| format!("task {id:?}: {why}"))
+                let why = self.destroy_within(&id, CLOSE_LIMIT).err()?;
+                // A request that was made before may have destroyed it since it was looked up.
+                let is_there = self.entries().contains_key(&id);
+                is_there.then(|| format!("task {id:?}: {why}"))
             };
             let threads: Vec<_> = ids
                 .into_iter()
